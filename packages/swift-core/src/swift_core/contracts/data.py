@@ -1,0 +1,105 @@
+"""What data is: a record as a format reads it, and a row as a model eats it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol, TypedDict
+
+from typing_extensions import NotRequired
+
+
+class Message(TypedDict):
+    """One turn of a conversation, in OpenAI's form."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str
+    tool_calls: NotRequired[list[dict[str, Any]]]
+    loss: NotRequired[bool]
+    """Train on this turn; left out, assistant turns are trained."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One row of data in common form. Which fields are set says what it is good for.
+
+    Text to continue is either messages (a chat template applies) or plain strings (none does).
+    """
+
+    where: str
+    """`file.jsonl:17`, for messages about this row."""
+
+    text: str | None = None
+    """Plain text to learn whole (stage `pt`, or `sft` on text)."""
+
+    prompt: str | Sequence[Message] | None = None
+    completion: str | Sequence[Message] | None = None
+    """What the model should answer. A conversation is a prompt of its first turns and a completion from the first trained turn on."""
+
+    chosen: str | Sequence[Message] | None = None
+    rejected: str | Sequence[Message] | None = None
+    label: bool | None = None
+    """Whether the completion is wanted (unpaired preference)."""
+
+    margin: float | None = None
+    tools: Sequence[Mapping[str, Any]] = ()
+    ground_truth: str | None = None
+    columns: Mapping[str, Any] = field(default_factory=dict)
+    """All columns of the row as read: rewards get them by name."""
+
+
+class DatasetFormat(Protocol):
+    """A `swift.datasets` plugin: what rows look like and how they become records. Built without options or from keyword-only ones.
+
+    It must not import torch, transformers or datasets when it is loaded: `swift plan` uses it.
+    """
+
+    columns: ClassVar[tuple[str, ...]]
+    """Column names that a row of this format has; the names left of the colon in `data.columns`."""
+
+    def matches(self, row: Mapping[str, Any]) -> bool:
+        """Say whether `row`, with its columns renamed, is of this format."""
+
+    def record(self, row: Mapping[str, Any], where: str) -> Record:
+        """Return `row` as a record; raise ValueError with what is wrong in it."""
+
+
+class TokenRow(TypedDict):
+    """A row of the stages pt and sft."""
+
+    input_ids: list[int]
+    labels: list[int]
+    """The token itself where it is trained, -100 elsewhere; not shifted."""
+
+    row: int
+    """Index in the encoded data set; seeds what is random about the row."""
+
+
+class PairRow(TypedDict):
+    """A row of a preference stage."""
+
+    prompt_ids: list[int]
+    chosen_ids: list[int]
+    """Completion tokens, the end of turn included."""
+
+    rejected_ids: list[int]
+    margin: float
+    row: int
+
+
+class TextEncoder(Protocol):
+    """A tokenizer with its chat template, however it was loaded."""
+
+    eos_token_id: int
+    pad_token_id: int
+
+    def encode(self, text: str) -> list[int]:
+        """Return token ids without added special tokens."""
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of `ids`, special tokens included."""
+
+    def render(
+        self, messages: Sequence[Message], *, tools: Sequence[Mapping[str, Any]] = (), add_generation_prompt: bool = False
+    ) -> str:
+        """Return the conversation as one string; raise ValueError when there is no chat template or it refuses."""

@@ -1,0 +1,174 @@
+"""What each part of a run hands to the next: RunConfig -> RunPlan -> Parts -> RunResult.
+
+The folders `config`, `resolve`, `assemble`, `train` and `artifacts` do not import each other; they meet here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from swift_core.contracts.plugin import PluginSource, PluginSpec
+from swift_core.contracts.settings import RunSettings
+from swift_core.errors import Place
+
+if TYPE_CHECKING:
+    import pluggy
+    import torch
+    from torch.utils.data import Dataset
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+
+    from swift_core.contracts.data import Record
+    from swift_core.contracts.reward import OutcomeReward
+
+
+@dataclass(frozen=True, slots=True)
+class ValueOrigin:
+    """Where a value of the run comes from."""
+
+    kind: Literal["default", "file", "command line", "environment", "plugin default", "chosen"]
+    place: Place | None = None
+    note: str = ""
+    """What a reader should know: `alias of train.loss_kwargs.beta`, `bfloat16 matrix units found`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunConfig:
+    """A run file that was read and is well formed; names in it are not yet looked up."""
+
+    path: Path
+    settings: RunSettings
+    origins: Mapping[str, ValueOrigin]
+    """By dotted key (`train.loss_kwargs.beta`, `train.callbacks.0.name`); a key not in it has its default."""
+
+    def place(self, key: str) -> Place | None:
+        """Return where `key`, or else its nearest parent that was written, stands."""
+        while key:
+            if key in self.origins:
+                return self.origins[key].place
+            key = key.rpartition(".")[0]
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class PartPlan:
+    """One plugin of the run with its options, checked against its source."""
+
+    kind: str
+    key: str
+    """The key that chose it: `train.loss_type`, `train.callbacks.0`."""
+
+    plugin: PluginSpec
+    source: PluginSource
+    options: Mapping[str, Any]
+    """Options that are given to the constructor; defaults of the plugin are not repeated here."""
+
+    origins: Mapping[str, ValueOrigin]
+    """Of each option in `options`."""
+
+    weight: float = 1.0
+    """Of a reward; 1 elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """Everything that will be done, and nothing done yet."""
+
+    config: RunConfig
+    procedure: PartPlan
+    loss: PartPlan
+    optimizer: PartPlan
+    scheduler: PartPlan
+    tuner: PartPlan
+    hub: PartPlan
+    metrics: tuple[PartPlan, ...]
+    callbacks: tuple[PartPlan, ...]
+    orms: tuple[PartPlan, ...]
+    hooks: tuple[PartPlan, ...]
+    formats: tuple[PartPlan, ...]
+    """The dataset formats that rows may have: the one named, or all that may be detected."""
+
+    notes: tuple[str, ...]
+    """Decisions a user should see: aliases resolved, defaults chosen by the machine."""
+
+    create: Callable[[PartPlan], Any]
+    """Import a part and build it from its options; raises SwiftError with the place in the run file."""
+
+    load: Callable[[PartPlan], Any]
+    """Import a part without building it (optimizers and schedulers are built with live objects)."""
+
+    @property
+    def settings(self) -> RunSettings:
+        return self.config.settings
+
+    @property
+    def parts(self) -> tuple[PartPlan, ...]:
+        """Every chosen part, in the order they are shown; formats are not among them."""
+        single = (self.procedure, self.loss, self.optimizer, self.scheduler, self.tuner, self.hub)
+        return (*single, *self.metrics, *self.callbacks, *self.orms, *self.hooks)
+
+
+@dataclass(slots=True)
+class RewardPart:
+    """A live reward with its name in the run file."""
+
+    name: str
+    weight: float
+    score: OutcomeReward
+
+
+@dataclass(slots=True)
+class Parts:
+    """Live objects, ready to train."""
+
+    plan: RunPlan
+    directory: Path
+    """The run directory; it exists and is empty but for what core wrote."""
+
+    model: PreTrainedModel
+    """The model with the tuner applied."""
+
+    tokenizer: PreTrainedTokenizerBase
+    tuner: Any
+    procedure: Any
+    loss: Any
+    reference: PreTrainedModel | None
+    """A frozen reference model; None when none is needed or the tuner can switch its adapters off."""
+
+    train_dataset: Dataset[Any]
+    eval_dataset: Dataset[Any] | None
+    eval_records: Sequence[Record]
+    """The held-out rows before encoding, for metrics that generate and for samples in the report."""
+
+    collator: Callable[[Sequence[Any]], Any]
+    make_optimizer: Callable[[torch.nn.Module], torch.optim.Optimizer]
+    make_scheduler: Callable[[torch.optim.Optimizer, int, int], Any]
+    """Called with (optimizer, num_warmup_steps, num_training_steps)."""
+
+    metrics: Sequence[tuple[str, Any]]
+    rewards: Sequence[RewardPart]
+    callbacks: Sequence[TrainerCallback]
+    hooks: pluggy.PluginManager
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Counts worth keeping: rows read, dropped, truncated, trained tokens, parameters."""
+
+    resume_from: Path | None = None
+
+
+@dataclass(slots=True)
+class RunResult:
+    """What training left behind, before the last files are written."""
+
+    parts: Parts
+    num_steps: int
+    before: Mapping[str, float]
+    """Held-out metrics before training."""
+
+    after: Mapping[str, float]
+    samples: Sequence[Mapping[str, Any]]
+    """Prompts with the answer before and after training, and the expected one."""
+
+    seconds: float
+    interrupted: bool = False

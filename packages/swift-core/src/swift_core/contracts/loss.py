@@ -1,0 +1,148 @@
+"""Losses: what they are given, and what they give back.
+
+    loss(outputs, labels, **context) -> LossOutput | Tensor
+
+`outputs` is lazy: what a loss does not read is not computed. Families, by what they eat: `TokenOutputs` (stages pt and
+sft) and `PairOutputs` (preference stages). Core looks at the signature once: `outputs` comes first, `labels` second when
+there is a second positional parameter, and `loss_scale` and `num_items_in_batch` by name when they are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class LossOutput:
+    """Losses of the items of one micro-batch. Core forms the mean over the whole optimizer step, on all ranks:
+
+        sum(losses * weights) / sum(weights)
+    """
+
+    losses: Tensor
+    """[item], with gradient; an item is a trained token (TokenOutputs) or a pair (PairOutputs)."""
+
+    weights: Tensor | None = None
+    """[item], >= 0; None weighs every item 1."""
+
+    metrics: Mapping[str, Tensor] = field(default_factory=dict)
+    """Values per item, [item], logged as their mean; no gradient is kept."""
+
+
+class LazyOutputs:
+    """Values computed when they are first read, as an attribute or as `outputs["name"]`, and kept."""
+
+    def __init__(self, values: Mapping[str, Callable[[], Any]]) -> None:
+        """Keep `values`, name -> thunk; a value that depends on another reads it from this object inside its thunk."""
+        self._thunks = dict(values)
+
+    def __getattr__(self, name: str) -> Any:
+        thunks = self.__dict__.get("_thunks", {})
+        if name not in thunks:
+            known = ", ".join(sorted(thunks))
+            raise AttributeError(f"{type(self).__name__} has no {name!r} in this run; it has {known}")
+        value = thunks[name]()
+        self.__dict__[name] = value
+        return value
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return getattr(self, name)
+        except AttributeError as error:
+            raise KeyError(str(error)) from None
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._thunks
+
+    def computed(self) -> frozenset[str]:
+        """Return the names whose value was computed; for tests and reports."""
+        return frozenset(self._thunks).intersection(self.__dict__)
+
+
+class TokenOutputs(LazyOutputs):
+    """What a loss on tokens may read. `token` runs over the trained tokens of the micro-batch, row by row."""
+
+    logps: Tensor
+    """[token] log-probability of each trained token, in nats."""
+
+    weights: Tensor
+    """[token] weight of each trained token (`loss_scale`); ones when there is none."""
+
+    rows: Tensor
+    """[token] row of the micro-batch each trained token belongs to."""
+
+    labels: Tensor
+    """[token] id of each trained token."""
+
+    hidden: Tensor
+    """[token, hidden] input of the output head at each scored position."""
+
+    token_logits: Tensor
+    """[token, vocabulary] logits at the scored positions."""
+
+    logits: Tensor
+    """[batch, time, vocabulary] logits of the whole micro-batch, not shifted. Costs what its shape says."""
+
+
+class PairOutputs(LazyOutputs):
+    """What a loss on pairs may read. Sums run over the completion's tokens, the end of turn included."""
+
+    chosen_logps: Tensor
+    """[pair] summed log-probability of the chosen completion, in nats."""
+
+    rejected_logps: Tensor
+    """[pair]"""
+
+    reference_chosen_logps: Tensor
+    """[pair] the same under the reference model, without gradient."""
+
+    reference_rejected_logps: Tensor
+    """[pair]"""
+
+    chosen_lengths: Tensor
+    """[pair] tokens of the chosen completion."""
+
+    rejected_lengths: Tensor
+    """[pair]"""
+
+    chosen_token_logps: Tensor
+    """[pair, time] log-probabilities of the chosen completion's tokens, 0 past its end."""
+
+    rejected_token_logps: Tensor
+    """[pair, time]"""
+
+    reference_chosen_token_logps: Tensor
+    """[pair, time]"""
+
+    reference_rejected_token_logps: Tensor
+    """[pair, time]"""
+
+    chosen_logits: Tensor
+    """[pair, time, vocabulary] logits that predict the chosen completion's tokens."""
+
+    rejected_logits: Tensor
+    """[pair, time, vocabulary]"""
+
+    margins: Tensor
+    """[pair] the data's `margin` column; zeros when there is none."""
+
+
+class Loss(Protocol):
+    """A `swift.losses` plugin, built from its options."""
+
+    needs_reference: ClassVar[bool]
+    """True when it reads a `reference_` value. May be left out: False."""
+
+    couples_items: ClassVar[bool]
+    """True when one item's loss depends on others of the micro-batch. May be left out: False."""
+
+    def __call__(self, outputs: Any, /) -> LossOutput | Tensor:
+        """Return losses per item; a scalar is taken as the mean of the micro-batch.
+
+        A scalar from a loss that asks for `num_items_in_batch` is taken as already divided by it.
+        """

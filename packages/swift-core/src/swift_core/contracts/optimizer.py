@@ -1,0 +1,39 @@
+"""Optimizers and schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
+
+if TYPE_CHECKING:
+    import torch
+    from torch.optim.lr_scheduler import LRScheduler
+
+
+class ParamGroup(TypedDict):
+    """One parameter group as core makes it: matrices with decay, biases and norms without."""
+
+    params: list[torch.nn.Parameter]
+    param_names: list[str]
+    weight_decay: float
+
+
+class OptimizerFactory(Protocol):
+    """A `swift.optimizers` plugin: usually a `torch.optim.Optimizer` subclass.
+
+    Its keyword-only parameters are its options. Core fills those it has of `lr`, `weight_decay`, `betas` and `eps` from
+    `train.learning_rate`, `train.weight_decay`, `train.adam_beta1/2` and `train.adam_epsilon` unless
+    `train.optimizer_kwargs` gives them. A function `(args, model, dataset) -> (optimizer, scheduler)` is taken too.
+    """
+
+    def __call__(self, params: Iterable[ParamGroup], /, **options: Any) -> torch.optim.Optimizer:
+        """Build the optimizer."""
+
+
+class SchedulerFactory(Protocol):
+    """A `swift.schedulers` plugin: built from its options, then called with the optimizer."""
+
+    def __call__(
+        self, optimizer: torch.optim.Optimizer, /, *, num_warmup_steps: int, num_training_steps: int
+    ) -> LRScheduler:
+        """Build the schedule."""

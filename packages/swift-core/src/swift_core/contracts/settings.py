@@ -1,0 +1,265 @@
+"""The sections of a run file, as plain data.
+
+Every field is a key of the run file. The annotation is its type, the default its default, the text under it its help: the
+loader, `swift schema` and the docs read them from here. Names are those of `transformers.TrainingArguments` where it has
+the thing. `config/` validates; the dataclasses themselves check nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSettings:
+    """Which model is trained."""
+
+    model_id: str
+    """A local folder, a hub id, `demo:tiny`, or `gguf:PATH`."""
+
+    hub: str = "auto"
+    """Name of the model source (`swift plugins list --kind hub`); `auto` picks the one that knows `model_id`."""
+
+    revision: str = "main"
+    """Branch, tag or commit of a hub model."""
+
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Type of the weights; `auto` is bfloat16 for adapters on hardware with bfloat16 matrix units, else float32."""
+
+    attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] = "sdpa"
+    """Attention kernel, as in transformers."""
+
+    ref_model_id: str = ""
+    """Reference model of a preference stage; empty means the model itself before training."""
+
+    chat_template: str = ""
+    """Path of a Jinja chat template that replaces the tokenizer's own."""
+
+    chat_template_kwargs: dict[str, Any] = field(default_factory=dict)
+    """Variables handed to the chat template, such as `enable_thinking`."""
+
+    quantization_bit: Literal[0, 4, 8] = 0
+    """Load the frozen weights in so many bits (needs a GPU and bitsandbytes); 0 is off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSettings:
+    """What the model is trained and judged on."""
+
+    dataset: str | list[str]
+    """A path, `path#N` (N rows drawn by seed), a folder, a hub id, a `demo:` name, or a list of them."""
+
+    val_dataset: str | list[str] = field(default_factory=list)
+    """Held-out data, in the same forms; judged before and after training, and every `eval_steps`."""
+
+    split_dataset_ratio: float = 0.0
+    """Share of `dataset` that is held out, drawn by seed, when there is no `val_dataset`; in [0, 1)."""
+
+    format: str = "auto"
+    """Name of the row format (`swift plugins list --kind dataset`); `auto` detects it and says which."""
+
+    columns: dict[str, str] = field(default_factory=dict)
+    """What a column is called: `{prompt: question, completion: answer}` reads `question` where `prompt` is meant."""
+
+    system: str = ""
+    """System message put before conversations that have none."""
+
+    max_length: int = 2048
+    """Longest sequence in tokens."""
+
+    overlong: Literal["error", "drop", "truncate"] = "error"
+    """What becomes of a longer one. `drop` and `truncate` are counted and printed; `truncate` never cuts off the whole answer."""
+
+    shuffle: bool = True
+    """Draw training rows in an order given by `train.seed`; false keeps the order of the file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartRef:
+    """One plugin of a list: its name and options. A plain string stands for a name without options."""
+
+    name: str
+    """`name`, `dist:name`, or `./file.py:attribute`."""
+
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    """Options of the plugin (`swift plugins info KIND/NAME`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardRef(PartRef):
+    """One reward of a list."""
+
+    weight: float = 1.0
+    """Factor in the sum of the rewards; 0 only reports it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardSettings:
+    """How generated answers are scored."""
+
+    orms: list[RewardRef] = field(default_factory=list)
+    """Outcome rewards (`swift plugins list --kind orm`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainSettings:
+    """How the model is trained."""
+
+    stage: str = "sft"
+    """Procedure: `pt`, `sft`, `dpo`, ... (`swift plugins list --kind trainer`), or the name of a pair loss."""
+
+    loss_type: str = "auto"
+    """Name of the loss; `auto` is the procedure's own."""
+
+    loss_kwargs: dict[str, Any] = field(default_factory=dict)
+    """Options of the loss."""
+
+    optimizer_type: str = "adamw"
+    """Name of the optimizer."""
+
+    optimizer_kwargs: dict[str, Any] = field(default_factory=dict)
+    """Options of the optimizer."""
+
+    lr_scheduler_type: str = "linear"
+    """Name of the learning-rate schedule."""
+
+    lr_scheduler_kwargs: dict[str, Any] = field(default_factory=dict)
+    """Options of the schedule."""
+
+    tuner_strategy: str = "lora"
+    """Name of the tuner: what part of the model is trained."""
+
+    tuner_kwargs: dict[str, Any] = field(default_factory=dict)
+    """Options of the tuner."""
+
+    metrics: list[PartRef] = field(default_factory=list)
+    """Metrics computed on the held-out data beside the loss."""
+
+    callbacks: list[PartRef] = field(default_factory=list)
+    """Callbacks, called in this order."""
+
+    learning_rate: float = 5e-5
+    """Peak learning rate, > 0."""
+
+    weight_decay: float = 0.0
+    """Decoupled weight decay of matrices; biases and norms have none."""
+
+    adam_beta1: float = 0.9
+    """First-moment decay of the Adam family, in [0, 1)."""
+
+    adam_beta2: float = 0.999
+    """Second-moment decay of the Adam family, in [0, 1)."""
+
+    adam_epsilon: float = 1e-8
+    """Term that keeps Adam's denominator from zero, > 0."""
+
+    max_grad_norm: float = 1.0
+    """Global gradient norm above which gradients are scaled down; 0 turns clipping off."""
+
+    num_train_epochs: float = 3.0
+    """Passes over the data; `max_steps` wins when it is positive."""
+
+    max_steps: int = -1
+    """Optimizer steps; -1 leaves it to `num_train_epochs`."""
+
+    warmup_steps: float = 0
+    """Steps of linear warm-up; a value below 1 is a share of all steps."""
+
+    per_device_train_batch_size: int = 8
+    """Rows of one micro-batch on one device."""
+
+    per_device_eval_batch_size: int = 8
+    """Rows of one evaluation batch on one device."""
+
+    gradient_accumulation_steps: int = 1
+    """Micro-batches of one optimizer step."""
+
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, more time."""
+
+    seed: int = 42
+    """Seed of everything random in a run."""
+
+    logging_steps: float = 10
+    """Steps between two lines of metrics; a value below 1 is a share of all steps."""
+
+    eval_strategy: Literal["no", "steps", "epoch"] = "no"
+    """When held-out data is judged besides before and after training."""
+
+    eval_steps: float = 500
+    """Steps between two evaluations with `eval_strategy: steps`."""
+
+    save_strategy: Literal["no", "steps", "epoch"] = "steps"
+    """When a checkpoint is kept."""
+
+    save_steps: float = 500
+    """Steps between two checkpoints with `save_strategy: steps`."""
+
+    save_total_limit: int = 2
+    """Number of checkpoints kept."""
+
+    dataloader_num_workers: int = 0
+    """Worker processes that collate batches."""
+
+    precompute_ref_log_probs: bool = False
+    """Compute the reference log-probabilities once before training and keep them in a cache."""
+
+    report_to: list[str] = field(default_factory=list)
+    """Experiment trackers of transformers: `tensorboard`, `wandb`, ..."""
+
+    run_name: str = ""
+    """Name of the run for trackers and the report; empty means the run directory's name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceSettings:
+    """Where the run computes."""
+
+    parallel_method: Literal["single", "ddp"] = "single"
+    """How processes share the work."""
+
+    num_processes: int = 1
+    """Number of processes, one per device."""
+
+    use_cpu: bool = False
+    """Stay on the CPU although there is a GPU."""
+
+    num_threads: int = 0
+    """CPU threads of one process; 0 chooses by model size and core count."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginSettings:
+    """Which installed plugins may take part. Applied before any of them is imported."""
+
+    allow: list[str] = field(default_factory=list)
+    """Distributions (patterns, with version specifiers) that may be used; empty allows all. First-party ones always may."""
+
+    block: list[str] = field(default_factory=list)
+    """Distributions (`acme-*`) or single plugins (`acme-losses:focal`) that may not."""
+
+    prefer: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Which distribution gives a name that two claim: `{loss: {focal: acme-losses}}`."""
+
+    require: list[str] = field(default_factory=list)
+    """Distributions, with version specifiers, that must be installed."""
+
+    enable: list[str] = field(default_factory=list)
+    """Names of `swift.hooks` plugins that take part in the run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """A whole run file."""
+
+    model: ModelSettings
+    data: DataSettings
+    train: TrainSettings = field(default_factory=TrainSettings)
+    reward: RewardSettings = field(default_factory=RewardSettings)
+    device: DeviceSettings = field(default_factory=DeviceSettings)
+    plugins: PluginSettings = field(default_factory=PluginSettings)
+
+    output_dir: Path = Path()
+    """The run directory, made by the run; left out, `runs/FILE-DATE` beside the run file's own folder of work."""

@@ -1,0 +1,1 @@
+"""Losses for fine-tuning and aligning language models, one file each, as swift plugins."""

@@ -1,0 +1,1 @@
+"""Outcome and process rewards for language models, one file each, as swift plugins."""
