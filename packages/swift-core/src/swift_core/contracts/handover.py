@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch.utils.data import Dataset
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
-    from swift_core.contracts.data import Record
+    from swift_core.contracts.data import Record, TextEncoder
     from swift_core.contracts.reward import OutcomeReward
 
 
@@ -43,8 +43,14 @@ class RunConfig:
     origins: Mapping[str, ValueOrigin]
     """By dotted key (`train.loss_kwargs.beta`, `train.callbacks.0.name`); a key not in it has its default."""
 
+    key_places: Mapping[str, Place] = field(default_factory=dict)
+    """Where each key itself was written; `origins` has the places of the values."""
+
+    shorthands: Mapping[str, Any] = field(default_factory=dict)
+    """Short keys that only the chosen parts give a meaning, by the key as written: `{"train.lora_rank": 8}`."""
+
     def place(self, key: str) -> Place | None:
-        """Return where `key`, or else its nearest parent that was written, stands."""
+        """Return where the value of `key`, or else its nearest parent that was written, stands."""
         while key:
             if key in self.origins:
                 return self.origins[key].place
@@ -127,10 +133,16 @@ class Parts:
     directory: Path
     """The run directory; it exists and is empty but for what core wrote."""
 
+    cache: Path
+    """The user's cache folder."""
+
     model: PreTrainedModel
     """The model with the tuner applied."""
 
     tokenizer: PreTrainedTokenizerBase
+    encoder: TextEncoder
+    """The tokenizer with its chat template, as data was encoded."""
+
     tuner: Any
     procedure: Any
     loss: Any

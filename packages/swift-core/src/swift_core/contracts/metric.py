@@ -20,6 +20,9 @@ class Generations:
 
     infer_requests: Sequence[InferRequest]
     ground_truths: Sequence[str | None]
+    expected: Sequence[str | None]
+    """The data's own completion of each prompt; None where it has none."""
+
     columns: Mapping[str, Sequence[Any]]
     rewards: Sequence[RewardPart]
     """The rewards of the run file."""

@@ -9,20 +9,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+from annotated_types import Ge, Gt, Interval, MinLen
+
+STRICT: dict[str, Any] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+"""How pydantic reads every section: no unknown key, no conversion from text, no infinity."""
+
+Name = Annotated[str, MinLen(1)]
+Share = Annotated[float, Interval(ge=0, lt=1)]
+PositiveInt = Annotated[int, Ge(1)]
+Positive = Annotated[float, Gt(0)]
+NonNegative = Annotated[float, Ge(0)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSettings:
     """Which model is trained."""
 
-    model_id: str
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    model_id: Name
     """A local folder, a hub id, `demo:tiny`, or `gguf:PATH`."""
 
-    hub: str = "auto"
+    hub: Name = "auto"
     """Name of the model source (`swift plugins list --kind hub`); `auto` picks the one that knows `model_id`."""
 
-    revision: str = "main"
+    revision: Name = "main"
     """Branch, tag or commit of a hub model."""
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -48,25 +61,27 @@ class ModelSettings:
 class DataSettings:
     """What the model is trained and judged on."""
 
-    dataset: str | list[str]
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    dataset: Name | Annotated[list[Name], MinLen(1)]
     """A path, `path#N` (N rows drawn by seed), a folder, a hub id, a `demo:` name, or a list of them."""
 
-    val_dataset: str | list[str] = field(default_factory=list)
+    val_dataset: Name | list[Name] = field(default_factory=list)
     """Held-out data, in the same forms; judged before and after training, and every `eval_steps`."""
 
-    split_dataset_ratio: float = 0.0
+    split_dataset_ratio: Share = 0.0
     """Share of `dataset` that is held out, drawn by seed, when there is no `val_dataset`; in [0, 1)."""
 
-    format: str = "auto"
+    format: Name = "auto"
     """Name of the row format (`swift plugins list --kind dataset`); `auto` detects it and says which."""
 
-    columns: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, Name] = field(default_factory=dict)
     """What a column is called: `{prompt: question, completion: answer}` reads `question` where `prompt` is meant."""
 
     system: str = ""
     """System message put before conversations that have none."""
 
-    max_length: int = 2048
+    max_length: PositiveInt = 2048
     """Longest sequence in tokens."""
 
     overlong: Literal["error", "drop", "truncate"] = "error"
@@ -80,7 +95,9 @@ class DataSettings:
 class PartRef:
     """One plugin of a list: its name and options. A plain string stands for a name without options."""
 
-    name: str
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    name: Name
     """`name`, `dist:name`, or `./file.py:attribute`."""
 
     kwargs: dict[str, Any] = field(default_factory=dict)
@@ -91,6 +108,8 @@ class PartRef:
 class RewardRef(PartRef):
     """One reward of a list."""
 
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
     weight: float = 1.0
     """Factor in the sum of the rewards; 0 only reports it."""
 
@@ -98,6 +117,8 @@ class RewardRef(PartRef):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardSettings:
     """How generated answers are scored."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     orms: list[RewardRef] = field(default_factory=list)
     """Outcome rewards (`swift plugins list --kind orm`)."""
@@ -107,28 +128,30 @@ class RewardSettings:
 class TrainSettings:
     """How the model is trained."""
 
-    stage: str = "sft"
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    stage: Name = "sft"
     """Procedure: `pt`, `sft`, `dpo`, ... (`swift plugins list --kind trainer`), or the name of a pair loss."""
 
-    loss_type: str = "auto"
+    loss_type: Name = "auto"
     """Name of the loss; `auto` is the procedure's own."""
 
     loss_kwargs: dict[str, Any] = field(default_factory=dict)
     """Options of the loss."""
 
-    optimizer_type: str = "adamw"
+    optimizer_type: Name = "adamw"
     """Name of the optimizer."""
 
     optimizer_kwargs: dict[str, Any] = field(default_factory=dict)
     """Options of the optimizer."""
 
-    lr_scheduler_type: str = "linear"
+    lr_scheduler_type: Name = "linear"
     """Name of the learning-rate schedule."""
 
     lr_scheduler_kwargs: dict[str, Any] = field(default_factory=dict)
     """Options of the schedule."""
 
-    tuner_strategy: str = "lora"
+    tuner_strategy: Name = "lora"
     """Name of the tuner: what part of the model is trained."""
 
     tuner_kwargs: dict[str, Any] = field(default_factory=dict)
@@ -140,73 +163,79 @@ class TrainSettings:
     callbacks: list[PartRef] = field(default_factory=list)
     """Callbacks, called in this order."""
 
-    learning_rate: float = 5e-5
+    learning_rate: Positive = 5e-5
     """Peak learning rate, > 0."""
 
-    weight_decay: float = 0.0
+    weight_decay: NonNegative = 0.0
     """Decoupled weight decay of matrices; biases and norms have none."""
 
-    adam_beta1: float = 0.9
+    adam_beta1: Share = 0.9
     """First-moment decay of the Adam family, in [0, 1)."""
 
-    adam_beta2: float = 0.999
+    adam_beta2: Share = 0.999
     """Second-moment decay of the Adam family, in [0, 1)."""
 
-    adam_epsilon: float = 1e-8
+    adam_epsilon: Positive = 1e-8
     """Term that keeps Adam's denominator from zero, > 0."""
 
-    max_grad_norm: float = 1.0
+    max_grad_norm: NonNegative = 1.0
     """Global gradient norm above which gradients are scaled down; 0 turns clipping off."""
 
-    num_train_epochs: float = 3.0
+    num_train_epochs: Positive = 3.0
     """Passes over the data; `max_steps` wins when it is positive."""
 
-    max_steps: int = -1
-    """Optimizer steps; -1 leaves it to `num_train_epochs`."""
+    max_steps: Annotated[int, Ge(-1)] = -1
+    """Optimizer steps, not 0; -1 leaves it to `num_train_epochs`."""
 
-    warmup_steps: float = 0
+    warmup_steps: NonNegative = 0
     """Steps of linear warm-up; a value below 1 is a share of all steps."""
 
-    per_device_train_batch_size: int = 8
+    per_device_train_batch_size: PositiveInt = 8
     """Rows of one micro-batch on one device."""
 
-    per_device_eval_batch_size: int = 8
+    per_device_eval_batch_size: PositiveInt = 8
     """Rows of one evaluation batch on one device."""
 
-    gradient_accumulation_steps: int = 1
+    gradient_accumulation_steps: PositiveInt = 1
     """Micro-batches of one optimizer step."""
 
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, more time."""
 
-    seed: int = 42
+    seed: Annotated[int, Interval(ge=0, lt=2**32)] = 42
     """Seed of everything random in a run."""
 
-    logging_steps: float = 10
+    logging_steps: Positive = 10
     """Steps between two lines of metrics; a value below 1 is a share of all steps."""
 
     eval_strategy: Literal["no", "steps", "epoch"] = "no"
     """When held-out data is judged besides before and after training."""
 
-    eval_steps: float = 500
+    eval_steps: Positive = 500
     """Steps between two evaluations with `eval_strategy: steps`."""
+
+    eval_generation_rows: int = 100
+    """Held-out prompts the model answers before and after training for metrics on generations, at most."""
+
+    max_completion_length: int = 128
+    """Longest answer the model generates, in tokens."""
 
     save_strategy: Literal["no", "steps", "epoch"] = "steps"
     """When a checkpoint is kept."""
 
-    save_steps: float = 500
+    save_steps: Positive = 500
     """Steps between two checkpoints with `save_strategy: steps`."""
 
-    save_total_limit: int = 2
+    save_total_limit: PositiveInt = 2
     """Number of checkpoints kept."""
 
-    dataloader_num_workers: int = 0
+    dataloader_num_workers: Annotated[int, Ge(0)] = 0
     """Worker processes that collate batches."""
 
     precompute_ref_log_probs: bool = False
     """Compute the reference log-probabilities once before training and keep them in a cache."""
 
-    report_to: list[str] = field(default_factory=list)
+    report_to: list[Name] = field(default_factory=list)
     """Experiment trackers of transformers: `tensorboard`, `wandb`, ..."""
 
     run_name: str = ""
@@ -217,16 +246,18 @@ class TrainSettings:
 class DeviceSettings:
     """Where the run computes."""
 
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
     parallel_method: Literal["single", "ddp"] = "single"
     """How processes share the work."""
 
-    num_processes: int = 1
-    """Number of processes, one per device."""
+    num_processes: PositiveInt = 1
+    """Number of processes, one per device; `torchrun` starts them."""
 
     use_cpu: bool = False
     """Stay on the CPU although there is a GPU."""
 
-    num_threads: int = 0
+    num_threads: Annotated[int, Ge(0)] = 0
     """CPU threads of one process; 0 chooses by model size and core count."""
 
 
@@ -234,25 +265,29 @@ class DeviceSettings:
 class PluginSettings:
     """Which installed plugins may take part. Applied before any of them is imported."""
 
-    allow: list[str] = field(default_factory=list)
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    allow: list[Name] = field(default_factory=list)
     """Distributions (patterns, with version specifiers) that may be used; empty allows all. First-party ones always may."""
 
-    block: list[str] = field(default_factory=list)
+    block: list[Name] = field(default_factory=list)
     """Distributions (`acme-*`) or single plugins (`acme-losses:focal`) that may not."""
 
-    prefer: dict[str, dict[str, str]] = field(default_factory=dict)
+    prefer: dict[str, dict[str, Name]] = field(default_factory=dict)
     """Which distribution gives a name that two claim: `{loss: {focal: acme-losses}}`."""
 
-    require: list[str] = field(default_factory=list)
+    require: list[Name] = field(default_factory=list)
     """Distributions, with version specifiers, that must be installed."""
 
-    enable: list[str] = field(default_factory=list)
+    enable: list[Name] = field(default_factory=list)
     """Names of `swift.hooks` plugins that take part in the run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
     """A whole run file."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     model: ModelSettings
     data: DataSettings

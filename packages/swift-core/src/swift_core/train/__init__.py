@@ -1,0 +1,73 @@
+"""From live parts to a trained model: one procedure per stage, on `transformers.Trainer`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from swift_core.contracts.handover import Parts, RunResult
+    from swift_core.train.evaluate import Answers
+    from swift_core.train.trainer import SwiftTrainer
+
+
+def train(parts: Parts) -> RunResult:
+    """Judge, train, judge again; return what came of it."""
+    from swift_core.contracts.handover import RunResult
+    from swift_core.train.evaluate import samples
+
+    trainer = _build(parts)
+    before, first_answers = _judge(trainer)
+    seconds, interrupted = _fit(trainer)
+    after: Mapping[str, float] = {}
+    pairs = []
+    if not interrupted:
+        after, last_answers = _judge(trainer)
+        pairs = samples(first_answers, last_answers)
+    result = RunResult(parts, trainer.state.global_step, before, after, pairs, seconds, interrupted)
+    parts.hooks.hook.swift_train_end(result=result)
+    return result
+
+
+def _build(parts: Parts) -> SwiftTrainer:
+    """Return the procedure with core's own callbacks, and prove that it scores what the model predicts."""
+    import transformers
+
+    from swift_core.artifacts.metrics import MetricsLog
+    from swift_core.artifacts.progress import Progress
+    from swift_core.train.events import Events
+
+    trainer: SwiftTrainer = parts.procedure.build(parts)
+    for noisy in (transformers.PrinterCallback, transformers.ProgressCallback):
+        trainer.remove_callback(noisy)
+    for callback in (MetricsLog(parts.directory), Progress(parts.plan), Events(parts)):
+        trainer.add_callback(callback)
+    batch = trainer._prepare_inputs(parts.collator([parts.train_dataset[0]]))
+    trainer.head.prove(trainer.model, batch)
+    return trainer
+
+
+def _judge(trainer: SwiftTrainer) -> tuple[dict[str, float], Answers]:
+    """Return the held-out metrics and the answers they were taken on."""
+    from swift_core.train.evaluate import answer, generation_metrics
+
+    metrics: dict[str, float] = dict(trainer.evaluate()) if trainer.parts.eval_dataset else {}
+    answers = answer(trainer.parts)
+    generated = generation_metrics(trainer.parts, answers)
+    if generated:
+        trainer.log(dict(generated))
+    return metrics | generated, answers
+
+
+def _fit(trainer: SwiftTrainer) -> tuple[float, bool]:
+    """Train; return the seconds it took and whether Ctrl-C ended it."""
+    from swift_core.train.interrupt import Interrupt
+
+    interrupt = Interrupt()
+    trainer.add_callback(interrupt)
+    resume = trainer.parts.resume_from
+    start = time.monotonic()
+    with interrupt.listening():
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    return time.monotonic() - start, interrupt.asked

@@ -1,0 +1,51 @@
+"""The run file's training keys as `transformers.TrainingArguments`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import transformers
+
+from swift_core.contracts.handover import RunPlan
+
+SAME_NAME = (
+    "learning_rate",
+    "num_train_epochs",
+    "max_steps",
+    "warmup_steps",
+    "per_device_train_batch_size",
+    "per_device_eval_batch_size",
+    "gradient_accumulation_steps",
+    "gradient_checkpointing",
+    "max_grad_norm",
+    "seed",
+    "logging_steps",
+    "eval_strategy",
+    "save_strategy",
+    "save_steps",
+    "save_total_limit",
+    "dataloader_num_workers",
+    "report_to",
+)
+"""Keys that mean here what they mean there. The optimizer's and the schedule's go to their plugins instead."""
+
+
+def training_arguments(plan: RunPlan, directory: Path) -> transformers.TrainingArguments:
+    """Return what Trainer is told; everything that a plugin decides is left at its default."""
+    train, device = plan.settings.train, plan.settings.device
+    return transformers.TrainingArguments(
+        output_dir=str(directory),
+        run_name=train.run_name or directory.name,
+        eval_steps=train.eval_steps if train.eval_strategy == "steps" else None,
+        use_cpu=device.use_cpu,
+        train_sampling_strategy="random" if plan.settings.data.shuffle else "sequential",
+        remove_unused_columns=False,
+        average_tokens_across_devices=False,
+        logging_nan_inf_filter=False,
+        logging_first_step=True,
+        label_names=["labels"],
+        gradient_checkpointing_kwargs={"use_reentrant": False} if train.gradient_checkpointing else None,
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+        **{name: getattr(train, name) for name in SAME_NAME},
+    )

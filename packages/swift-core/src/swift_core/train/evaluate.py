@@ -1,0 +1,141 @@
+"""Held-out figures beside the loss: metrics on predictions, and metrics and samples on generated answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from swift_core.assemble.generate import generate
+from swift_core.contracts.data import Record
+from swift_core.contracts.handover import Parts
+from swift_core.contracts.metric import Generations, Metric, Predictions
+from swift_core.contracts.reward import InferRequest
+from swift_core.errors import Problem, SwiftError
+
+if TYPE_CHECKING:
+    from swift_core.train.trainer import SwiftTrainer
+
+NUM_SAMPLES = 5
+"""Answers shown before and after training."""
+
+
+class PredictionMetrics:
+    """Collects what each metric keeps of a batch's logits; the logits themselves are dropped at once."""
+
+    def __init__(self, metrics: Sequence[tuple[str, Metric]]) -> None:
+        """Take the metrics that eat predictions."""
+        self._metrics = [(name, metric, [], []) for name, metric in metrics]
+
+    def add(self, trainer: SwiftTrainer, batch: Mapping[str, Tensor]) -> None:
+        """Look at one batch; without metrics nothing is computed."""
+        if not self._metrics:
+            return
+        logits = trainer.make_outputs(trainer.model, batch).logits
+        for _, metric, values, labels in self._metrics:
+            values.append(metric.preprocess_logits(logits, batch["labels"]).cpu())
+            labels.append(batch["labels"].cpu())
+
+    def compute(self) -> dict[str, float]:
+        """Return the figures of every metric."""
+        result: dict[str, float] = {}
+        for name, metric, values, labels in self._metrics:
+            result |= checked(name, metric.compute(Predictions(values, labels)))
+        return result
+
+
+def prediction_metrics(metrics: Sequence[tuple[str, Metric]]) -> PredictionMetrics:
+    """Return a collector for the metrics that eat predictions."""
+    return PredictionMetrics([(name, metric) for name, metric in metrics if metric.eats == "predictions"])
+
+
+def checked(name: str, figures: Mapping[str, float]) -> dict[str, float]:
+    """Return a metric's figures; raise SwiftError when it returned something else than numbers by name."""
+    if not isinstance(figures, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, int | float) for key, value in figures.items()
+    ):
+        raise SwiftError(Problem("metric-failed", f"metric {name!r} must return numbers by name, got {figures!r}"))
+    return dict(figures)
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The model's answers to held-out prompts."""
+
+    records: Sequence[Record]
+    responses: Sequence[str]
+
+    def expected(self) -> list[str | None]:
+        """Return what each answer should be: the completion, or the chosen one of a pair."""
+        return [_text(record.completion if record.completion is not None else record.chosen) for record in self.records]
+
+    def generations(self, parts: Parts) -> Generations:
+        """Return them as metrics read them."""
+        names = {name for record in self.records for name in record.columns}
+        return Generations(
+            infer_requests=[_request(r, a) for r, a in zip(self.records, self.responses, strict=True)],
+            ground_truths=[record.ground_truth for record in self.records],
+            expected=self.expected(),
+            columns={name: [record.columns.get(name) for record in self.records] for name in names},
+            rewards=parts.rewards,
+        )
+
+
+def answer(parts: Parts) -> Answers:
+    """Let the model answer held-out prompts: all the metrics need, or a few samples when no metric asks."""
+    train = parts.plan.settings.train
+    asked = any(metric.eats == "generations" for _, metric in parts.metrics)
+    records = [record for record in parts.eval_records if record.prompt is not None]
+    records = records[: train.eval_generation_rows if asked else min(NUM_SAMPLES, train.eval_generation_rows)]
+    prompts = [record.prompt for record in records if record.prompt is not None]
+    responses = generate(
+        parts.model,
+        parts.encoder,
+        prompts,
+        max_new_tokens=train.max_completion_length,
+        batch_size=train.per_device_eval_batch_size,
+    )
+    return Answers(records, responses)
+
+
+def generation_metrics(parts: Parts, answers: Answers) -> dict[str, float]:
+    """Return the figures of the metrics that eat generations."""
+    result: dict[str, float] = {}
+    generations = answers.generations(parts)
+    for name, metric in parts.metrics:
+        if metric.eats == "generations":
+            if not answers.records:
+                raise SwiftError(
+                    Problem(
+                        "no-prompts",
+                        f"metric {name!r} needs held-out prompts and there are none.",
+                        parts.plan.config.place("train.metrics"),
+                        "give data.val_dataset rows with a prompt",
+                    )
+                )
+            result |= {f"eval_{key}": value for key, value in checked(name, metric.compute(generations)).items()}
+    return result
+
+
+def samples(before: Answers, after: Answers) -> list[dict[str, Any]]:
+    """Return the first prompts with both answers."""
+    rows = zip(before.records, before.expected(), before.responses, after.responses, strict=True)
+    return [
+        {"prompt": _text(record.prompt), "expected": record.ground_truth if expected is None else expected}
+        | {"before": old, "after": new}
+        for record, expected, old, new in list(rows)[:NUM_SAMPLES]
+    ]
+
+
+def _request(record: Record, response: str) -> InferRequest:
+    prompt = record.prompt or ""
+    turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(turn) for turn in prompt]
+    return InferRequest(messages=[*turns, {"role": "assistant", "content": response}], response=response)
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return "\n".join(str(turn.get("content", "")) for turn in value)

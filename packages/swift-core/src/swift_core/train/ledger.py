@@ -1,0 +1,123 @@
+"""Numerators and denominators of losses and metrics, added up over micro-batches."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from swift_core.contracts.loss import LossOutput
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLoss:
+    """What one micro-batch adds to the mean over a step."""
+
+    numerator: Tensor
+    """Scalar with gradient: the weighted sum of the items' losses."""
+
+    denominator: Tensor
+    """Scalar without gradient: the sum of the items' weights."""
+
+    metrics: Mapping[str, Tensor]
+    """Values per item, [item], without gradient."""
+
+
+class LossCall:
+    """A loss plugin with its signature read once."""
+
+    def __init__(self, loss: Callable[..., LossOutput | Tensor]) -> None:
+        """Look at what `loss` asks for."""
+        self._loss = loss
+        parameters = inspect.signature(loss).parameters.values()
+        positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        context = {"loss_scale", "num_items_in_batch"}
+        self._wants_labels = len(positional) > 1 and positional[1].name not in context
+        takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        self._wants = {name for name in context if takes_any or any(p.name == name for p in parameters)}
+
+    def __call__(self, outputs: Any, labels: Tensor, *, num_items: Tensor, num_items_in_batch: Tensor) -> BatchLoss:
+        """Return what this micro-batch adds.
+
+        Args:
+            outputs: The lazy outputs of the procedure.
+            labels: [batch, time], -100 where nothing is scored.
+            num_items: Items of this micro-batch.
+            num_items_in_batch: Items of the whole optimizer step, on all ranks.
+
+        Raises:
+            TypeError: The loss returned something else than a LossOutput or a scalar.
+            ValueError: Losses and weights differ in shape, or the tensor is not a scalar.
+        """
+        context = {"loss_scale": None, "num_items_in_batch": num_items_in_batch}
+        arguments = (outputs, labels) if self._wants_labels else (outputs,)
+        result = self._loss(*arguments, **{name: context[name] for name in self._wants})
+        if isinstance(result, LossOutput):
+            return self._itemised(result)
+        if not isinstance(result, Tensor):
+            raise TypeError(f"a loss returns a LossOutput or a scalar tensor, got {type(result).__name__}")
+        if result.numel() != 1:
+            raise ValueError(
+                f"a loss that returns a tensor returns a scalar, got shape {list(result.shape)}; "
+                "return LossOutput(losses) for one loss per item"
+            )
+        already_divided = "num_items_in_batch" in self._wants
+        count = num_items_in_batch if already_divided else num_items
+        return BatchLoss(result.reshape(()).float() * count, num_items.float(), {})
+
+    @staticmethod
+    def _itemised(result: LossOutput) -> BatchLoss:
+        losses = result.losses.float()
+        if losses.dim() != 1:
+            raise ValueError(f"LossOutput.losses has one dimension, [item], got shape {list(losses.shape)}")
+        if result.weights is None:
+            numerator, denominator = losses.sum(), torch.tensor(float(len(losses)), device=losses.device)
+        else:
+            if result.weights.shape != losses.shape:
+                raise ValueError(
+                    f"LossOutput.weights has the shape of losses, {list(losses.shape)}, got {list(result.weights.shape)}"
+                )
+            weights = result.weights.detach().float()
+            numerator, denominator = (losses * weights).sum(), weights.sum()
+        metrics = {name: value.detach().float() for name, value in result.metrics.items()}
+        return BatchLoss(numerator, denominator, metrics)
+
+
+class Ledger:
+    """Running sums of a loss and of metrics; `means` gives their quotients over all ranks."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._sums: dict[str, Tensor] = {}
+
+    def add(self, batch: BatchLoss) -> None:
+        """Add one micro-batch."""
+        self._add("loss", batch.numerator.detach(), batch.denominator)
+        for name, values in batch.metrics.items():
+            self._add(name, values.sum(), torch.tensor(float(values.numel()), device=values.device))
+
+    def _add(self, name: str, numerator: Tensor, denominator: Tensor) -> None:
+        pair = torch.stack([numerator.double(), denominator.double().to(numerator.device)])
+        self._sums[name] = self._sums[name] + pair if name in self._sums else pair
+
+    def denominator(self, reduce: Callable[[Tensor], Tensor]) -> float:
+        """Return the summed weights of the loss over all ranks; 0.0 when nothing was added."""
+        if "loss" not in self._sums:
+            return 0.0
+        return float(reduce(self._sums["loss"])[1])
+
+    def means(self, reduce: Callable[[Tensor], Tensor]) -> dict[str, float]:
+        """Return every mean over all ranks; NaN where the weights sum to zero."""
+        result = {}
+        for name, pair in self._sums.items():
+            numerator, denominator = reduce(pair).tolist()
+            result[name] = numerator / denominator if denominator else float("nan")
+        return result
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._sums.clear()

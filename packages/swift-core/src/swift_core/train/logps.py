@@ -1,0 +1,129 @@
+"""Log-probabilities of chosen tokens, without the [token, vocabulary] logits.
+
+    logp[i] = z[i, y[i]] - log sum_v exp z[i, v]        z = adjust(h @ W.T + b)
+
+Hidden states go through the output head in tiles of tokens. The forward pass keeps one number a token (the log-sum-exp);
+the backward pass forms a tile's logits again, so that memory grows with tokens and not with tokens times vocabulary.
+Sums are formed in float32 whatever the model's type. `adjust` is what some models do after the head: a scale (Granite,
+Cohere) and soft-capping, z -> c * tanh(z / c) (Gemma: arXiv:2408.00118, section 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+TILE_ELEMENTS = 1 << 24
+"""Logits formed at a time: 64 MiB in float32."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """What a model does to the head's output before the softmax."""
+
+    scale: float = 1.0
+    softcap: float = 0.0
+    """Bound of soft-capping; 0 is none."""
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Return adjusted float32 logits."""
+        logits = logits.float()
+        if self.scale != 1.0:
+            logits = logits * self.scale
+        if self.softcap:
+            logits = self.softcap * torch.tanh(logits / self.softcap)
+        return logits
+
+    def backward_(self, grad: Tensor, adjusted: Tensor) -> Tensor:
+        """Turn the gradient by adjusted logits into the one by the head's output, in place."""
+        if self.softcap:
+            grad.mul_(1 - (adjusted / self.softcap).square_())
+        if self.scale != 1.0:
+            grad.mul_(self.scale)
+        return grad
+
+
+def selected_logps(hidden: Tensor, head: nn.Module, labels: Tensor, adjust: Adjustment) -> Tensor:
+    """Return the log-probability of each label under `head`.
+
+    Args:
+        hidden: [token, hidden] input of the head.
+        head: The output head; a plain `nn.Linear` takes the fast path, anything else (an adapted head) is called as it is.
+        labels: [token] vocabulary ids.
+        adjust: What the model does after the head.
+
+    Returns:
+        [token] float32, in nats; differentiable by `hidden` and the head's parameters.
+    """
+    if type(head) is nn.Linear:
+        result: Tensor = _SelectedLogps.apply(hidden, head.weight, head.bias, labels, adjust)
+        return result
+    vocabulary = getattr(head, "out_features", None) or head.weight.shape[0]
+    tiles = [
+        checkpoint(_tile_logps, hidden[span], head, labels[span], adjust, use_reentrant=False)
+        for span in _spans(len(labels), int(vocabulary))
+    ]
+    return torch.cat(tiles) if tiles else hidden.new_zeros(0, dtype=torch.float32)
+
+
+def _spans(num_tokens: int, vocabulary: int) -> Iterator[slice]:
+    size = max(16, TILE_ELEMENTS // vocabulary)
+    return (slice(start, start + size) for start in range(0, num_tokens, size))
+
+
+def _tile_logps(hidden: Tensor, head: nn.Module, labels: Tensor, adjust: Adjustment) -> Tensor:
+    logits = adjust(head(hidden))
+    return logits.gather(1, labels[:, None]).squeeze(1) - logits.logsumexp(1)
+
+
+class _SelectedLogps(torch.autograd.Function):
+    """The fast path: head product, log-sum-exp and their gradient, tile by tile."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, adjust: Adjustment
+    ) -> Tensor:
+        hidden, weight, bias = _common_dtype(hidden, weight, bias)
+        logps = hidden.new_empty(len(labels), dtype=torch.float32)
+        normalisers = torch.empty_like(logps)
+        for span in _spans(len(labels), len(weight)):
+            logits = adjust(nn.functional.linear(hidden[span], weight, bias))
+            normalisers[span] = logits.logsumexp(1)
+            logps[span] = logits.gather(1, labels[span, None]).squeeze(1) - normalisers[span]
+        ctx.save_for_backward(hidden, weight, bias, labels, normalisers)
+        ctx.adjust = adjust
+        return logps
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        hidden, weight, bias, labels, normalisers = ctx.saved_tensors
+        needs_hidden, needs_weight, needs_bias = ctx.needs_input_grad[:3]
+        grad_hidden = torch.empty_like(hidden) if needs_hidden else None
+        grad_weight = torch.zeros_like(weight, dtype=torch.float32) if needs_weight else None
+        grad_bias = torch.zeros(len(weight), dtype=torch.float32, device=weight.device) if needs_bias else None
+        for span in _spans(len(labels), len(weight)):
+            logits = ctx.adjust(nn.functional.linear(hidden[span], weight, bias))
+            delta = (logits - normalisers[span, None]).exp_().mul_(-grad[span, None])
+            delta.scatter_add_(1, labels[span, None], grad[span, None].to(delta.dtype))
+            delta = ctx.adjust.backward_(delta, logits)
+            if grad_bias is not None:
+                grad_bias += delta.sum(0)
+            delta = delta.to(hidden.dtype)
+            if grad_hidden is not None:
+                grad_hidden[span] = delta @ weight
+            if grad_weight is not None:
+                grad_weight += delta.T @ hidden[span]
+        cast_weight = grad_weight.to(weight.dtype) if grad_weight is not None else None
+        return grad_hidden, cast_weight, grad_bias, None, None
+
+
+def _common_dtype(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Follow autocast, or else the head's own type."""
+    device = hidden.device.type
+    target = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+    return hidden.to(target), weight.to(target), None if bias is None else bias.to(target)

@@ -1,0 +1,38 @@
+"""Stage `dpo`, and every loss on pairs: a chosen and a rejected completion of one prompt."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from swift_core.contracts.handover import Parts
+from swift_core.contracts.loss import PairOutputs
+from swift_core.train.outputs import ScoredTokens, pair_outputs
+from swift_core.train.reference import Reference, reference_of
+from swift_core.train.trainer import Batch, SwiftTrainer
+
+
+class Preference(SwiftTrainer):
+    """Preference training on pairs, with a reference model where the loss reads one."""
+
+    feeds: ClassVar[str] = "PairOutputs"
+    rows: ClassVar[Literal["tokens", "pairs"]] = "pairs"
+    default_loss: ClassVar[str] = "dpo"
+
+    def __init__(self, parts: Parts) -> None:
+        """Take the live parts of a run, and the reference its loss needs."""
+        super().__init__(parts)
+        self.reference: Reference | None = reference_of(parts, self.head)
+
+    def count_items(self, batch: Batch) -> Tensor:
+        """Return the number of pairs."""
+        return torch.tensor(len(batch["margins"]))
+
+    def make_outputs(self, model: nn.Module, batch: Batch) -> PairOutputs:
+        """Return the lazy outputs on pairs."""
+        policy = ScoredTokens(self.head, model, batch)
+        if self.reference is None:
+            return pair_outputs(policy, batch["margins"], None)
+        return pair_outputs(policy, batch["margins"], self.reference.on(batch))

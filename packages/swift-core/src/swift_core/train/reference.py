@@ -1,0 +1,147 @@
+"""Reference log-probabilities: from switched-off adapters, from a frozen model, or from a cache.
+
+The cache holds one row of token log-probabilities per completion. It lives in the user's cache folder under a digest of
+the model's files, the reference's dtype and the encoded rows, so that it is never read for other weights, data or templates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from swift_core.contracts.handover import Parts
+from swift_core.errors import Problem, SwiftError
+from swift_core.train.forward import OutputHead
+from swift_core.train.outputs import ScoredTokens
+
+Batch = Mapping[str, Tensor]
+
+
+class Reference:
+    """Gives [token] reference log-probabilities of a batch's scored tokens, computed once a batch."""
+
+    def __init__(self, model: nn.Module, head: OutputHead, context: Callable[[], AbstractContextManager[object]]) -> None:
+        """Score with `model` inside `context()`."""
+        self._model, self._head, self._context = model, head, context
+        self._cached: dict[str, Tensor] = {}
+
+    def on(self, batch: Batch) -> Callable[[], Tensor]:
+        """Return a thunk for `batch`; it runs the model at most once."""
+        kept: list[Tensor] = []
+
+        def logps() -> Tensor:
+            if not kept:
+                kept.append(self._look_up(batch) if self._cached else self.score(batch))
+            return kept[0]
+
+        return logps
+
+    @torch.no_grad()
+    def score(self, batch: Batch) -> Tensor:
+        """Return [token] log-probabilities of the scored tokens, row by row; dropout is off."""
+        was_training = self._model.training
+        self._model.eval()
+        with self._context():
+            logps = ScoredTokens(self._head, self._model, batch).logps
+        self._model.train(was_training)
+        return logps
+
+    def _look_up(self, batch: Batch) -> Tensor:
+        names = row_names(batch)
+        return torch.cat([self._cached[name] for name in names]).to(batch["input_ids"].device)
+
+    def precompute(self, batches: Sequence[Batch]) -> None:
+        """Score every batch now and answer from memory from then on."""
+        for batch in batches:
+            counts = ScoredTokens(self._head, self._model, batch).row_counts().tolist()
+            parts = self.score(batch).cpu().split(counts)
+            self._cached.update(zip(row_names(batch), parts, strict=True))
+
+    def save(self, path: Path) -> None:
+        """Write what was precomputed, whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        save_file({name: value.contiguous() for name, value in self._cached.items()}, unfinished)
+        unfinished.replace(path)
+
+    def load(self, path: Path) -> None:
+        """Read what `save` wrote."""
+        self._cached = load_file(path)
+
+
+def row_names(batch: Batch) -> list[str]:
+    """Return a name for each row of a batch: a digest of its tokens and of which of them are scored."""
+    names = []
+    for ids, labels, mask in zip(batch["input_ids"], batch["labels"], batch["attention_mask"], strict=True):
+        used = mask.bool()
+        content = torch.stack([ids[used], labels[used]]).cpu().numpy().tobytes()
+        names.append(hashlib.sha256(content).hexdigest()[:32])
+    return names
+
+
+def reference_of(parts: Parts, head: OutputHead) -> Reference | None:
+    """Return the reference a run's loss needs, precomputed if the run file asks for it; None when it needs none."""
+    if not getattr(parts.loss, "needs_reference", False):
+        return None
+    reference = _live_reference(parts, head)
+    if parts.plan.settings.train.precompute_ref_log_probs:
+        _fill(reference, parts)
+    return reference
+
+
+def _live_reference(parts: Parts, head: OutputHead) -> Reference:
+    if parts.reference is not None:
+        return Reference(parts.reference, OutputHead(parts.reference), nullcontext)
+    if parts.tuner.reference(parts.model) is None:
+        raise SwiftError(
+            Problem("no-reference", f"loss {parts.plan.loss.plugin.name!r} needs a reference model and the run has none")
+        )
+    return Reference(parts.model, head, lambda: parts.tuner.reference(parts.model))
+
+
+def _fill(reference: Reference, parts: Parts) -> None:
+    path = parts.cache / "reference" / f"{_digest(parts)}.safetensors"
+    if path.exists():
+        reference.load(path)
+        parts.facts["reference_log_probs"] = f"read from {path}"
+        return
+    size = parts.plan.settings.train.per_device_eval_batch_size
+    rows = [row for dataset in (parts.train_dataset, parts.eval_dataset) if dataset is not None for row in _all(dataset)]
+    device = parts.model.device
+    batches = (
+        {name: value.to(device) for name, value in parts.collator(rows[start : start + size]).items()}
+        for start in range(0, len(rows), size)
+    )
+    reference.precompute(batches)  # type: ignore[arg-type]
+    reference.save(path)
+    parts.facts["reference_log_probs"] = f"computed for {len(rows)} rows, kept in {path}"
+
+
+def _all(dataset: Any) -> list[Any]:
+    return [dataset[index] for index in range(len(dataset))]
+
+
+def _digest(parts: Parts) -> str:
+    model = parts.reference if parts.reference is not None else parts.model
+    digest = hashlib.sha256(str(model.dtype).encode())
+    for name, value in sorted(_frozen_weights(model)):
+        digest.update(name.encode())
+        digest.update(value.detach().contiguous().view(torch.uint8).cpu().numpy().tobytes())
+    for dataset in (parts.train_dataset, parts.eval_dataset):
+        if dataset is not None:
+            digest.update(json.dumps(_all(dataset), sort_keys=True).encode())
+    return digest.hexdigest()[:32]
+
+
+def _frozen_weights(model: nn.Module) -> list[tuple[str, Tensor]]:
+    """Return the weights that make the reference: those of adapters are switched off and do not count."""
+    return [(name, p) for name, p in model.named_parameters() if not p.requires_grad]

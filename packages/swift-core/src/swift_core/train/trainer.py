@@ -1,0 +1,212 @@
+"""The engine under every procedure: transformers' Trainer with our losses, normalisation and evaluation.
+
+A step's gradient is that of sum(losses * weights) / sum(weights) over all micro-batches and ranks. The number of items
+is known before the forward pass and divides each micro-batch's loss; where a loss gave weights of its own the gradient is
+corrected once, before clipping.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import torch
+import transformers
+from torch import Tensor, nn
+from transformers.trainer_utils import EvalLoopOutput
+
+from swift_core.contracts.handover import Parts
+from swift_core.errors import Problem, SwiftError
+from swift_core.train.arguments import training_arguments
+from swift_core.train.forward import OutputHead
+from swift_core.train.ledger import BatchLoss, Ledger, LossCall
+
+Batch = Mapping[str, Tensor]
+
+
+class SwiftTrainer(transformers.Trainer):
+    """Base of all procedures (`swift.trainers`). A subclass names what it feeds and makes the lazy outputs."""
+
+    feeds: ClassVar[str]
+    """Family of outputs its losses read: `TokenOutputs` or `PairOutputs`."""
+
+    rows: ClassVar[Literal["tokens", "pairs"]]
+    """What a row of its data is."""
+
+    default_loss: ClassVar[str]
+    """The loss of `loss_type: auto`."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Take the live parts of a run."""
+        self.parts = parts
+        self.loss_call = LossCall(parts.loss)
+        self.head = OutputHead(parts.model)
+        self._step, self._since_log = Ledger(), Ledger()
+        self._step_items = torch.ones(())
+        super().__init__(
+            model=parts.model,
+            args=training_arguments(parts.plan, parts.directory),
+            data_collator=parts.collator,
+            train_dataset=parts.train_dataset,  # type: ignore[arg-type]
+            eval_dataset=parts.eval_dataset,  # type: ignore[arg-type]
+            processing_class=parts.tokenizer,
+            callbacks=list(parts.callbacks),
+        )
+        self.loss_is_scaled_for_ga = True
+
+    @classmethod
+    def build(cls, parts: Parts) -> SwiftTrainer:
+        """Return the procedure for `parts`."""
+        return cls(parts)
+
+    # What a procedure fills in.
+
+    def count_items(self, batch: Batch) -> Tensor:
+        """Return the number of items of a micro-batch: what a mean loss is a mean over."""
+        raise NotImplementedError
+
+    def make_outputs(self, model: nn.Module, batch: Batch) -> Any:
+        """Return the lazy outputs of a micro-batch under `model`."""
+        raise NotImplementedError
+
+    # Loss.
+
+    def batch_loss(self, model: nn.Module, batch: Batch, num_items_in_batch: Tensor) -> BatchLoss:
+        """Return what a micro-batch adds to a step whose items number `num_items_in_batch`; a broken loss is named."""
+        outputs = self.make_outputs(model, batch)
+        try:
+            return self.loss_call(
+                outputs, batch["labels"], num_items=self.count_items(batch), num_items_in_batch=num_items_in_batch
+            )
+        except (torch.OutOfMemoryError, SwiftError):
+            raise
+        except Exception as error:  # whatever a stranger's code raises is told with its place
+            raise loss_failure(self.parts, error) from error
+
+    def get_batch_samples(
+        self, epoch_iterator: Any, num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Tensor | int | None]:
+        """Collect one step's micro-batches and count their items on all ranks."""
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        count = torch.zeros((), device=device)
+        for batch in batches:
+            count += self.count_items(batch).to(device)
+        self._step_items = self._reduce(count)
+        return batches, self._step_items
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: Any,
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """Return this micro-batch's share of the step's mean."""
+        if return_outputs:
+            raise NotImplementedError("evaluation goes through evaluation_loop")
+        batch = self.batch_loss(model, inputs, self._step_items)
+        self._step.add(batch)
+        self._since_log.add(batch)
+        # Gradients of ranks are averaged after this, hence the factor.
+        return batch.numerator / self._step_items * self.args.world_size
+
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        self._finish_step(model)
+        return super()._clip_grad_norm(model)
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        if grad_norm is None:  # no clipping in this run
+            self._finish_step(model)
+        return super()._get_grad_norm(model, grad_norm=grad_norm)
+
+    def _finish_step(self, model: nn.Module) -> None:
+        """Refuse a non-finite step, and correct the gradient when weights do not sum to the number of items."""
+        loss = self._step.means(self._reduce).get("loss", float("nan"))
+        weights, items = self._step.denominator(self._reduce), float(self._step_items)
+        self._step.clear()
+        if loss != loss or loss in (float("inf"), float("-inf")):
+            raise SwiftError(
+                Problem(
+                    "non-finite-loss",
+                    f"the loss of step {self.state.global_step + 1} is {loss}; no step was taken with it.",
+                    next_step="lower train.learning_rate, or look at the rows of this step with swift preview",
+                )
+            )
+        if weights != items:
+            factor = items / weights
+            for parameter in model.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.mul_(factor)
+
+    def _reduce(self, value: Tensor) -> Tensor:
+        """Return `value` summed over ranks."""
+        if self.args.world_size == 1:
+            return value
+        reduced: Tensor = self.accelerator.reduce(value, reduction="sum")
+        return reduced
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log the exact mean loss and the loss's metrics since the last line."""
+        if "loss" in logs and "eval_loss" not in logs:
+            logs |= self._since_log.means(self._reduce)
+            self._since_log.clear()
+        super().log(logs, start_time)
+
+    # Optimizer and schedule come from plugins.
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Build the optimizer that the run file names."""
+        if self.optimizer is None:
+            self.optimizer = self.parts.make_optimizer(self.model)
+        return self.optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """Build the schedule that the run file names."""
+        if self.lr_scheduler is None:
+            warmup = self.args.get_warmup_steps(num_training_steps)
+            self.lr_scheduler = self.parts.make_scheduler(optimizer or self.optimizer, warmup, num_training_steps)
+            self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+    # Evaluation: sums over all rows, nothing kept but what a metric asked for.
+
+    def evaluation_loop(
+        self,
+        dataloader: Any,
+        description: str,
+        prediction_loss_only: bool | None = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> EvalLoopOutput:
+        """Return the mean loss and metrics of the held-out rows."""
+        from swift_core.train.evaluate import prediction_metrics
+
+        self.model.eval()
+        ledger, collect = Ledger(), prediction_metrics(self.parts.metrics)
+        with torch.no_grad():
+            for inputs in dataloader:
+                batch = self._prepare_inputs(inputs)
+                items = self.count_items(batch)
+                ledger.add(self.batch_loss(self.model, batch, items))
+                collect.add(self, batch)
+                self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
+        means = ledger.means(self._reduce) | collect.compute()
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in means.items()}
+        return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=len(dataloader.dataset))  # type: ignore[arg-type]
+
+
+def loss_failure(parts: Parts, error: Exception) -> SwiftError:
+    """Return the error of a loss plugin with its name, wheel and place in the run file."""
+    part = parts.plan.loss
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return SwiftError(
+        Problem(
+            "loss-failed",
+            f"loss {part.plugin.name!r} of {part.plugin.distribution} {part.plugin.version} raised "
+            f"{type(error).__name__}: {error} ({frame.filename}:{frame.lineno})",
+            parts.plan.config.place(part.key),
+            f"swift plugins info loss/{part.plugin.qualified}",
+        )
+    )
+
