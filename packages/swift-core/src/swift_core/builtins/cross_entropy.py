@@ -1,0 +1,46 @@
+"""Cross entropy: the negative log-probability of each trained token.
+
+    loss[i] = -log p(y[i])
+
+With label smoothing e, a share e of the target is spread evenly over the vocabulary (Szegedy et al., 2016,
+arXiv:1512.00567, section 7); with z-loss c, the log of the softmax's normaliser is pulled to zero (PaLM: Chowdhery et al.,
+2022, arXiv:2204.02311, section 5):
+
+    loss[i] = (1 - e) * -log p(y[i]) + e * mean_v -log p(v) + c * (log Z[i])^2
+
+Both need the logits of the trained tokens, [token, vocabulary]; without them nothing of that size is formed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from swift_core.plugin_api import LossOutput, TokenOutputs, require_between, require_nonnegative
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossEntropy:
+    """Next-token cross entropy on the trained tokens."""
+
+    label_smoothing: float = 0.0
+    """Share of the target spread over the whole vocabulary, in [0, 1)."""
+
+    z_loss: float = 0.0
+    """Weight of the squared log-normaliser, >= 0; 1e-4 is usual."""
+
+    needs_reference: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        require_between(0.0, 1.0, label_smoothing=self.label_smoothing)
+        require_nonnegative(z_loss=self.z_loss)
+
+    def __call__(self, tokens: TokenOutputs) -> LossOutput:
+        """Return one loss per trained token, weighted by the run's loss scale."""
+        losses = -tokens.logps
+        if self.label_smoothing or self.z_loss:
+            logits = tokens.token_logits
+            normaliser = logits.logsumexp(-1)
+            uniform = normaliser - logits.mean(-1)
+            losses = (1 - self.label_smoothing) * losses + self.label_smoothing * uniform + self.z_loss * normaliser**2
+        return LossOutput(losses, weights=tokens.weights)
