@@ -1,0 +1,26 @@
+"""Outputs with given values, so that a loss can be tried without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from torch import Tensor
+
+from swift_core.contracts.loss import LazyOutputs, PairOutputs, TokenOutputs
+
+Outputs = TypeVar("Outputs", bound=LazyOutputs)
+
+
+def given_pairs(**values: Tensor) -> PairOutputs:
+    """Return PairOutputs that hold `values`; reading anything else is an AttributeError."""
+    return _given(PairOutputs, values)
+
+
+def given_tokens(**values: Tensor) -> TokenOutputs:
+    """Return TokenOutputs that hold `values`; reading anything else is an AttributeError."""
+    return _given(TokenOutputs, values)
+
+
+def _given(family: type[Outputs], values: Mapping[str, Tensor]) -> Outputs:
+    return family({name: (lambda value=value: value) for name, value in values.items()})
