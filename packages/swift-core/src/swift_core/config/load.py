@@ -1,0 +1,84 @@
+"""From a run file and overrides to a `RunConfig`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from swift_core.config.aliases import rename_aliases, take_shorthands
+from swift_core.config.document import Composer, Node
+from swift_core.config.files import read_text
+from swift_core.config.overrides import merge, parse_overrides
+from swift_core.config.rules import broken_rules
+from swift_core.config.schema import normalise, validate
+from swift_core.contracts.handover import RunConfig, ValueOrigin
+from swift_core.contracts.settings import RunSettings
+from swift_core.errors import Place, Problem, SwiftError
+
+
+def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read the run file at `path` and the overrides of the command line.
+
+    Raises:
+        SwiftError: with every mistake that was found, each with its file, line and column.
+    """
+    path = Path(path)
+    return parse(read_text(path), path, overrides)
+
+
+def parse(text: str, path: Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read `text` as the run file at `path`; the file itself is not touched. Raises SwiftError as `load` does."""
+    root, problems = _compose(text, path)
+    trees, mistakes = parse_overrides(overrides)
+    problems += mistakes
+    rename_aliases(root, problems)
+    normalise(root)
+    for tree in trees:
+        rename_aliases(tree, problems)
+        normalise(tree)
+        merge(root, tree, problems)
+    normalise(root)
+    shorthands = take_shorthands(root)
+    settings, mistakes = validate(root, str(path))
+    problems += mistakes + broken_rules(root, shorthands)
+    if problems or settings is None:
+        raise SwiftError(_ordered(problems, str(path)))
+    return _config(path, settings, root, shorthands)
+
+
+def _compose(text: str, path: Path) -> tuple[Node, list[Problem]]:
+    if text.lstrip().startswith("%"):
+        place = Place(str(path), text[: len(text) - len(text.lstrip())].count("\n") + 1, 1, text.lstrip().splitlines()[0])
+        message = "a run file is YAML 1.2 without directives, and this line is one"
+        raise SwiftError(Problem("yaml-syntax", message, place, "remove the line"))
+    composer = Composer(text, str(path))
+    root = composer.compose()
+    if root is None or root.value is None and not composer.problems:
+        message = f"{path} is empty"
+        raise SwiftError(Problem("empty-run-file", message, None, "write at least `model:` and `data:`; see swift schema"))
+    if not isinstance(root.value, dict):
+        kind = "a list" if isinstance(root.value, list) else "text"
+        message = f"a run file is a mapping of sections, and this is {kind}"
+        raise SwiftError([*composer.problems, Problem("not-a-mapping", message, root.place, "write `model:` and `data:`")])
+    return root, composer.problems
+
+
+def _ordered(problems: list[Problem], file: str) -> list[Problem]:
+    """Return the problems in the order of the file, those of the command line last, each once."""
+
+    def position(problem: Problem) -> tuple[bool, int, int]:
+        place = problem.place
+        return (place is None or place.file != file, place.line if place else 0, place.column if place else 0)
+
+    return sorted(dict.fromkeys(problems), key=position)
+
+
+def _config(path: Path, settings: RunSettings, root: Node, shorthands: dict[str, Node]) -> RunConfig:
+    written = dict(root.walk()) | shorthands
+    return RunConfig(
+        path=path,
+        settings=settings,
+        origins={key: ValueOrigin(node.source, node.place, node.note) for key, node in written.items()},
+        key_places={key: node.key for key, node in written.items()},
+        shorthands={key: node.plain() for key, node in shorthands.items()},
+    )

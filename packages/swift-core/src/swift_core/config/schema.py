@@ -1,0 +1,131 @@
+"""Check a run file against the settings: types, ranges and unknown keys, all at once and each with its place."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from swift_core.config.document import Node
+from swift_core.config.messages import sentence
+from swift_core.config.suggest import closest, sections, unknown_key
+from swift_core.contracts.settings import PartRef, RewardRef, RunSettings
+from swift_core.errors import Place, Problem
+
+PART_LISTS = (("train", "callbacks"), ("train", "metrics"), ("reward", "orms"))
+"""Lists of plugins, in which a plain string stands for a name without options."""
+
+
+@lru_cache(maxsize=1)
+def settings_adapter() -> TypeAdapter[RunSettings]:
+    """Return pydantic's reader of a whole run file."""
+    return TypeAdapter(RunSettings)
+
+
+def normalise(root: Node) -> None:
+    """Write short forms out, in place: an empty section is a mapping, a plain string in a list of parts is a name."""
+    if not isinstance(root.value, dict):
+        return
+    for name, section in root.value.items():
+        if section.value is None and name in sections():
+            section.value = {}
+    for section_name, name in PART_LISTS:
+        section = root.child(section_name)
+        parts = section.child(name) if section else None
+        if parts is not None and isinstance(parts.value, list):
+            parts.value = [_part(item) for item in parts.value]
+
+
+def validate(root: Node, file: str) -> tuple[RunSettings | None, list[Problem]]:
+    """Return the settings, or None and what is wrong with them."""
+    try:
+        settings = settings_adapter().validate_json(json.dumps(root.plain()))
+    except ValidationError as error:
+        return None, _problems(root, file, error)
+    return settings, []
+
+
+def _part(item: Node) -> Node:
+    if not isinstance(item.value, str):
+        return item
+    return Node({"name": item}, item.place, item.key, item.source)
+
+
+def _problems(root: Node, file: str, error: ValidationError) -> list[Problem]:
+    grouped: dict[tuple[str | int, ...], list[Mapping[str, Any]]] = {}
+    for detail in error.errors(include_url=False):
+        grouped.setdefault(_path(root, detail), []).append(detail)  # type: ignore[arg-type]
+    deepest = {path for path in grouped if not any(_inside(path, other) for other in grouped)}
+    return [_problem(root, file, path, grouped[path]) for path in grouped if path in deepest]
+
+
+def _inside(path: tuple[str | int, ...], other: tuple[str | int, ...]) -> bool:
+    """Say whether `other` is a more exact place than `path`."""
+    return len(other) > len(path) and other[: len(path)] == path
+
+
+def _path(root: Node, detail: Mapping[str, Any]) -> tuple[str | int, ...]:
+    """Return the path in the file: pydantic's path without the names of a union's branches."""
+    path: list[str | int] = []
+    node: Node | None = root
+    loc = detail["loc"]
+    for position, step in enumerate(loc):
+        child = node.child(step) if node else None
+        if child is not None:
+            path.append(step)
+            node = child
+        elif detail["type"] == "missing" and position == len(loc) - 1:
+            path.append(step)
+    return tuple(path)
+
+
+def _problem(root: Node, file: str, path: tuple[str | int, ...], details: list[Mapping[str, Any]]) -> Problem:
+    kind = details[0]["type"]
+    node = _node(root, path)
+    if kind == "unexpected_keyword_argument" and node is not None:
+        return unknown_key(node, path, _known(path[:-1]))
+    if kind == "missing":
+        return _missing(root, file, path)
+    here = node or root
+    message, next_step = sentence(path, here, details, closest)
+    return Problem("wrong-value", message, here.place, next_step)
+
+
+def _node(root: Node, path: tuple[str | int, ...]) -> Node | None:
+    node: Node | None = root
+    for step in path:
+        node = node.child(step) if node else None
+    return node
+
+
+def _known(parent: tuple[str | int, ...]) -> tuple[str, ...]:
+    """Return the keys that may stand in the mapping at `parent`."""
+    name = ".".join(str(step) for step in parent if isinstance(step, str))
+    if name == "reward.orms":
+        return tuple(RewardRef.__dataclass_fields__)
+    if name in ("train.callbacks", "train.metrics"):
+        return tuple(PartRef.__dataclass_fields__)
+    return sections().get(name, ())
+
+
+_NEEDED = {
+    "model": ("which model is trained", "model: {model_id: demo:tiny}"),
+    "data": ("what it is trained on", "data: {dataset: demo:chat}"),
+    "model.model_id": ("a folder, a hub id, demo:tiny or gguf:PATH", "model_id: demo:tiny"),
+    "data.dataset": ("a path, a hub id or a demo: name", "dataset: demo:chat"),
+}
+
+
+def _missing(root: Node, file: str, path: tuple[str | int, ...]) -> Problem:
+    name = ".".join(map(str, path))
+    parent = _node(root, path[:-1]) or root
+    what, example = _NEEDED.get(name, ("", f"{path[-1]}: ..."))
+    is_section = len(path) == 1
+    noun = "section" if is_section else "key"
+    where = "the run file" if is_section else f"{'.'.join(map(str, path[:-1]))!r}"
+    place = Place(file, 1, 1) if is_section else parent.key
+    message = f"{where} needs the {noun} {str(path[-1])!r}{': ' + what if what else ''}"
+    return Problem("missing-key", message, place, f"add `{example}`")

@@ -1,0 +1,125 @@
+"""What a mistyped or misplaced key was meant to be."""
+
+from __future__ import annotations
+
+import difflib
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+
+from swift_core.config.aliases import RENAMES, SHORTHANDS
+from swift_core.config.renames import DROPPED, KEYS, REMARKS
+from swift_core.contracts.settings import RunSettings
+from swift_core.errors import Problem
+
+if typing.TYPE_CHECKING:
+    from swift_core.config.document import Node
+
+
+@lru_cache(maxsize=1)
+def sections() -> Mapping[str, tuple[str, ...]]:
+    """Return the keys of each section; the empty name holds the keys at the top of the file."""
+    hints = typing.get_type_hints(RunSettings)
+    found = {"": tuple(f.name for f in fields(RunSettings))}
+    for name in found[""]:
+        if is_dataclass(hints[name]):
+            found[name] = tuple(f.name for f in fields(hints[name]))
+    return MappingProxyType(found)
+
+
+@lru_cache(maxsize=1)
+def required_keys() -> frozenset[str]:
+    """Return the dotted keys that a run file must have."""
+    hints = typing.get_type_hints(RunSettings)
+    needed = set()
+    for name in sections()[""]:
+        for option in fields(hints[name]) if is_dataclass(hints[name]) else ():
+            if option.default is MISSING and option.default_factory is MISSING:
+                needed.add(f"{name}.{option.name}")
+    return frozenset(needed)
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """Return the known name most like `name`, or an empty text."""
+    by_folded = {_folded(other): other for other in known}
+    close = difflib.get_close_matches(_folded(name), list(by_folded), n=1, cutoff=0.72)
+    return by_folded[close[0]] if close else ""
+
+
+def unknown_key(node: Node, path: tuple[str | int, ...], known: Iterable[str]) -> Problem:
+    """Return the problem of the key at `path`, which is none of `known`."""
+    name = str(path[-1])
+    section = ".".join(str(step) for step in path[:-1])
+    where = f"section {section!r}" if section else "a run file"
+    message = f"{where} has no key {name!r}." if section else f"a run file has no section or key {name!r}."
+    hint, next_step = _hint(name, section, list(known))
+    return Problem("unknown-key", f"{message}{' ' + hint if hint else ''}", node.key, next_step)
+
+
+def _hint(name: str, section: str, known: list[str]) -> tuple[str, str]:
+    means = KEYS.get(name.lower(), "")
+    if means and means.rpartition(".")[0] == section:
+        here = means.rpartition(".")[2]
+        return f"It is called {here!r} here.", REMARKS.get(name.lower(), f"replace {name!r} by {here!r}")
+    homes = [home for home, keys in sections().items() if home and home != section and _takes(home, name, keys)]
+    if section != "" and name in sections()[""]:
+        return f"{name!r} stands at the top of a run file, not in a section.", f"move it out of {section!r}"
+    spelled = closest(name, [*known, *_accepted(section)])
+    if name in DROPPED:
+        return "", DROPPED[name]
+    if homes:
+        return f"{name!r} belongs in section {homes[0]!r}.", f"write it as `{homes[0]}: {{{name}: ...}}`"
+    if spelled:
+        return f"Did you mean {spelled!r}?", f"replace {name!r} by {spelled!r}"
+    if means:
+        return f"It is called {means!r} here.", _remark(name, means)
+    elsewhere = {key: home for home, keys in sections().items() if home and home != section for key in keys}
+    spelled = closest(name, elsewhere)
+    if spelled:
+        return f"Did you mean {spelled!r} in section {elsewhere[spelled]!r}?", _written(elsewhere[spelled], spelled)
+    shown = ", ".join(known) if len(known) <= 12 else f"{', '.join(known[:12])}, ..."
+    return "", f"known here: {shown}" if known else "remove it"
+
+
+def _takes(home: str, name: str, keys: Iterable[str]) -> bool:
+    return name in keys or name in _accepted(home)
+
+
+def _accepted(section: str) -> list[str]:
+    renamed = [rename.written for rename in RENAMES]
+    return [written[-1] for written in (*renamed, *SHORTHANDS) if ".".join(written[:-1]) == section and section]
+
+
+def _remark(name: str, means: str) -> str:
+    home, _, key = means.rpartition(".")
+    return REMARKS.get(name.lower(), "") or _written(home, key)
+
+
+def _written(home: str, key: str) -> str:
+    return f"write `{home}: {{{key}: ...}}`" if home else f"write `{key}: ...` at the top of the file"
+
+
+def _folded(name: str) -> str:
+    return name.lower().replace("-", "_").replace(" ", "_")
+
+
+def describe(value: Any) -> str:
+    """Return a value of a run file as a reader would name it: `the text '5'`, `the list [1, 2]`."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f"the text {_clipped(repr(value))}"
+    if isinstance(value, dict):
+        return f"a mapping with the keys {', '.join(map(str, value))}" if value else "an empty mapping"
+    if isinstance(value, list):
+        return f"the list {_clipped(repr(value))}"
+    return _clipped(repr(value))
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:57]}..."
