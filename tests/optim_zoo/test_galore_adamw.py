@@ -1,0 +1,354 @@
+import copy
+import io
+import logging
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.reference.galore_adamw import GaLoreReference
+
+from swift_optim_zoo.galore_adamw import GaLoreAdamW
+
+SIDES = {
+    "std": ("right", "left"),
+    "reverse_std": ("left", "right"),
+    "right": ("right", "right"),
+    "left": ("left", "left"),
+}
+
+
+def gradients(shape, num_steps, seed=0, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype) for _ in range(num_steps)]
+
+
+def parameter(shape, seed=1, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.nn.Parameter(torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype))
+
+
+def apply(optimizer, param, grads):
+    for grad in grads:
+        param.grad = grad.clone()
+        optimizer.step()
+
+
+def reload(state):
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.integers(2, 9),
+    columns=st.integers(2, 9),
+    rank=st.integers(1, 9),
+    gap=st.integers(1, 5),
+    proj_type=st.sampled_from(sorted(SIDES)),
+    lr=st.floats(1e-4, 1e-1),
+    beta1=st.floats(0.0, 0.95),
+    beta2=st.floats(0.5, 0.999),
+    weight_decay=st.sampled_from([0.0, 0.01, 0.5]),
+    scale=st.floats(0.05, 2.0),
+    seed=st.integers(0, 1000),
+)
+def test_follows_the_reference(rows, columns, rank, gap, proj_type, lr, beta1, beta2, weight_decay, scale, seed):
+    param = parameter((rows, columns), seed)
+    side = SIDES[proj_type][0 if rows >= columns else 1] if rank <= min(rows, columns) else None
+    common = {
+        "lr": lr,
+        "betas": (beta1, beta2),
+        "eps": 1e-6,
+        "weight_decay": weight_decay,
+        "rank": rank,
+        "scale": scale,
+    }
+    oracle = GaLoreReference(param.detach().numpy(), gap=gap, side=side, **common)
+    optimizer = GaLoreAdamW([param], update_proj_gap=gap, proj_type=proj_type, **common)
+    for grad in gradients((rows, columns), 8, seed + 1):
+        apply(optimizer, param, [grad])
+        oracle.step(grad.numpy())
+    np.testing.assert_allclose(param.detach().numpy(), oracle.weight, rtol=1e-9, atol=1e-11)
+
+
+def test_parameters_that_are_no_matrix_follow_the_same_rule_unprojected():
+    param = parameter((7,))
+    oracle = GaLoreReference(
+        param.detach().numpy(),
+        lr=1e-2,
+        betas=(0.9, 0.99),
+        eps=1e-8,
+        weight_decay=0.1,
+        rank=2,
+        gap=3,
+        scale=0.25,
+        side=None,
+    )
+    optimizer = GaLoreAdamW([param], lr=1e-2, betas=(0.9, 0.99), weight_decay=0.1, rank=2)
+    for grad in gradients((7,), 6):
+        apply(optimizer, param, [grad])
+        oracle.step(grad.numpy())
+    np.testing.assert_allclose(param.detach().numpy(), oracle.weight, rtol=1e-12)
+
+
+def test_without_decay_an_unprojected_parameter_moves_as_under_adamw_of_torch():
+    ours, theirs = parameter((5, 3)), parameter((5, 3))
+    first = GaLoreAdamW([ours], lr=1e-2, eps=0.0, rank=4)
+    second = torch.optim.AdamW([theirs], lr=1e-2, eps=0.0, weight_decay=0.0)
+    grads = gradients((5, 3), 6)
+    apply(first, ours, grads)
+    apply(second, theirs, grads)
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-14)
+
+
+def test_a_gradient_of_one_direction_moves_by_lr_times_scale_at_first():
+    param = torch.nn.Parameter(torch.zeros(2, 2))
+    optimizer = GaLoreAdamW([param], lr=0.1, scale=0.5, rank=1)
+    apply(optimizer, param, [torch.tensor([[3.0, 0.0], [0.0, 0.0]])])
+    torch.testing.assert_close(param.detach(), torch.tensor([[-0.05, 0.0], [0.0, 0.0]]), atol=1e-6, rtol=0)
+
+
+def test_only_matrices_that_are_named_are_projected():
+    names = [
+        "embed_tokens.weight",
+        "layers.0.mlp.up_proj.weight",
+        "layers.0.norm.weight",
+        "lm_head.weight",
+        "layers.0.attn.q_proj.weight",
+    ]
+    params = [parameter((8, 6)) for _ in names]
+    params[2] = parameter((6,))
+
+    def sides(**options):
+        group = {"params": params, "param_names": names, "weight_decay": 0.0}
+        return GaLoreAdamW([group], rank=2, **options).param_groups[0]["sides"]
+
+    assert sides() == [None, "right", None, None, "right"]
+    assert sides(target_modules=("attn",)) == [None, None, None, None, "right"]
+    assert sides(exclude_modules=()) == ["right", "right", None, "right", "right"]
+
+
+def test_states_have_the_size_the_formula_needs_and_no_more():
+    param = parameter((20, 12), dtype=torch.float32)
+    optimizer = GaLoreAdamW([param], rank=3)
+    apply(optimizer, param, gradients((20, 12), 2, dtype=torch.float32))
+    state = optimizer.state[param]
+    stored = sum(value.untyped_storage().nbytes() for key, value in state.items() if key != "step")
+    assert stored == 4 * (2 * 20 * 3 + 12 * 3)
+
+
+def test_a_larger_rank_than_the_matrix_falls_back_and_says_so(caplog):
+    param = parameter((8, 3))
+    with caplog.at_level(logging.WARNING):
+        optimizer = GaLoreAdamW([param], rank=4)
+    assert "projects no parameter: of 1 matrices none is chosen by its name and at least rank 4" in caplog.text
+    apply(optimizer, param, gradients((8, 3), 1))
+    assert optimizer.state[param]["exp_avg"].shape == (8, 3)
+
+
+@pytest.mark.parametrize("refresh", ["exact", "subspace"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_resumes_bit_for_bit_in_the_middle_of_a_gap(refresh, dtype):
+    options = {"lr": 1e-2, "rank": 3, "update_proj_gap": 4, "refresh": refresh, "weight_decay": 0.1}
+    grads = gradients((10, 6), 12, dtype=dtype)
+    straight = parameter((10, 6), dtype=dtype)
+    apply(GaLoreAdamW([straight], **options), straight, grads)
+
+    halfway = parameter((10, 6), dtype=dtype)
+    first = GaLoreAdamW([halfway], **options)
+    apply(first, halfway, grads[:6])
+    resumed = torch.nn.Parameter(halfway.detach().clone())
+    second = GaLoreAdamW([resumed], **options)
+    second.load_state_dict(reload(first.state_dict()))
+    apply(second, resumed, grads[6:])
+    assert torch.equal(resumed, straight)
+
+
+def test_a_loaded_state_shares_no_memory_with_the_file():
+    param = parameter((10, 6))
+    optimizer = GaLoreAdamW([param], rank=3)
+    apply(optimizer, param, gradients((10, 6), 1))
+    saved = copy.deepcopy(optimizer.state_dict())
+    other = GaLoreAdamW([param], rank=3)
+    other.load_state_dict(saved)
+    before = saved["state"][0]["exp_avg"].clone()
+    apply(other, param, gradients((10, 6), 1))
+    assert torch.equal(saved["state"][0]["exp_avg"], before)
+
+
+def test_refuses_the_state_of_another_rank():
+    param = parameter((10, 6))
+    optimizer = GaLoreAdamW([param], rank=3)
+    apply(optimizer, param, gradients((10, 6), 1))
+    saved = optimizer.state_dict()
+    saved["param_groups"][0]["rank"] = 2
+    with pytest.raises(ValueError, match=r"a moment is \[10, 3\], this run needs \[10, 2\]"):
+        GaLoreAdamW([param], rank=2).load_state_dict(saved)
+
+
+def test_refuses_the_state_of_plain_adamw_for_projected_matrices():
+    param = parameter((10, 6))
+    plain = torch.optim.AdamW([param])
+    apply(plain, param, gradients((10, 6), 1))
+    with pytest.raises(ValueError, match="the saved optimizer state does not fit"):
+        GaLoreAdamW([param], rank=2).load_state_dict(plain.state_dict())
+
+
+def test_takes_the_state_of_plain_adamw_for_what_is_not_projected():
+    param = parameter((6,))
+    plain = torch.optim.AdamW([param], lr=1e-2, eps=0.0, weight_decay=0.0)
+    apply(plain, param, gradients((6,), 3))
+    other = torch.nn.Parameter(param.detach().clone())
+    ours = GaLoreAdamW([other], rank=2)
+    ours.load_state_dict(plain.state_dict())
+    apply(plain, param, gradients((6,), 2, seed=5))
+    apply(ours, other, gradients((6,), 2, seed=5))
+    torch.testing.assert_close(other, param, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_puts_off_a_refresh_whose_gradient_is_not_finite(bad, caplog):
+    grads = gradients((6, 4), 5)
+    poisoned = grads[0].clone()
+    poisoned[0, 0] = bad
+    options = {"lr": 1e-2, "rank": 2, "update_proj_gap": 2, "weight_decay": 0.1}
+    clean, hit = parameter((6, 4)), parameter((6, 4))
+    apply(GaLoreAdamW([clean], **options), clean, grads)
+    optimizer = GaLoreAdamW([hit], **options)
+    apply(optimizer, hit, [poisoned, *grads[:2], poisoned, *grads[2:]])
+    assert torch.equal(hit, clean)
+    assert "gradient of a [6, 4] matrix is not finite at a refresh; step left out" in caplog.text
+
+
+def test_a_first_gradient_of_zeros_does_not_freeze_a_meaningless_basis():
+    param = parameter((6, 4))
+    optimizer = GaLoreAdamW([param], rank=2, lr=0.1, weight_decay=0.5)
+    start = param.detach().clone()
+    apply(optimizer, param, [torch.zeros(6, 4, dtype=torch.float64)])
+    torch.testing.assert_close(param.detach(), start * 0.95)
+    assert "basis" not in optimizer.state[param]
+    apply(optimizer, param, gradients((6, 4), 1))
+    assert optimizer.state[param]["basis"].shape == (4, 2)
+
+
+def test_lr_zero_changes_nothing():
+    param = parameter((6, 4))
+    start = param.detach().clone()
+    apply(GaLoreAdamW([param], lr=0.0, rank=2, weight_decay=0.5), param, gradients((6, 4), 3))
+    assert torch.equal(param, start)
+
+
+def test_a_group_may_override_options():
+    first, second = parameter((8, 6)), parameter((8, 6))
+    optimizer = GaLoreAdamW([{"params": [first]}, {"params": [second], "rank": 2, "proj_type": "left"}], rank=4)
+    for param in (first, second):
+        param.grad = gradients((8, 6), 1)[0]
+    optimizer.step()
+    assert optimizer.state[first]["exp_avg"].shape == (8, 4)
+    assert optimizer.state[second]["exp_avg"].shape == (2, 6)
+
+
+def test_takes_named_parameters_and_transposed_gradients():
+    layer = torch.nn.Linear(6, 8)
+    optimizer = GaLoreAdamW(layer.named_parameters(), rank=2)
+    layer.weight.grad = torch.randn(6, 8).T
+    layer.bias.grad = torch.randn(8)
+    twin = copy.deepcopy(layer)
+    twin_optimizer = GaLoreAdamW(twin.parameters(), rank=2)
+    twin.weight.grad, twin.bias.grad = layer.weight.grad.contiguous(), layer.bias.grad
+    optimizer.step()
+    twin_optimizer.step()
+    torch.testing.assert_close(layer.weight, twin.weight)
+    assert optimizer.param_groups[0]["param_names"] == ["weight", "bias"]
+
+
+def test_survives_deepcopy_and_goes_on_equally():
+    param = parameter((8, 6))
+    optimizer = GaLoreAdamW([param], rank=2)
+    apply(optimizer, param, gradients((8, 6), 2))
+    twin = copy.deepcopy(optimizer)
+    twin_param = twin.param_groups[0]["params"][0]
+    apply(optimizer, param, gradients((8, 6), 2, seed=9))
+    apply(twin, twin_param, gradients((8, 6), 2, seed=9))
+    assert torch.equal(twin_param, param)
+
+
+def test_keeps_no_state_for_parameters_without_gradient():
+    param = parameter((8, 6))
+    optimizer = GaLoreAdamW([param], rank=2)
+    optimizer.step()
+    assert not optimizer.state
+
+
+def test_runs_a_closure_with_gradients():
+    param = parameter((8, 6))
+    optimizer = GaLoreAdamW([param], rank=2, lr=0.1)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = param.square().sum()
+        loss.backward()
+        return loss.item()
+
+    first = optimizer.step(closure)
+    assert optimizer.step(closure) < first
+
+
+def test_a_stale_backward_after_a_step_is_noticed():
+    param = parameter((8, 6))
+    loss = param.square().sum()
+    param.grad = torch.ones_like(param)
+    GaLoreAdamW([param], rank=2).step()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+@pytest.mark.parametrize("refresh", ["exact", "subspace"])
+def test_finds_the_least_squares_answer(refresh):
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(64, 12, generator=generator)
+    target = inputs @ torch.randn(12, 16, generator=generator)
+    layer = torch.nn.Linear(12, 16, bias=False)
+    torch.nn.init.zeros_(layer.weight)
+    optimizer = GaLoreAdamW(layer.parameters(), lr=0.05, scale=1.0, rank=4, update_proj_gap=10, refresh=refresh)
+    losses = []
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss = (layer(inputs) - target).square().mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.02 * losses[0]
+
+
+def test_refuses_sparse_gradients():
+    table = torch.nn.Embedding(8, 4, sparse=True)
+    table(torch.tensor([1])).sum().backward()
+    with pytest.raises(ValueError, match="cannot take sparse gradients"):
+        GaLoreAdamW(table.parameters(), rank=2).step()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lr": -1.0}, "lr must be >= 0, got -1.0"),
+        ({"eps": -1e-8}, "eps must be >= 0, got -1e-08"),
+        ({"betas": (1.0, 0.9)}, r"beta1 must be in \[0, 1\), got 1.0"),
+        ({"betas": (0.9, 1.0)}, r"beta2 must be in \[0, 1\), got 1.0"),
+        ({"weight_decay": -0.1}, "weight_decay must be >= 0, got -0.1"),
+        ({"rank": 0}, "rank must be an integer >= 1, got 0"),
+        ({"rank": 2.5}, "rank must be an integer >= 1, got 2.5"),
+        ({"update_proj_gap": 0}, "update_proj_gap must be an integer >= 1, got 0"),
+        ({"scale": 0.0}, "scale must be > 0, got 0.0"),
+        ({"proj_type": "full"}, "proj_type must be one of std, reverse_std, right, left, got full"),
+        ({"refresh": "random"}, "refresh must be one of exact, subspace, got random"),
+    ],
+)
+def test_refuses_options_out_of_range(options, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        GaLoreAdamW([parameter((4, 4))], **options)
