@@ -1,0 +1,95 @@
+"""The run directory: made before training, completed after it.
+
+    plan.json       every value with its origin, every part with its wheel and options
+    run.yaml        the run file as it was
+    versions.json   Python, libraries and wheels
+    plugins/        copies of plugins that are files
+    metrics.jsonl   one line a log event
+    adapter/ or model/  what was trained, with tokenizer and chat template
+    result.json     figures before and after, samples, time, memory
+    report.html     all of it to look at, in one file
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from swift_core.artifacts.atomic import new_folder, write_text
+from swift_core.artifacts.manifest import result_dict, versions
+from swift_core.artifacts.report import write_report
+from swift_core.contracts.plan_json import plan_dict
+from swift_core.errors import Problem, SwiftError
+
+if TYPE_CHECKING:
+    from swift_core.contracts.handover import RunPlan, RunResult
+
+
+def create(plan: RunPlan) -> Path:
+    """Make the run directory and write down what will be done in it; return its path.
+
+    Raises:
+        SwiftError: the directory exists and is not empty, or cannot be made.
+    """
+    directory = _chosen_directory(plan)
+    _require_free(directory, plan)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"The run directory {directory} cannot be made: {error.strerror}."
+        place = plan.config.place("output_dir")
+        raise SwiftError(Problem("output-dir", message, place, "choose a folder that you may write to")) from error
+    _write_json(directory / "plan.json", plan_dict(plan))
+    _write_json(directory / "versions.json", versions(plan))
+    shutil.copyfile(plan.config.path, directory / "run.yaml")
+    _copy_file_plugins(plan, directory / "plugins")
+    return directory
+
+
+def write(result: RunResult) -> Path:
+    """Save what was trained with its tokenizer, the result and the report; return the run directory."""
+    parts = result.parts
+    directory = parts.directory
+    with new_folder(directory / parts.tuner.artifact) as folder:
+        parts.tuner.save_pretrained(parts.model, folder)
+        parts.tokenizer.save_pretrained(folder)
+    _write_json(directory / "result.json", result_dict(result))
+    write_report(directory)
+    return directory
+
+
+def _chosen_directory(plan: RunPlan) -> Path:
+    """Return `output_dir`, or a dated folder under `runs/` that does not exist yet."""
+    if plan.settings.output_dir != Path():
+        return plan.settings.output_dir
+    name = f"{plan.config.path.stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    candidates = (Path("runs") / (name if number == 1 else f"{name}-{number}") for number in range(1, 1000))
+    return next(candidate for candidate in candidates if not candidate.exists())
+
+
+def _require_free(directory: Path, plan: RunPlan) -> None:
+    if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
+        return
+    what = "is not empty" if directory.is_dir() else "is a file"
+    message = f"The run directory {directory} {what}; a run never writes over another."
+    ways = ["name another output_dir", "leave output_dir out for a new dated folder under runs/"]
+    if any(directory.glob("checkpoint-*")):
+        ways.append(f"go on with the run that is there: swift train {plan.config.path} --resume {directory}")
+    raise SwiftError(Problem("output-dir", message, plan.config.place("output_dir"), "; or ".join(ways)))
+
+
+def _copy_file_plugins(plan: RunPlan, folder: Path) -> None:
+    """Copy plugins that are files; the content's hash in the name keeps two files called `plugin.py` apart."""
+    sources = {part.plugin.path for part in (*plan.parts, *plan.formats) if part.plugin.path is not None}
+    for source in sorted(sources):
+        folder.mkdir(exist_ok=True)
+        digest = hashlib.sha256(source.read_bytes()).hexdigest()[:12]
+        shutil.copyfile(source, folder / f"{source.stem}-{digest}{source.suffix}")
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

@@ -1,0 +1,72 @@
+"""What a run leaves in writing beside its weights: the versions it ran with, and its result."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from swift_core.artifacts.mask_preview import mask_preview
+from swift_core.artifacts.plain import plain
+
+if TYPE_CHECKING:
+    from swift_core.contracts.handover import RunPlan, RunResult
+
+_LIBRARIES = ("torch", "transformers", "peft", "accelerate", "datasets", "tokenizers", "safetensors")
+_WHEELS = ("swift-core", "swift-loss-zoo", "swift-optim-zoo", "swift-reward-zoo", "swift-native")
+
+
+def versions(plan: RunPlan) -> dict[str, Any]:
+    """Return the versions of Python, the machine, the libraries and every wheel of the run, importing none of them."""
+    brought = [part.plugin.distribution for part in (*plan.parts, *plan.formats) if part.plugin.path is None]
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "wheels": _installed(dict.fromkeys([*_WHEELS, *brought])),
+        "libraries": _installed(_LIBRARIES),
+    }
+
+
+def result_dict(result: RunResult) -> dict[str, Any]:
+    """Return what training reached as plain JSON data; figures that are no finite number become text."""
+    parts = result.parts
+    content: dict[str, Any] = plain(
+        {
+            "before": dict(result.before),
+            "after": dict(result.after),
+            "samples": [dict(sample) for sample in result.samples],
+            "num_steps": result.num_steps,
+            "seconds": result.seconds,
+            "interrupted": result.interrupted,
+            "memory": peak_memory(),
+            "facts": dict(parts.facts),
+        }
+    )
+    content["mask_preview"] = mask_preview(parts.train_dataset, parts.encoder)
+    return content
+
+
+def peak_memory() -> dict[str, int]:
+    """Return the most memory this process has held, in bytes: `cpu`, and `gpu` where there is one."""
+    peaks: dict[str, int] = {}
+    if sys.platform != "win32":
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        peaks["cpu"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        peaks["gpu"] = torch.cuda.max_memory_allocated()
+    return peaks
+
+
+def _installed(names: Iterable[str]) -> Mapping[str, str]:
+    found = {}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue  # a part that no wheel brought, or a wheel that is not installed: the run did without it
+    return found

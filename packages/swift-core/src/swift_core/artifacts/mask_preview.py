@@ -1,0 +1,59 @@
+"""The first training rows as text, with the tokens that are trained told apart from those that are only read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from swift_core.contracts.data import TextEncoder
+
+IGNORED = -100
+MAX_TOKENS = 1200
+"""Longest sequence shown whole; of a longer one the rest is counted."""
+
+
+def mask_preview(rows: Any, encoder: TextEncoder, num_rows: int = 3) -> list[dict[str, Any]]:
+    """Return the first rows as `{title, num_tokens, num_trained, num_hidden, pieces: [{text, trained}]}`.
+
+    A preference row gives two entries, chosen and rejected. Rows of another make give none.
+    """
+    entries: list[dict[str, Any]] = []
+    for index in range(min(num_rows, len(rows))):
+        for title, ids, trained in _sequences(index, rows[index]):
+            entries.append({"title": title, **_entry(ids, trained, encoder)})
+    return entries
+
+
+def _sequences(index: int, row: Mapping[str, Any]) -> list[tuple[str, list[int], list[bool]]]:
+    """Return (title, token ids, which of them are trained) for each sequence of a row."""
+    if "labels" in row:
+        trained = [label != IGNORED for label in _integers(row["labels"])]
+        return [(f"row {index + 1}", _integers(row["input_ids"]), trained)]
+    if "chosen_ids" in row:
+        prompt = _integers(row["prompt_ids"])
+        return [
+            (f"row {index + 1}, {side}", prompt + answer, [False] * len(prompt) + [True] * len(answer))
+            for side, answer in (("chosen", _integers(row["chosen_ids"])), ("rejected", _integers(row["rejected_ids"])))
+        ]
+    return []
+
+
+def _entry(ids: Sequence[int], trained: Sequence[bool], encoder: TextEncoder) -> dict[str, Any]:
+    shown = list(zip(ids, trained, strict=True))[:MAX_TOKENS]
+    pieces = []
+    for is_trained, group in groupby(shown, key=lambda pair: pair[1]):
+        # Runs of tokens are decoded together: one character may be spread over several tokens.
+        text = encoder.decode([token for token, _ in group])
+        pieces.append({"text": text, "trained": is_trained})
+    return {
+        "num_tokens": len(ids),
+        "num_trained": sum(trained),
+        "num_hidden": len(ids) - len(shown),
+        "pieces": pieces,
+    }
+
+
+def _integers(values: Any) -> list[int]:
+    return [int(value) for value in values]

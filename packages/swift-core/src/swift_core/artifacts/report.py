@@ -1,0 +1,118 @@
+"""`report.html`: a run to look at, in one file that needs no network.
+
+Everything comes from the files of the run directory, so that a report can be written again at any time, also of a run that
+was stopped. Text of the run (prompts, answers, options) is hostile until escaped: the template escapes all of it, and the
+page allows no script but the two it brought, by hash.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from swift_core.artifacts.atomic import write_text
+from swift_core.artifacts.curves import charts
+from swift_core.artifacts.metrics_file import METRICS_FILE, read_metrics
+from swift_core.artifacts.report_view import changes, fact_rows, headline, part_rows, sample_rows, settings, state
+from swift_core.errors import Problem, SwiftError
+
+REPORT_FILE = "report.html"
+_PACKAGE = "swift_core.artifacts"
+
+
+def write_report(directory: Path) -> Path:
+    """Write the report of the run in `directory`; return its path.
+
+    Raises:
+        SwiftError: `directory` is no run directory, or one of its files cannot be read.
+    """
+    path = directory / REPORT_FILE
+    write_text(path, render_report(directory))
+    return path
+
+
+def render_report(directory: Path) -> str:
+    """Return the report of the run in `directory` as HTML."""
+    if not (directory / "plan.json").is_file():
+        message = f"{directory} is no run directory: it has no plan.json."
+        raise SwiftError(Problem("no-run", message, next_step="give the folder that swift train printed"))
+    environment = Environment(loader=PackageLoader(_PACKAGE), autoescape=True, undefined=StrictUndefined)
+    return environment.get_template("report.html.j2").render(_content(directory)) + "\n"
+
+
+def _content(directory: Path) -> dict[str, Any]:
+    """Return what the template shows, by name."""
+    plan, result, versions = (_read_json(directory / name) for name in ("plan.json", "result.json", "versions.json"))
+    curves = charts(read_metrics(directory))
+    scripts = [_asset("uplot/uPlot.iife.min.js"), _asset("report.js")]
+    content: dict[str, Any] = {
+        "title": directory.resolve().name,
+        "directory": str(directory),
+        "state": state(result, has_metrics=(directory / METRICS_FILE).exists()),
+        "headline": headline(plan, result),
+        "changes": changes(result.get("before", {}), result.get("after", {})),
+        "charts": curves,
+        "chart_data": [asdict(chart) for chart in curves],
+        "samples": sample_rows(result.get("samples", [])),
+        "mask_preview": result.get("mask_preview", []),
+        "parts": part_rows(plan),
+        "notes": plan.get("notes", []),
+        "extra_sections": result.get("sections", []),
+        "facts": fact_rows(result.get("facts", {})),
+        "settings": settings(plan),
+        "versions": fact_rows(versions),
+        "styles": _asset("uplot/uPlot.min.css") + _asset("report.css"),
+        "scripts": scripts,
+        "script_hashes": [Markup(_script_hash(script)) for script in scripts],
+    }
+    return content | {"contents": _contents(content)}
+
+
+def _contents(content: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return anchor and name of each section that has something to show."""
+    sections = (
+        ("changes", "result", "Result"),
+        ("charts", "curves", "Curves"),
+        ("samples", "samples", "Answers"),
+        ("mask_preview", "mask", "What is trained"),
+        ("parts", "parts", "Parts"),
+        ("facts", "facts", "Data and model"),
+        ("settings", "settings", "Settings"),
+        ("versions", "versions", "Versions"),
+    )
+    return [(anchor, name) for key, anchor, name in sections if content[key]]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Return the object in `path`; an empty one when the run has not written the file (yet)."""
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        content = None
+    if not isinstance(content, dict):
+        message = f"{path} is no JSON object; it was changed after the run wrote it."
+        raise SwiftError(Problem("broken-run", message, next_step="restore the file, or remove it to leave it out"))
+    return content
+
+
+def _asset(name: str) -> Markup:
+    """Return a file of ours as markup that is not escaped; it is checked never to end a script or style early."""
+    text = resources.files(_PACKAGE).joinpath("assets", name).read_text(encoding="utf-8")
+    return Markup(text)  # noqa: S704 - our own files, no text of a run
+
+
+def _script_hash(script: str) -> str:
+    """Return the source expression that lets a page run exactly this script (Content Security Policy level 2)."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return f"'sha256-{digest}'"
