@@ -139,9 +139,7 @@ def test_no_build_requires_torch(name):
 
 
 @every_package
-@pytest.mark.skipif(
-    "SWIFT_DIST" not in os.environ, reason="only nox installs the wheels; here the sources are editable"
-)
+@pytest.mark.skipif("SWIFT_DIST" not in os.environ, reason="only nox installs wheels; here they are editable")
 def test_what_is_tested_is_the_installed_wheel(name):
     spec = importlib.util.find_spec(name)
     assert Path(spec.origin).is_relative_to(sysconfig.get_path("platlib"))
