@@ -1,0 +1,66 @@
+#include "driver/chunks.hpp"
+
+#include <algorithm>
+#include <atomic>
+
+#include "threads/float_mode.hpp"
+#include "threads/pool.hpp"
+
+namespace swift_native {
+namespace {
+
+// Elements that are worth waking one more thread for: about ten microseconds of work.
+constexpr std::int64_t kWorthAThread = 16384;
+
+struct Share {
+    const ChunkMap* chunks;
+    ChunkFunction function;
+    const void* job;
+    std::uint64_t mode;
+    std::atomic<std::int64_t> next;
+};
+
+void take_chunks(void* context) {
+    Share& share = *static_cast<Share*>(context);
+    const std::uint64_t own_mode = float_mode();
+    set_float_mode(share.mode);
+    const std::int64_t num_chunks = share.chunks->num_chunks();
+    for (;;) {
+        const std::int64_t chunk = share.next.fetch_add(1, std::memory_order_relaxed);
+        if (chunk >= num_chunks) break;
+        share.chunks->apply(chunk, share.function, share.job);
+    }
+    set_float_mode(own_mode);
+}
+
+}  // namespace
+
+void ChunkMap::reset(std::size_t num_tensors) {
+    first_chunk_.clear();
+    num_elements_.clear();
+    first_chunk_.reserve(num_tensors + 1);
+    num_elements_.reserve(num_tensors);
+    first_chunk_.push_back(0);
+    total_ = 0;
+}
+
+void ChunkMap::add(std::int64_t num_elements) {
+    first_chunk_.push_back(first_chunk_.back() + (num_elements + kChunk - 1) / kChunk);
+    num_elements_.push_back(num_elements);
+    total_ += num_elements;
+}
+
+void ChunkMap::apply(std::int64_t chunk, ChunkFunction function, const void* job) const {
+    const auto after = std::upper_bound(first_chunk_.begin(), first_chunk_.end(), chunk);
+    const std::size_t tensor = static_cast<std::size_t>(after - first_chunk_.begin()) - 1;
+    const std::int64_t begin = (chunk - first_chunk_[tensor]) * kChunk;
+    function(job, tensor, begin, std::min(begin + kChunk, num_elements_[tensor]));
+}
+
+void for_each_chunk(const ChunkMap& chunks, int num_threads, ChunkFunction function, const void* job) {
+    const std::int64_t useful = std::min(chunks.num_chunks(), (chunks.num_elements() + kWorthAThread - 1) / kWorthAThread);
+    Share share{&chunks, function, job, float_mode(), {0}};
+    run_parallel(static_cast<int>(std::min<std::int64_t>(num_threads, std::max<std::int64_t>(useful, 1))), take_chunks, &share);
+}
+
+}  // namespace swift_native

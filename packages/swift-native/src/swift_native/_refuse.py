@@ -1,0 +1,116 @@
+"""What the kernels cannot take, refused by name before anything is changed.
+
+Each message says which tensor, why, and what to use instead.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+DTYPES = {torch.float32: 0, torch.bfloat16: 1}
+"""Number of each dtype that the kernels read, as in cpp/kernels/table.hpp."""
+
+_ELSEWHERE = "use torch.optim.AdamW (train.optimizer_type: adamw) for it"
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Raise ValueError unless the options of a group are usable: `lr must be >= 0, got -1.0`."""
+    for name in ("lr", "eps", "weight_decay"):
+        if not 0 <= float(options[name]) < math.inf:
+            raise ValueError(f"{name} must be >= 0, got {float(options[name])}")
+    betas = options["betas"]
+    if not isinstance(betas, Sequence) or len(betas) != 2:
+        raise ValueError(f"betas must be two numbers, got {betas!r}")
+    for index, beta in enumerate(betas):
+        if not 0 <= float(beta) < 1:
+            raise ValueError(f"betas[{index}] must be in [0, 1), got {float(beta)}")
+
+
+def check_foreign_options(options: Mapping[str, Any]) -> None:
+    """Raise ValueError for what a loaded state dict asks of its optimizer and this one does not do."""
+    if not options.get("decoupled_weight_decay", True) and options["weight_decay"] != 0:
+        raise ValueError(
+            "the state dict is of Adam with weight decay inside the gradient; AdamW decays the weights themselves: "
+            "continue with torch.optim.Adam, or set weight_decay to 0 in the state dict"
+        )
+    for name in ("differentiable", "capturable"):
+        if options.get(name):
+            raise ValueError(f"the state dict asks for {name}=True, which the native AdamW does not have; {_ELSEWHERE}")
+
+
+def check_param(param: Tensor, name: str) -> None:
+    """Raise ValueError unless `param` is a plain real tensor in host memory of a dtype that the kernels know."""
+    reason = _why_not(param)
+    if not reason and param.dtype not in DTYPES:
+        reason = f"is {_dtype(param)}; the kernels take float32 and bfloat16 parameters"
+    if not reason and _overlaps(param):
+        reason = "has elements that share memory (an expanded tensor); train a .clone() of it"
+    if reason:
+        raise ValueError(f"the native AdamW cannot train {name}: it {reason}")
+
+
+def check_grad(grad: Tensor, param: Tensor, name: str) -> None:
+    """Raise ValueError unless `grad` is a gradient that the kernels can read for `param`."""
+    if grad.layout is not torch.strided:
+        kind = str(grad.layout).removeprefix("torch.")
+        raise ValueError(
+            f"the gradient of {name} is {kind}: AdamW moves every element in every step, so a sparse gradient saves nothing; "
+            "build the embedding with sparse=False, or use torch.optim.SparseAdam for it"
+        )
+    reason = _why_not(grad)
+    if reason:
+        raise ValueError(f"the native AdamW cannot read the gradient of {name}: it {reason}")
+    if grad.dtype not in DTYPES:
+        pair = f"{_dtype(param)} parameter with {_dtype(grad)} gradient"
+        raise ValueError(f"no kernel for {name}: {pair}; gradients may be float32 or bfloat16")
+    if grad.shape != param.shape:
+        raise ValueError(f"the gradient of {name} has shape {tuple(grad.shape)}, the parameter {tuple(param.shape)}")
+
+
+def is_ordinary(tensor: Tensor) -> bool:
+    """Return whether nothing about `tensor` needs a closer look: the short way through the checks of every step."""
+    return (
+        tensor.is_cpu
+        and tensor.layout is torch.strided
+        and tensor.dtype in DTYPES
+        and _is_plain(tensor)
+        and not tensor.is_inference()
+    )
+
+
+def _why_not(tensor: Tensor) -> str:
+    """Return why `tensor` is not a plain, real tensor in host memory, or an empty string."""
+    kind = type(tensor).__name__
+    if kind == "DTensor":
+        return f"is a DTensor; give the optimizer its shard, .to_local(), or {_ELSEWHERE}"
+    if not _is_plain(tensor):
+        return f"is a {kind}, whose memory is not a plain array; {_ELSEWHERE}"
+    if tensor.is_meta:
+        return "is on the meta device and has no values; load or initialise the model first"
+    if not tensor.is_cpu:
+        return f"is on {tensor.device}, and these kernels run on the CPU; use torch.optim.AdamW(..., fused=True) there"
+    if tensor.layout is not torch.strided:
+        return f"has layout {tensor.layout}; {_ELSEWHERE}"
+    if tensor.is_complex():
+        return f"is {_dtype(tensor)}; train torch.view_as_real() of it, or {_ELSEWHERE}"
+    if tensor.is_inference():
+        return "was made under torch.inference_mode(); make it outside, or train a .clone() of it"
+    return ""
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Return whether torch itself, and no subclass, handles the operations on `tensor`."""
+    return type(tensor).__torch_dispatch__ is Tensor.__torch_dispatch__
+
+
+def _overlaps(tensor: Tensor) -> bool:
+    return any(stride == 0 and size > 1 for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
