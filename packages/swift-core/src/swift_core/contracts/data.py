@@ -93,8 +93,17 @@ class TextEncoder(Protocol):
     eos_token_id: int
     pad_token_id: int
 
+    opening_ids: Sequence[int]
+    """Tokens that stand before plain text, such as the begin-of-text token; a chat template writes its own."""
+
+    special_tokens: frozenset[str]
+    """Texts of all special tokens; a turn that ends in one can be learned to end."""
+
     def encode(self, text: str) -> list[int]:
         """Return token ids without added special tokens."""
+
+    def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Return what `encode` returns, and for each token the characters [start, end) of `text` it stands for."""
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of `ids`, special tokens included."""
@@ -103,3 +112,8 @@ class TextEncoder(Protocol):
         self, messages: Sequence[Message], *, tools: Sequence[Mapping[str, Any]] = (), add_generation_prompt: bool = False
     ) -> str:
         """Return the conversation as one string; raise ValueError when there is no chat template or it refuses."""
+
+    def generation_marks(
+        self, messages: Sequence[Message], *, tools: Sequence[Mapping[str, Any]] = ()
+    ) -> list[tuple[int, int]]:
+        """Return the characters of `render` that the template's `{% generation %}` blocks wrote; none without such blocks."""
