@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -14,11 +13,14 @@ from swift_native._layout import dense_strides, in_order
 from swift_native._refuse import DTYPES, check_grad, check_param, is_ordinary
 from swift_native._state import is_ready, make_ready, moment_names
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 class AdamWBatch:
     """Collects the parameters of every group, then updates them all in one native call.
 
-    Nothing that a caller can see changes before `run`, so that a tensor that is refused leaves the others untouched.
+    No parameter changes before `run`, so that a tensor that is refused leaves the others as they were.
     """
 
     def __init__(self) -> None:

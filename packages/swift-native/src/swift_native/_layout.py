@@ -1,15 +1,18 @@
 """Bring tensors of one shape into one order in memory, so that a kernel can walk them from end to end.
 
-A kernel sees addresses and a count. That is right for a parameter, its gradient and its moments exactly when all are dense and
-have the same strides. Whatever is not gets a copy that is.
+A kernel sees addresses and a count. That is right for a parameter, its gradient and its moments exactly when all are
+dense and have the same strides. Whatever is not gets a copy that is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def dense_strides(tensor: Tensor) -> tuple[int, ...]:

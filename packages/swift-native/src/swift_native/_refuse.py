@@ -59,8 +59,8 @@ def check_grad(grad: Tensor, param: Tensor, name: str) -> None:
     if grad.layout is not torch.strided:
         kind = str(grad.layout).removeprefix("torch.")
         raise ValueError(
-            f"the gradient of {name} is {kind}: AdamW moves every element in every step, so a sparse gradient saves nothing; "
-            "build the embedding with sparse=False, or use torch.optim.SparseAdam for it"
+            f"the gradient of {name} is {kind}: AdamW moves every element in every step, so a sparse gradient "
+            "saves nothing; build the embedding with sparse=False, or use torch.optim.SparseAdam for it"
         )
     reason = _why_not(grad)
     if reason:

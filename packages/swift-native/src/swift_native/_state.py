@@ -1,7 +1,7 @@
 """What AdamW remembers of a parameter: `step`, `exp_avg`, `exp_avg_sq` and, with amsgrad, `max_exp_avg_sq`.
 
-The names and meanings are those of `torch.optim.AdamW`, so that state dicts can be exchanged. The moments are float32 whatever
-the dtype of the parameter; `step` is a float32 scalar that the C++ side counts up.
+The names and meanings are those of `torch.optim.AdamW`, so that state dicts can be exchanged. The moments are float32
+whatever the dtype of the parameter; `step` is a float32 scalar that the C++ side counts up.
 """
 
 from __future__ import annotations

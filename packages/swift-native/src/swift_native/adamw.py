@@ -6,14 +6,14 @@
 
 with m_hat = m / (1 - beta1^t) and v_hat = v / (1 - beta2^t). Loshchilov and Hutter, 2019, arXiv:1711.05101, alg. 2.
 
-The moments are float32. Parameters are float32 or bfloat16; a bfloat16 one is computed in float32 and rounded to nearest once
-a step. Results do not depend on the number of threads, on the instruction set or on how parameters are split into tensors.
+The moments are float32. Parameters are float32 or bfloat16; a bfloat16 one is computed in float32 and rounded to
+nearest once a step. Results do not depend on the number of threads, on the instruction set or on how parameters are
+split into tensors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 from torch import Tensor
@@ -23,12 +23,15 @@ from swift_native._batch import AdamWBatch
 from swift_native._refuse import check_foreign_options, check_options, check_param
 from swift_native._state import moment_names
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 
 class AdamW(Optimizer):
     """Adam with decoupled weight decay, for parameters in host memory.
 
-    State dicts are those of `torch.optim.AdamW` and can be exchanged with it. A parameter without a gradient is skipped.
-    The work is shared by `torch.get_num_threads()` threads, and other Python threads run meanwhile.
+    State dicts are those of `torch.optim.AdamW` and can be exchanged with it. A parameter without a gradient is
+    skipped. The work is shared by `torch.get_num_threads()` threads, and other Python threads run meanwhile.
 
     Args:
         params: Parameters, named parameters, or groups of them with options of their own.

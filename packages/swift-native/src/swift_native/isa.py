@@ -1,7 +1,7 @@
 """The instruction set of the kernels: the widest that the machine runs, unless the environment names another.
 
-`SWIFT_NATIVE_ISA` may be `baseline`, `v3` (AVX2) or `v4` (AVX-512) on x86-64, `baseline` elsewhere. It is read once, when
-the package is imported; every choice gives the same results.
+`SWIFT_NATIVE_ISA` may be `baseline`, `v3` (AVX2) or `v4` (AVX-512) on x86-64, `baseline` elsewhere. It is read once,
+when the package is imported; every choice gives the same results.
 """
 
 from __future__ import annotations
