@@ -1,13 +1,13 @@
 """The run directory: made before training, completed after it.
 
-    plan.json       every value with its origin, every part with its wheel and options
-    run.yaml        the run file as it was
-    versions.json   Python, libraries and wheels
-    plugins/        copies of plugins that are files
-    metrics.jsonl   one line a log event
-    adapter/ or model/  what was trained, with tokenizer and chat template
-    result.json     figures before and after, samples, time, memory
-    report.html     all of it to look at, in one file
+plan.json       every value with its origin, every part with its wheel and options
+run.yaml        the run file as it was
+versions.json   Python, libraries and wheels
+plugins/        copies of plugins that are files
+metrics.jsonl   one line a log event
+adapter/ or model/  what was trained, with tokenizer and chat template
+result.json     figures before and after, samples, time, memory
+report.html     all of it to look at, in one file
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from swift_core.artifacts.atomic import new_folder, write_text
-from swift_core.artifacts.manifest import result_dict, versions
+from swift_core.artifacts.manifest import report_sections, result_dict, versions
 from swift_core.artifacts.report import write_report
 from swift_core.contracts.plan_json import plan_dict
 from swift_core.errors import Problem, SwiftError
@@ -29,14 +29,28 @@ if TYPE_CHECKING:
     from swift_core.contracts.handover import RunPlan, RunResult
 
 
-def create(plan: RunPlan) -> Path:
+def choose(plan: RunPlan, resume: Path | None = None) -> tuple[Path, Path | None]:
+    """Return the run directory, and the checkpoint to go on from when `resume` names a run; nothing is written yet.
+
+    Raises:
+        SwiftError: the directory is in use, or the run to resume has no whole checkpoint.
+    """
+    if resume is not None:
+        checkpoint = newest_checkpoint(resume)
+        return checkpoint.parent, checkpoint
+    directory = _chosen_directory(plan)
+    _require_free(directory, plan)
+    return directory, None
+
+
+def create(plan: RunPlan, directory: Path, *, resumes: bool = False) -> Path:
     """Make the run directory and write down what will be done in it; return its path.
 
     Raises:
-        SwiftError: the directory exists and is not empty, or cannot be made.
+        SwiftError: the directory is in use and the run does not resume it, or it cannot be made.
     """
-    directory = _chosen_directory(plan)
-    _require_free(directory, plan)
+    if not resumes:
+        _require_free(directory, plan)
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -50,14 +64,41 @@ def create(plan: RunPlan) -> Path:
     return directory
 
 
+def newest_checkpoint(run: Path) -> Path:
+    """Return the last whole checkpoint of the run directory `run`; a checkpoint folder is taken as it is.
+
+    Raises:
+        SwiftError: there is none.
+    """
+    folders = [run] if _is_checkpoint(run) else [path for path in run.glob("checkpoint-*") if _is_checkpoint(path)]
+    if not folders:
+        what = "holds no whole checkpoint" if run.is_dir() else "is no folder"
+        next_step = "give the run directory that swift train printed, or start anew without --resume"
+        raise SwiftError(Problem("no-checkpoint", f"{run} {what}, so there is nothing to go on from.", None, next_step))
+    return max(folders, key=lambda path: int(path.name.rpartition("-")[2]))
+
+
+def _is_checkpoint(path: Path) -> bool:
+    """Say whether `path` is a checkpoint that was written to its end: the trainer's state comes last."""
+    name, _, step = path.name.rpartition("-")
+    return name == "checkpoint" and step.isdigit() and (path / "trainer_state.json").is_file()
+
+
 def write(result: RunResult) -> Path:
-    """Save what was trained with its tokenizer, the result and the report; return the run directory."""
+    """Save what was trained with its tokenizer, the result and the report; return the run directory.
+
+    What a broken hook could cost comes last: weights and figures are safe before hooks add their sections to the report.
+    """
     parts = result.parts
     directory = parts.directory
     with new_folder(directory / parts.tuner.artifact) as folder:
         parts.tuner.save_pretrained(parts.model, folder)
         parts.tokenizer.save_pretrained(folder)
-    _write_json(directory / "result.json", result_dict(result))
+    content = result_dict(result)
+    _write_json(directory / "result.json", content)
+    content["sections"] = report_sections(result)
+    if content["sections"]:
+        _write_json(directory / "result.json", content)
     write_report(directory)
     return directory
 

@@ -48,6 +48,16 @@ def result_dict(result: RunResult) -> dict[str, Any]:
     return content
 
 
+def report_sections(result: RunResult) -> list[dict[str, str]]:
+    """Return what enabled hooks add to the report, each with an anchor."""
+    answers = result.parts.hooks.hook.swift_report_section(result=result)
+    sections = [section for section in answers if section is not None]
+    return [
+        {"anchor": f"section-{number}", "title": str(section.title), "text": str(section.text)}
+        for number, section in enumerate(sections, start=1)
+    ]
+
+
 def peak_memory() -> dict[str, int]:
     """Return the most memory this process has held, in bytes: `cpu`, and `gpu` where there is one."""
     peaks: dict[str, int] = {}

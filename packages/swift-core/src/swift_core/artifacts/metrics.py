@@ -39,5 +39,7 @@ class MetricsLog(TrainerCallback):
             return
         epoch = logs.get("epoch", state.epoch)
         line = metrics_line(logs, step=state.global_step, epoch=epoch, time=time.time())
-        with (self._directory / METRICS_FILE).open("a", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        with (self._directory / METRICS_FILE).open(
+            "a", encoding="utf-8", errors="backslashreplace", newline="\n"
+        ) as file:
             file.write(line + "\n")

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import atexit
 import math
-import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress as Bar, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress as Bar,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from swift_core.artifacts.progress_text import loss_plot, log_line
@@ -23,7 +29,7 @@ class Progress(TrainerCallback):
 
     def __init__(self, plan: RunPlan, console: Console | None = None) -> None:
         """Take the plan for its names, and a console other than the error stream when one is given."""
-        self._console = console or Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+        self._console = console or Console(stderr=True)
         self._title = f"{plan.procedure.plugin.name}, {plan.loss.plugin.name}"
         self._bar: Bar | None = None
         self._losses: list[tuple[int, float]] = []
@@ -46,9 +52,7 @@ class Progress(TrainerCallback):
         self._bar.start()
         atexit.register(self.close)  # an error ends training without on_train_end, and the cursor would stay hidden
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Move the bar."""
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=state.global_step, speed=self._speed(state.global_step))
@@ -72,7 +76,7 @@ class Progress(TrainerCallback):
                 return
         line = log_line(logs, step=state.global_step, num_steps=state.max_steps, speed=self._speed(state.global_step))
         if line:
-            self._console.print(line)
+            self._print(line)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -81,13 +85,17 @@ class Progress(TrainerCallback):
         self.close()
         finite = [(step, loss) for step, loss in self._losses if math.isfinite(loss)]
         if state.is_world_process_zero and self._draws and self._console.encoding.startswith("utf") and len(finite) > 1:
-            self._console.print(loss_plot(finite, width=shutil.get_terminal_size().columns))
+            self._print(loss_plot(finite, width=self._console.width))
 
     def close(self) -> None:
         """Give the terminal back; safe to call at any time, also when training was cut off."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+    def _print(self, text: str) -> None:
+        """Print text as it is: figures in brackets are no markup, and long lines are the terminal's to wrap."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def _speed(self, step: int) -> str:
         """Return the mean speed so far in steps per second, or seconds per step where steps are slow."""

@@ -89,7 +89,8 @@ def _contents(content: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("settings", "settings", "Settings"),
         ("versions", "versions", "Versions"),
     )
-    return [(anchor, name) for key, anchor, name in sections if content[key]]
+    extra = [(section["anchor"], section["title"]) for section in content["extra_sections"]]
+    return [(anchor, name) for key, anchor, name in sections if content[key]] + extra
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -3,7 +3,12 @@
 (() => {
   const charts = JSON.parse(document.getElementById("chart-data").textContent);
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const figure = (value) => (value == null ? "–" : Number(value.toPrecision(4)).toString());
+  const figure = (value) => {
+    if (value == null) return "–";
+    const rounded = Number(value.toPrecision(4));
+    const isSmall = rounded !== 0 && Math.abs(rounded) < 1e-3;
+    return isSmall ? rounded.toExponential() : rounded.toString();
+  };
   const drawn = [];
 
   const axis = (options) => ({

@@ -1,0 +1,45 @@
+import pytest
+
+from swift_core.artifacts.mask_preview import MAX_TOKENS, mask_preview
+
+
+@pytest.fixture
+def encoder(make_result):
+    return make_result().parts.encoder
+
+
+def test_a_row_is_shown_in_pieces_by_what_is_trained(encoder):
+    row = {"input_ids": [*b"2+2?4", 0], "labels": [-100, -100, -100, -100, ord("4"), 0]}
+    (entry,) = mask_preview([row], encoder)
+    assert entry["pieces"] == [{"text": "2+2?", "trained": False}, {"text": "4<end>", "trained": True}]
+    assert (entry["title"], entry["num_tokens"], entry["num_trained"], entry["num_hidden"]) == ("row 1", 6, 2, 0)
+
+
+def test_a_character_of_several_tokens_stays_whole(encoder):
+    ids = list("é".encode())
+    (entry,) = mask_preview([{"input_ids": ids, "labels": ids}], encoder)
+    assert entry["pieces"] == [{"text": "é", "trained": True}]
+
+
+def test_a_pair_is_shown_as_chosen_and_rejected(encoder):
+    row = {"prompt_ids": list(b"2+2?"), "chosen_ids": [*b"4", 0], "rejected_ids": [*b"22", 0]}
+    chosen, rejected = mask_preview([row], encoder)
+    assert [piece["text"] for piece in chosen["pieces"]] == ["2+2?", "4<end>"]
+    assert [piece["text"] for piece in rejected["pieces"]] == ["2+2?", "22<end>"]
+    assert (rejected["title"], rejected["num_trained"]) == ("row 1, rejected", 3)
+
+
+def test_the_hidden_end_of_a_long_row_is_counted(encoder):
+    ids = [65] * (MAX_TOKENS + 7)
+    (entry,) = mask_preview([{"input_ids": ids, "labels": ids}], encoder)
+    assert (entry["num_tokens"], entry["num_hidden"]) == (MAX_TOKENS + 7, 7)
+    assert entry["pieces"][0]["text"] == "A" * MAX_TOKENS
+
+
+def test_only_the_first_rows_are_shown(encoder):
+    rows = [{"input_ids": [65], "labels": [65]}] * 9
+    assert [entry["title"] for entry in mask_preview(rows, encoder)] == ["row 1", "row 2", "row 3"]
+
+
+def test_rows_of_another_make_are_not_guessed_at(encoder):
+    assert mask_preview([{"pixels": []}], encoder) == []
