@@ -1,0 +1,82 @@
+"""Settings that only make sense together, checked once the parts are known."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from swift_core.contracts.handover import RunPlan
+from swift_core.resolve.findings import Findings
+
+TRACKERS = {
+    "clearml": "clearml",
+    "codecarbon": "codecarbon",
+    "comet_ml": "comet_ml",
+    "dvclive": "dvclive",
+    "mlflow": "mlflow",
+    "neptune": "neptune",
+    "swanlab": "swanlab",
+    "tensorboard": "tensorboard",
+    "trackio": "trackio",
+    "wandb": "wandb",
+}
+"""Tracker of transformers -> the package it needs."""
+
+
+def check_settings(findings: Findings, plan: RunPlan | None) -> None:
+    """Keep what contradicts itself, and note what has no effect."""
+    _held_out(findings)
+    _trackers(findings)
+    _without_effect(findings)
+    if plan:
+        _reference(findings, plan)
+
+
+def _held_out(findings: Findings) -> None:
+    settings = findings.config.settings
+    if settings.data.val_dataset or settings.data.split_dataset_ratio:
+        return
+    next_step = "give data.val_dataset, or data.split_dataset_ratio: 0.05"
+    if settings.train.eval_strategy != "no":
+        message = f"train.eval_strategy: {settings.train.eval_strategy} needs held-out data, and there is none"
+        findings.wrong("no-held-out-data", message, "train.eval_strategy", next_step)
+    if settings.train.metrics:
+        message = "train.metrics are computed on held-out data, and there is none"
+        findings.wrong("no-held-out-data", message, "train.metrics", next_step)
+
+
+def _trackers(findings: Findings) -> None:
+    for index, name in enumerate(findings.config.settings.train.report_to):
+        key = f"train.report_to.{index}"
+        if name in ("none", "all"):
+            findings.wrong("unknown-tracker", f"{name!r} is not the name of a tracker", key, "name each tracker, or remove the key")
+        elif name not in TRACKERS:
+            findings.wrong("unknown-tracker", f"no tracker named {name!r}", key, f"known: {', '.join(TRACKERS)}")
+        elif importlib.util.find_spec(TRACKERS[name]) is None:
+            message = f"the tracker {name!r} needs the package {TRACKERS[name]}, which is not installed"
+            findings.wrong("missing-package", message, key, f"pip install {TRACKERS[name]}")
+
+
+def _without_effect(findings: Findings) -> None:
+    config = findings.config
+    train = config.settings.train
+    for key, strategy in (("eval_steps", train.eval_strategy), ("save_steps", train.save_strategy)):
+        if f"train.{key}" in config.origins and strategy != "steps":
+            name = key.replace("_steps", "_strategy")
+            findings.note(f"train.{key} has no effect with train.{name}: {strategy}")
+    if "train.num_train_epochs" in config.origins and train.max_steps > 0:
+        findings.note("train.num_train_epochs has no effect: train.max_steps wins")
+    if config.settings.reward.orms and not train.metrics:
+        findings.note("reward.orms has no effect: no metric of train.metrics reads rewards")
+
+
+def _reference(findings: Findings, plan: RunPlan) -> None:
+    """Keep a problem for keys about a reference model that the loss does not read."""
+    if not plan.loss.source.readable or plan.loss.source.declared.get("needs_reference"):
+        return
+    settings = findings.config.settings
+    written = [("model.ref_model_id", settings.model.ref_model_id)]
+    written.append(("train.precompute_ref_log_probs", settings.train.precompute_ref_log_probs))
+    for key, value in written:
+        if value:
+            message = f"{key} would do nothing: the loss {plan.loss.plugin.name!r} reads no reference model"
+            findings.wrong_key("unused-key", message, key, "remove the key, or choose a loss that needs a reference")

@@ -1,0 +1,65 @@
+"""What this machine has, found without torch: GPUs by their device files, processes by torchrun's variables."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Facts that decide what a run file may ask for."""
+
+    num_gpus: int
+    """GPUs that a process may use."""
+
+    hidden_gpus: int = 0
+    """GPUs that CUDA_VISIBLE_DEVICES hides."""
+
+    world_size: int | None = None
+    """Processes that torchrun started; None when it started none."""
+
+    has_bf16_units: bool = False
+    """Whether the CPU multiplies matrices in bfloat16."""
+
+    packages: frozenset[str] = frozenset()
+    """Which of bitsandbytes and flash_attn are installed."""
+
+
+def this_machine(environment: Mapping[str, str] = os.environ, devices: Path = Path("/dev")) -> Machine:
+    """Look at this machine; nothing is imported and no driver is asked."""
+    present = sum(1 for path in devices.glob("nvidia[0-9]*") if path.name[6:].isdecimal())
+    visible = _visible(environment.get("CUDA_VISIBLE_DEVICES"), present)
+    world = environment.get("WORLD_SIZE", "")
+    return Machine(
+        num_gpus=visible,
+        hidden_gpus=present - visible,
+        world_size=int(world) if world.isdecimal() else None,
+        has_bf16_units=_has_bf16_units(),
+        packages=frozenset(name for name in ("bitsandbytes", "flash_attn") if importlib.util.find_spec(name)),
+    )
+
+
+def _visible(value: str | None, present: int) -> int:
+    """Return how many of `present` GPUs CUDA_VISIBLE_DEVICES leaves; as in CUDA, the list ends at the first wrong entry."""
+    if value is None:
+        return present
+    count = 0
+    for entry in value.split(","):
+        name = entry.strip()
+        if not name or name.startswith("-") or (name.isdecimal() and int(name) >= present):
+            break
+        count += 1
+    return min(count, present)
+
+
+def _has_bf16_units(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    try:
+        text = cpuinfo.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    flags = next((line for line in text.splitlines() if line.startswith(("flags", "Features"))), "").split()
+    return not {"amx_bf16", "avx512_bf16", "bf16"}.isdisjoint(flags)

@@ -1,0 +1,197 @@
+"""From a `RunConfig` to a `RunPlan`: names become plugins, options are checked, and everything wrong is said at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from swift_core.contracts.handover import PartPlan, RunConfig, RunPlan
+from swift_core.errors import Problem, SwiftError
+from swift_core.plugins.options import build
+from swift_core.plugins.registry import Registry
+from swift_core.resolve.checks import check_settings
+from swift_core.resolve.device import check_device
+from swift_core.resolve.findings import Findings
+from swift_core.resolve.machine import Machine, this_machine
+from swift_core.resolve.optimizer import fill
+from swift_core.resolve.parts import Looked, PartFinder
+from swift_core.resolve.shorthands import OptionSet, place_shorthands
+from swift_core.resolve.sources import check_data, check_model_files, find_hub
+from swift_core.resolve.stage import find_loss, find_stage
+
+
+def resolve(
+    config: RunConfig, registry: Registry, *, machine: Machine | None = None, planning: bool = False
+) -> RunPlan:
+    """Return what the run file asks for, with every name looked up and every option checked; nothing is built.
+
+    Args:
+        config: A well-formed run file.
+        registry: What is installed.
+        machine: What this machine has; looked up when left out.
+        planning: Nothing will be started, so processes that torchrun would start need not be there.
+
+    Raises:
+        SwiftError: With everything that is wrong, each at its place in the run file.
+    """
+    findings = Findings(config)
+    finder = PartFinder(config, _restricted(findings, registry), findings)
+    looked = _chosen(finder)
+    check_data(finder)
+    check_model_files(finder)
+    findings.config = check_device(findings, machine or this_machine(), looked["tuner"], planning=planning)
+    plan = _plan(finder, looked)
+    check_settings(findings, plan)
+    findings.stop_if_any()
+    assert plan is not None  # a part is left out only where a problem was kept
+    return replace(plan, notes=(*_alias_notes(findings.config), *findings.notes))
+
+
+def _restricted(findings: Findings, registry: Registry) -> Registry:
+    """Return the registry under the `plugins` section; where that is wrong, names are looked up without it."""
+    try:
+        return registry.restricted(findings.config.settings.plugins)
+    except SwiftError as error:
+        for problem in error.problems:
+            findings.problems.append(_placed(problem, findings.config, _plugins_key(problem, findings.config)))
+        return registry
+
+
+def _plugins_key(problem: Problem, config: RunConfig) -> str:
+    """Return the key of the `plugins` section that a problem quotes: the item whose text it has."""
+    for key in config.origins:
+        section, _, step = key.rpartition(".")
+        if section in problem.message and section.startswith("plugins."):
+            value = getattr(config.settings.plugins, section.split(".")[1])
+            if isinstance(value, list) and step.isdecimal() and repr(value[int(step)]) in problem.message:
+                return key
+    return next((key for key in config.origins if key.startswith("plugins.") and key in problem.message), "plugins")
+
+
+def _placed(problem: Problem, config: RunConfig, key: str) -> Problem:
+    return replace(problem, place=problem.place or config.place(key))
+
+
+def _chosen(finder: PartFinder) -> dict[str, Looked | None]:
+    """Look the parts up that there is one of."""
+    train = finder.config.settings.train
+    procedure, named_by_stage = find_stage(finder)
+    return {
+        "procedure": procedure,
+        "loss": find_loss(finder, procedure, named_by_stage),
+        "optimizer": finder.look("optimizer", "train.optimizer_type", train.optimizer_type),
+        "scheduler": finder.look("scheduler", "train.lr_scheduler_type", train.lr_scheduler_type),
+        "tuner": finder.look("tuner", "train.tuner_strategy", train.tuner_strategy),
+        "hub": find_hub(finder),
+    }
+
+
+_OPTION_KEYS = {
+    "loss": "loss_kwargs",
+    "optimizer": "optimizer_kwargs",
+    "scheduler": "lr_scheduler_kwargs",
+    "tuner": "tuner_kwargs",
+}
+
+
+def _single(finder: PartFinder, looked: dict[str, Looked | None]) -> dict[str, PartPlan]:
+    """Settle the options of the parts that there is one of."""
+    train, findings = finder.config.settings.train, finder.findings
+    sets = {
+        name: OptionSet(part, f"train.{key}", dict(getattr(train, key)))
+        for name, key in _OPTION_KEYS.items()
+        if (part := looked[name])
+    }
+    if len(sets) == len(_OPTION_KEYS):  # with a part unknown, a shorthand may well be its option
+        place_shorthands(findings, list(sets.values()))
+    if "optimizer" in sets:
+        findings.config = fill(findings, sets["optimizer"])
+    parts = {name: finder.part(s.looked, s.options, s.key, origins=s.origins) for name, s in sets.items()}
+    for name, key in (("procedure", "train.stage"), ("hub", "model.hub")):
+        if part := looked[name]:
+            parts[name] = finder.part(part, {}, key)
+    return parts
+
+
+def _plan(finder: PartFinder, looked: dict[str, Looked | None]) -> RunPlan | None:
+    settings = finder.config.settings
+    single = _single(finder, looked)
+    metrics = finder.listed("metric", "train.metrics", settings.train.metrics)
+    callbacks = finder.listed("callback", "train.callbacks", settings.train.callbacks)
+    orms = finder.listed("orm", "reward.orms", settings.reward.orms)
+    hooks = _hooks(finder)
+    formats = _formats(finder)
+    if len(single) != len(looked):
+        return None
+    config = finder.findings.config
+    load = partial(_load, config, finder.registry)
+    return RunPlan(
+        config=config,
+        **single,
+        metrics=metrics,
+        callbacks=callbacks,
+        orms=orms,
+        hooks=hooks,
+        formats=formats,
+        notes=(),
+        create=partial(_create, config, load),
+        load=load,
+    )
+
+
+def _hooks(finder: PartFinder) -> tuple[PartPlan, ...]:
+    names = finder.config.settings.plugins.enable
+    looked = [finder.look("hooks", f"plugins.enable.{index}", name) for index, name in enumerate(names)]
+    return tuple(finder.part(part, {}, part.key) for part in looked if part)
+
+
+def _formats(finder: PartFinder) -> tuple[PartPlan, ...]:
+    """Return the format named, or all first-party ones: an installed wheel never changes what is detected."""
+    name = finder.config.settings.data.format
+    if name != "auto":
+        looked = [finder.look("dataset", "data.format", name)]
+    else:
+        specs = [spec for spec in finder.registry.specs("dataset") if spec.first_party]
+        looked = [finder.look("dataset", "data.format", spec.qualified) for spec in specs]
+    return tuple(finder.part(part, {}, "data.format") for part in looked if part)
+
+
+def _alias_notes(config: RunConfig) -> list[str]:
+    return [
+        f"{origin.note.removeprefix('written as ')} means {key}"
+        for key, origin in config.origins.items()
+        if origin.note.startswith("written as ")
+    ]
+
+
+def _load(config: RunConfig, registry: Registry, part: PartPlan) -> Any:
+    """Import a part; an error gets the place in the run file."""
+    try:
+        return registry.load(part.plugin)
+    except SwiftError as error:
+        raise SwiftError(_placed(problem, config, part.key) for problem in error.problems) from error
+
+
+def _create(config: RunConfig, load: Callable[[PartPlan], Any], part: PartPlan) -> Any:
+    """Import a part and build it; an error gets the place of the option that it names, or of the part."""
+    target = load(part)
+    try:
+        return build(target, part.options)
+    except SwiftError as error:
+        raise SwiftError(
+            _placed(problem, config, _option_key(problem, part)) for problem in error.problems
+        ) from error
+
+
+_OPTIONS_BESIDE = {"stage": "", "loss_type": "loss_kwargs", "optimizer_type": "optimizer_kwargs",
+                   "lr_scheduler_type": "lr_scheduler_kwargs", "tuner_strategy": "tuner_kwargs"}  # fmt: skip
+
+
+def _option_key(problem: Problem, part: PartPlan) -> str:
+    section, _, last = part.key.rpartition(".")
+    options = f"{part.key}.kwargs" if last.isdecimal() else f"{section}.{_OPTIONS_BESIDE.get(last, '')}"
+    words = problem.message.replace(":", " ").replace("'", " ").split()
+    named = next((name for name in part.options if name in words), "")
+    return f"{options}.{named}" if named else part.key

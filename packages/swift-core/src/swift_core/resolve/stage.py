@@ -1,0 +1,114 @@
+"""The procedure and the loss: `train.stage`, `train.loss_type` and `data.task_type` read together."""
+
+from __future__ import annotations
+
+import difflib
+
+from swift_core.contracts.handover import PartPlan
+from swift_core.errors import SwiftError
+from swift_core.resolve.parts import Looked, PartFinder
+
+PAIRS = "PairOutputs"
+FAMILY_WORDS = {"TokenOutputs": "single answers", "PairOutputs": "pairs of answers"}
+
+
+def find_stage(finder: PartFinder) -> tuple[Looked | None, str]:
+    """Return the procedure, and the loss name that the stage itself gives (empty when it gives none)."""
+    config, findings = finder.config, finder.findings
+    stage, key = config.settings.train.stage, "train.stage"
+    if "data.task_type" in config.shorthands and key not in config.origins:
+        findings.note("data.task_type: preference means train.stage: dpo")
+        return finder.look("trainer", "data.task_type", "dpo"), ""
+    try:
+        procedure = finder.try_look("trainer", key, stage)
+    except SwiftError as error:
+        return _stage_of_loss(finder, stage, error)
+    if "data.task_type" in config.shorthands and procedure.declared("rows") != "pairs":
+        message = f"data.task_type: preference needs a stage on pairs, and train.stage is {stage!r}"
+        findings.wrong("stage-mismatch", message, "data.task_type", "write train.stage: dpo, or remove task_type")
+    return procedure, ""
+
+
+def find_loss(finder: PartFinder, procedure: Looked | None, named_by_stage: str) -> Looked | None:
+    """Return the loss, after checking that it eats what the procedure feeds."""
+    loss_type = finder.config.settings.train.loss_type
+    if named_by_stage and loss_type not in ("auto", named_by_stage):
+        message = f"train.stage names the loss {named_by_stage!r} and train.loss_type names {loss_type!r}"
+        finder.findings.wrong("given-twice", message, "train.loss_type", "write train.stage: dpo, or remove loss_type")
+        return None
+    if loss_type != "auto":
+        loss = finder.look("loss", "train.loss_type", loss_type)
+    elif named_by_stage:
+        loss = finder.look("loss", "train.stage", named_by_stage)
+    elif procedure:
+        loss = _default_loss(finder, procedure)
+    else:
+        return None
+    if loss and procedure:
+        _check_family(finder, procedure, loss)
+    return loss
+
+
+def _default_loss(finder: PartFinder, procedure: Looked) -> Looked | None:
+    name = procedure.declared("default_loss", "")
+    if not name:
+        message = f"the stage {procedure.plugin.name!r} has no loss of its own"
+        finder.findings.wrong("missing-key", message, "train.stage", "write train.loss_type")
+        return None
+    return finder.look("loss", "train.loss_type", name)
+
+
+def _stage_of_loss(finder: PartFinder, stage: str, error: SwiftError) -> tuple[Looked | None, str]:
+    """Take `stage` as the name of a pair loss; else keep `error`, which says that it is no procedure."""
+    try:
+        loss = finder.try_look("loss", "train.stage", stage)
+    except SwiftError as not_a_loss:
+        known = _known_stages(finder)
+        if error.problems[0].code == "unknown-plugin" == not_a_loss.problems[0].code:
+            close = difflib.get_close_matches(stage, known, n=1, cutoff=0.6)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            message = f"no stage named {stage!r}.{hint} Stages: {', '.join(known)}"
+            finder.findings.wrong("unknown-plugin", message, "train.stage", "swift plugins list --kind trainer")
+        else:
+            finder.findings.adopt(error, "train.stage")
+        return None, ""
+    if loss.family == PAIRS:
+        finder.findings.note(f"train.stage: {stage} means stage dpo with the loss {stage}")
+        return finder.look("trainer", "train.stage", "dpo"), stage
+    message = f"{stage!r} is a loss on {FAMILY_WORDS.get(loss.family, 'other data')}, not a stage"
+    next_step = f"write train.stage: sft and train.loss_type: {stage}"
+    finder.findings.wrong("unknown-plugin", message, "train.stage", next_step)
+    return None, ""
+
+
+def _known_stages(finder: PartFinder) -> list[str]:
+    return sorted({spec.name for spec in finder.registry.specs("trainer")})
+
+
+def _check_family(finder: PartFinder, procedure: Looked, loss: Looked) -> None:
+    feeds = procedure.declared("feeds", "")
+    if not loss.family or not feeds or loss.family == feeds:
+        return
+    wanted, given = FAMILY_WORDS.get(loss.family, loss.family), FAMILY_WORDS.get(feeds, feeds)
+    stage = "dpo" if loss.family == PAIRS else "sft"
+    message = (
+        f"the loss {loss.plugin.name!r} reads {wanted} ({loss.family}), and the stage "
+        f"{procedure.plugin.name!r} gives {given} ({feeds})"
+    )
+    fitting = _losses_for(finder, feeds)
+    other = f", or a loss for this stage: {', '.join(fitting)}" if fitting else ""
+    finder.findings.wrong("stage-mismatch", message, loss.key, f"write train.stage: {stage}{other}")
+
+
+def _losses_for(finder: PartFinder, family: str) -> list[str]:
+    names = []
+    for spec in finder.registry.specs("loss"):
+        if spec.first_party:
+            looked = finder.look("loss", "train.loss_type", spec.qualified)
+            names += [spec.name] if looked and looked.family == family else []
+    return sorted(names)
+
+
+def procedure_part(finder: PartFinder, procedure: Looked | None) -> PartPlan | None:
+    """Return the procedure as a part; it has no options."""
+    return finder.part(procedure, {}, "train") if procedure else None
