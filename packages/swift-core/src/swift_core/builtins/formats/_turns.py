@@ -1,0 +1,178 @@
+"""What the formats share: turns of a conversation, tools, and the answer a reward checks against.
+
+Every function raises ValueError with what is wrong in the row.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from swift_core.contracts.data import Message, Record
+
+ROLES = ("system", "developer", "user", "assistant", "tool")
+CONVERSATION_KEYS = ("messages", "conversations")
+TRUTH_COLUMNS = ("ground_truth", "solution", "answer")
+ANSWER_MARK = "####"
+"""GSM8K writes the final answer after this mark."""
+
+
+def has(row: Mapping[str, Any], *names: str) -> bool:
+    """Say whether `row` has a value in every one of these columns."""
+    return all(row.get(name) is not None for name in names)
+
+
+def lacks(row: Mapping[str, Any], *names: str) -> bool:
+    """Say whether `row` has a value in none of these columns."""
+    return all(row.get(name) is None for name in names)
+
+
+def is_preference(row: Mapping[str, Any]) -> bool:
+    """Say whether `row` holds a better and a worse answer."""
+    return has(row, "chosen", "rejected") or has(row, "rejected_response") or has(row, "rejected_messages")
+
+
+def looks_like_turns(value: Any, key: str = "role") -> bool:
+    """Say whether `value` is a list of turns that name their speaker under `key`, as a list or as JSON text."""
+    turns = _parsed(value)
+    return isinstance(turns, list) and bool(turns) and all(isinstance(turn, Mapping) and key in turn for turn in turns)
+
+
+def messages(value: Any, column: str) -> list[Message]:
+    """Return OpenAI turns, checked; one turn alone may stand without its list."""
+    value = _parsed(value)
+    turns = [value] if isinstance(value, Mapping) else value
+    if not isinstance(turns, list) or not turns:
+        raise ValueError(f"{column} must be a list of turns with role and content, got {_shown(value)}")
+    return [_message(turn, f"{column}[{index}]") for index, turn in enumerate(turns)]
+
+
+def as_turns(value: Any, column: str, role: str) -> list[Message]:
+    """Return turns; a plain string becomes one turn of `role`."""
+    if isinstance(value, str) and not looks_like_turns(value):
+        return [cast("Message", {"role": role, "content": value})]
+    return messages(value, column)
+
+
+def text(row: Mapping[str, Any], column: str) -> str:
+    """Return a column that must be a string."""
+    value = row.get(column)
+    if not isinstance(value, str):
+        raise ValueError(f"{column} must be text, got {_shown(value)}")
+    return value
+
+
+def tools(row: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """Return the tools of a row, a list or JSON text, each as `{type: function, function: ...}`."""
+    value = row.get("tools")
+    if value is None or value == "":
+        return ()
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"tools is not valid JSON: {error}") from error
+    if not isinstance(value, list) or not all(isinstance(tool, Mapping) for tool in value):
+        raise ValueError(f"tools must be a list of tool descriptions, got {_shown(value)}")
+    return tuple(tool if "function" in tool else {"type": "function", "function": dict(tool)} for tool in value)
+
+
+def ground_truth(row: Mapping[str, Any], answer: str = "", columns: Sequence[str] = TRUTH_COLUMNS) -> str | None:
+    """Return the expected result: a column that gives it, or what stands after `####` in the answer."""
+    for column in columns:
+        if (value := row.get(column)) is not None:
+            return str(value) if not isinstance(value, str) else value
+    _, mark, result = answer.rpartition(ANSWER_MARK)
+    return result.strip() if mark else None
+
+
+def label(row: Mapping[str, Any]) -> bool | None:
+    """Return whether the completion is wanted, from `label` or `kto_tag`; None when the row does not say."""
+    value = row.get("label", row.get("kto_tag"))
+    if value is None or isinstance(value, bool):
+        return value
+    if value in (0, 1):
+        return bool(value)
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    raise ValueError(f"label must be true or false, got {_shown(value)}")
+
+
+def conversation(row: Mapping[str, Any], where: str, turns: Sequence[Message]) -> Record:
+    """Return a conversation as a prompt of its first turns and a completion from the first trained turn on."""
+    first = next((i for i, turn in enumerate(turns) if turn.get("loss", turn["role"] == "assistant")), len(turns))
+    return Record(
+        where=where,
+        prompt=list(turns[:first]),
+        completion=list(turns[first:]) or None,
+        label=label(row),
+        tools=tools(row),
+        ground_truth=ground_truth(row, columns=("ground_truth", "solution")),
+        columns=dict(row),
+    )
+
+
+def tool_calls(value: Any, column: str) -> list[dict[str, Any]]:
+    """Return tool calls as templates read them: arguments as a mapping, not as JSON text."""
+    calls = _parsed(value) if isinstance(value, str) else value
+    calls = [calls] if isinstance(calls, Mapping) else calls
+    if not isinstance(calls, list) or not all(isinstance(call, Mapping) for call in calls):
+        raise ValueError(f"{column} must be tool calls with name and arguments, got {_shown(value)}")
+    return [_tool_call(call, column) for call in calls]
+
+
+def _tool_call(call: Mapping[str, Any], column: str) -> dict[str, Any]:
+    function = call.get("function", call)
+    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+        raise ValueError(f"{column} must name the function it calls, got {_shown(call)}")
+    arguments = function.get("arguments", {})
+    if isinstance(arguments, str):
+        arguments = _parsed(arguments)
+    rest = {key: value for key, value in call.items() if key in ("id", "type")}
+    return {"type": "function", **rest, "function": {"name": function["name"], "arguments": arguments}}
+
+
+def _message(turn: Any, place: str) -> Message:
+    if not isinstance(turn, Mapping):
+        raise ValueError(f"{place} must be a turn with role and content, got {_shown(turn)}")
+    role = turn.get("role")
+    if role not in ROLES:
+        raise ValueError(f"{place}.role must be one of {', '.join(ROLES)}, got {_shown(role)}")
+    checked = {key: value for key, value in turn.items() if value is not None}
+    if "loss" in checked and not isinstance(checked["loss"], bool):
+        raise ValueError(f"{place}.loss must be true or false, got {_shown(checked['loss'])}")
+    if checked.get("tool_calls"):
+        checked["tool_calls"] = tool_calls(checked["tool_calls"], f"{place}.tool_calls")
+        checked.setdefault("content", "")
+    else:
+        checked.pop("tool_calls", None)
+    checked["content"] = _content(checked.get("content"), f"{place}.content")
+    return cast("Message", checked)
+
+
+def _content(value: Any, place: str) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and all(
+        isinstance(part, Mapping) and isinstance(part.get("text"), str) for part in value
+    ):
+        return "".join(part["text"] for part in value)
+    raise ValueError(f"{place} must be text, got {_shown(value)}")
+
+
+def _parsed(value: Any) -> Any:
+    """Return the content of JSON text (CSV files hold lists so), anything else as it is."""
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+        try:
+            return json.loads(value)
+        except json.JSONDecodeError:
+            return value
+    return value
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    shown = repr(value)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
