@@ -71,5 +71,8 @@ class PluginSource:
     declared: Mapping[str, Any] = field(default_factory=dict)
     """Literal `ClassVar`s, such as `needs_reference = True`."""
 
+    positional: tuple[str, ...] = ()
+    """Names of positional parameters of the constructor (or of the function): they are no options."""
+
     readable: bool = True
     """False when the target is not Python source (a compiled module): nothing could be checked before import."""

@@ -1,0 +1,21 @@
+"""Callbacks: what happens at moments of training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from transformers import TrainerControl, TrainerState, TrainingArguments
+
+
+class Callback(Protocol):
+    """A `swift.callbacks` plugin: a `transformers.TrainerCallback`, built from its options.
+
+    It has any of the events of transformers (`on_train_begin`, `on_step_end`, `on_log`, `on_evaluate`, `on_save`, ...),
+    all called as the one below. Callbacks are called in the order of the run file, after core's own.
+    """
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, /, **context: Any
+    ) -> TrainerControl | None:
+        """React to an optimizer step; return `control`, changed, to stop, save or evaluate."""

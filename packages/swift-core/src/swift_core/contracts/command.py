@@ -1,0 +1,18 @@
+"""Sub-commands of `swift` that other wheels bring."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+
+class Command(Protocol):
+    """A `swift.commands` plugin: a `click.Command`. It is imported when its name stands on the command line.
+
+    The name of the entry point is the name of the command, with `_` written as `-`; a name of core's own is never replaced.
+    """
+
+    name: str | None
+
+    def main(self, args: Sequence[str] | None = None, *, standalone_mode: bool = True) -> Any:
+        """Parse `args` and run."""

@@ -1,0 +1,37 @@
+"""What can go wrong at the plugin border."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from swift_core.errors import Problem, SwiftError
+
+
+class PluginError(SwiftError):
+    """A plugin that cannot be had, without a place in a run file: whoever read the file adds the place.
+
+    `code`, `message` and `next_step` are those of the first problem.
+    """
+
+    def __init__(self, code: str, message: str, next_step: str = "") -> None:
+        """Make an error of one problem."""
+        super().__init__(Problem(code, message, next_step=next_step))
+
+    @classmethod
+    def of(cls, errors: Iterable[PluginError]) -> PluginError:
+        """Return one error with the problems of several."""
+        merged = cls.__new__(cls)
+        SwiftError.__init__(merged, [problem for error in errors for problem in error.problems])
+        return merged
+
+    @property
+    def code(self) -> str:
+        return self.problems[0].code
+
+    @property
+    def message(self) -> str:
+        return self.problems[0].message
+
+    @property
+    def next_step(self) -> str:
+        return self.problems[0].next_step

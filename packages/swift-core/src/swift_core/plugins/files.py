@@ -1,0 +1,133 @@
+"""Plugins in a file beside the run file: `./my_loss.py:FocalLoss`.
+
+A file becomes a module named by the hash of its content, so that two files called plugin.py never meet, and one file
+changed between two runs of a process is loaded anew. `sys.path` is left as it is.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from swift_core.contracts.plugin import PluginSpec
+from swift_core.contracts.registration import registered_by, registering_for
+from swift_core.plugins.errors import PluginError
+from swift_core.plugins.kinds import Kind
+from swift_core.plugins.policy import did_you_mean
+
+
+def is_file_reference(reference: str) -> bool:
+    """Say whether a reference is a file and not a name."""
+    path = reference.rpartition(":")[0] or reference
+    return reference.startswith((".", "/", "~")) or "/" in reference or path.endswith((".py", ".cpp"))
+
+
+def find_file(kind: Kind, reference: str, base: Path) -> PluginSpec:
+    """Return the plugin that `PATH:attribute` means; the file is read and not run.
+
+    Raises:
+        PluginError: When there is no such file, it is not Python, or it neither defines nor registers the attribute.
+    """
+    written, _, attribute = reference.rpartition(":")
+    if not written or not attribute or "/" in attribute:
+        message = f"{reference!r} says which file and not what in it."
+        raise PluginError("malformed-reference", message, f"write {reference.rstrip(':')}:NAME")
+    path = (base / Path(written).expanduser()).resolve()
+    if path.suffix != ".py":
+        message = f"{written} is not a Python file; plugins in other languages come as wheels."
+        raise PluginError("unsupported-file", message, "write a .py file")
+    content = _content(path, written)
+    names = _names_in(content, written)
+    if attribute.split(".")[0] not in names and "*" not in names:
+        hint = did_you_mean(attribute, sorted(names)) or (f" It has {', '.join(sorted(names))}." if names else "")
+        message = f"{written} has no {attribute!r}.{hint}"
+        raise PluginError("unknown-plugin", message, f"define {attribute} in {written}, or correct the name")
+    return PluginSpec(
+        kind=kind.name,
+        name=attribute,
+        target=f"{path}:{attribute}",
+        distribution="(file)",
+        version=_digest(content)[:12],
+        origin="file",
+        path=path,
+    )
+
+
+def load_file(spec: PluginSpec) -> object:
+    """Run the file of `spec` once and return what its target names, by registered name or as an attribute.
+
+    Whatever the file raises is passed on; whether it may run was decided before.
+    """
+    path = spec.path or Path()
+    module = _module(path)
+    registered = registered_by(module.__name__, spec.kind)
+    if spec.name in registered:
+        return registered[spec.name]
+    value: object = module
+    for part in spec.name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _module(path: Path) -> ModuleType:
+    content = path.read_bytes()
+    name = f"swift_file_{_digest(content)[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    code = compile(content, str(path), "exec", dont_inherit=True)
+    module = ModuleType(name)
+    module.__file__ = str(path)
+    sys.modules[name] = module  # dataclasses and pickle look their module up by name
+    try:
+        with registering_for(name):
+            exec(code, module.__dict__)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _content(path: Path, written: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        message = f"the file {written} cannot be read: {error.strerror} ({path})."
+        raise PluginError("missing-file", message, "paths are relative to the run file") from error
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _names_in(content: bytes, written: str) -> set[str]:
+    """Return the names a file binds at top level or registers; `*` among them when more may be bound than can be read."""
+    try:
+        tree = ast.parse(content)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        line = f" in line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        message = f"{written} is not valid Python{line}: {getattr(error, 'msg', error)}."
+        raise PluginError("broken-plugin", message, f"python -m py_compile {written}") from error
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.alias):
+            names.add((node.asname or node.name).split(".")[0])
+        elif isinstance(node, ast.Call):
+            names |= _registered_name(node)
+    return names
+
+
+def _registered_name(call: ast.Call) -> set[str]:
+    """Return the name in `register_loss("focal")` or `LOSS_MAPPING.register("focal")`."""
+    function = call.func
+    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    if not name.startswith("register") or not call.args:
+        return set()
+    first = call.args[0]
+    return {first.value} if isinstance(first, ast.Constant) and isinstance(first.value, str) else {"*"}
