@@ -10,7 +10,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 
-class Interrupt(TrainerCallback):  # type: ignore[misc]
+class Interrupt(TrainerCallback):
     """Asks for a checkpoint and the end of training once a signal came; a second one ends at once."""
 
     def __init__(self) -> None:

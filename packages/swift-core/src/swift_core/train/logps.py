@@ -82,25 +82,42 @@ def _tile_logps(hidden: Tensor, head: nn.Module, labels: Tensor, adjust: Adjustm
 
 
 class _SelectedLogps(torch.autograd.Function):
-    """The fast path: head product, log-sum-exp and their gradient, tile by tile."""
+    """The fast path: head product, log-sum-exp and their gradient, tile by tile.
+
+    A trained head: the backward pass forms each tile's logits again. A frozen head (adapters): the gradient by the hidden
+    state is W[y] - E_p[W] times the incoming one, and the forward pass has p at hand, so that it forms the difference
+    once and nothing is computed again.
+    """
 
     @staticmethod
     def forward(  # type: ignore[override]
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, adjust: Adjustment
     ) -> Tensor:
+        needs_hidden, needs_weight, needs_bias = ctx.needs_input_grad[:3]
+        only_hidden = needs_hidden and not (needs_weight or needs_bias)
         hidden, weight, bias = _common_dtype(hidden, weight, bias)
         logps = hidden.new_empty(len(labels), dtype=torch.float32)
         normalisers = torch.empty_like(logps)
+        direction = torch.empty_like(hidden) if only_hidden else None
         for span in _spans(len(labels), len(weight)):
             logits = adjust(nn.functional.linear(hidden[span], weight, bias))
             normalisers[span] = logits.logsumexp(1)
             logps[span] = logits.gather(1, labels[span, None]).squeeze(1) - normalisers[span]
-        ctx.save_for_backward(hidden, weight, bias, labels, normalisers)
-        ctx.adjust = adjust
+            if direction is not None:
+                ones = torch.ones_like(logps[span])
+                direction[span] = _delta(logits, normalisers[span], labels[span], ones, adjust).to(hidden.dtype) @ weight
+        if direction is not None:
+            ctx.save_for_backward(direction)
+        else:
+            ctx.save_for_backward(hidden, weight, bias, labels, normalisers)
+        ctx.only_hidden, ctx.adjust = only_hidden, adjust
         return logps
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        if ctx.only_hidden:
+            (direction,) = ctx.saved_tensors
+            return direction * grad[:, None], None, None, None, None
         hidden, weight, bias, labels, normalisers = ctx.saved_tensors
         needs_hidden, needs_weight, needs_bias = ctx.needs_input_grad[:3]
         grad_hidden = torch.empty_like(hidden) if needs_hidden else None
@@ -108,18 +125,31 @@ class _SelectedLogps(torch.autograd.Function):
         grad_bias = torch.zeros(len(weight), dtype=torch.float32, device=weight.device) if needs_bias else None
         for span in _spans(len(labels), len(weight)):
             logits = ctx.adjust(nn.functional.linear(hidden[span], weight, bias))
-            delta = (logits - normalisers[span, None]).exp_().mul_(-grad[span, None])
-            delta.scatter_add_(1, labels[span, None], grad[span, None].to(delta.dtype))
-            delta = ctx.adjust.backward_(delta, logits)
+            delta = _delta(logits, normalisers[span], labels[span], grad[span], ctx.adjust)
             if grad_bias is not None:
                 grad_bias += delta.sum(0)
             delta = delta.to(hidden.dtype)
             if grad_hidden is not None:
                 grad_hidden[span] = delta @ weight
             if grad_weight is not None:
-                grad_weight += delta.T @ hidden[span]
+                _add_product_(grad_weight, delta.T, hidden[span])
         cast_weight = grad_weight.to(weight.dtype) if grad_weight is not None else None
         return grad_hidden, cast_weight, grad_bias, None, None
+
+
+def _add_product_(total: Tensor, left: Tensor, right: Tensor) -> None:
+    """Add left @ right to float32 `total`, without a temporary where the types allow it."""
+    if left.dtype == total.dtype:
+        total.addmm_(left, right)
+    else:
+        total.add_(left @ right)
+
+
+def _delta(logits: Tensor, normalisers: Tensor, labels: Tensor, grad: Tensor, adjust: Adjustment) -> Tensor:
+    """Return the gradient by the head's output: grad * (onehot(label) - softmax), [token, vocabulary]."""
+    delta = (logits - normalisers[:, None]).exp_().mul_(-grad[:, None])
+    delta.scatter_add_(1, labels[:, None], grad[:, None].to(delta.dtype))
+    return adjust.backward_(delta, logits)
 
 
 def _common_dtype(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
