@@ -9,7 +9,7 @@ from typing import Any
 
 from swift_core.contracts.handover import PartPlan, RunConfig, RunPlan
 from swift_core.errors import Problem, SwiftError
-from swift_core.plugins.options import build
+from swift_core.plugins.building import OptionError, build
 from swift_core.plugins.registry import Registry
 from swift_core.resolve.checks import check_settings
 from swift_core.resolve.device import check_device
@@ -175,23 +175,23 @@ def _load(config: RunConfig, registry: Registry, part: PartPlan) -> Any:
 
 
 def _create(config: RunConfig, load: Callable[[PartPlan], Any], part: PartPlan) -> Any:
-    """Import a part and build it; an error gets the place of the option that it names, or of the part."""
+    """Import a part and build it; an error gets the place of the option that is wrong, or of the part."""
     target = load(part)
     try:
         return build(target, part.options)
+    except OptionError as error:
+        options = _options_key(part)
+        keys = (".".join((options, *mistake.path)) for mistake in error.mistakes)
+        raise SwiftError(_placed(p, config, key) for p, key in zip(error.problems, keys, strict=True)) from error
     except SwiftError as error:
-        raise SwiftError(
-            _placed(problem, config, _option_key(problem, part)) for problem in error.problems
-        ) from error
+        raise SwiftError(_placed(problem, config, part.key) for problem in error.problems) from error
 
 
-_OPTIONS_BESIDE = {"stage": "", "loss_type": "loss_kwargs", "optimizer_type": "optimizer_kwargs",
+_OPTIONS_BESIDE = {"loss_type": "loss_kwargs", "optimizer_type": "optimizer_kwargs",
                    "lr_scheduler_type": "lr_scheduler_kwargs", "tuner_strategy": "tuner_kwargs"}  # fmt: skip
 
 
-def _option_key(problem: Problem, part: PartPlan) -> str:
+def _options_key(part: PartPlan) -> str:
+    """Return the key under which the options of a part stand."""
     section, _, last = part.key.rpartition(".")
-    options = f"{part.key}.kwargs" if last.isdecimal() else f"{section}.{_OPTIONS_BESIDE.get(last, '')}"
-    words = problem.message.replace(":", " ").replace("'", " ").split()
-    named = next((name for name in part.options if name in words), "")
-    return f"{options}.{named}" if named else part.key
+    return f"{part.key}.kwargs" if last.isdecimal() else f"{section}.{_OPTIONS_BESIDE.get(last, last)}"

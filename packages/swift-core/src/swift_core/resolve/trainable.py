@@ -1,0 +1,56 @@
+"""How many weights a tuner trains, counted from the shapes of the model without loading it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+
+from swift_core.contracts.handover import PartPlan
+from swift_core.resolve.model_facts import ModelFacts
+
+_NO_LINEAR = ("embed", "wte", "wpe", "lm_head", "embed_out", "norm", "ln_")
+
+
+def count_trainable(tuner: PartPlan, facts: ModelFacts) -> int | None:
+    """Return the number of trained weights, or None for a tuner whose count is not known before it is applied."""
+    if not facts.shapes:
+        return None
+    if tuner.plugin.first_party and tuner.plugin.name == "full":
+        return facts.num_parameters
+    if tuner.plugin.first_party and tuner.plugin.name == "lora":
+        return _lora(tuner, facts)
+    return None
+
+
+def _lora(tuner: PartPlan, facts: ModelFacts) -> int | None:
+    options = {option.name: option.default for option in tuner.source.options} | dict(tuner.options)
+    rank, targets = options.get("lora_rank"), options.get("target_modules")
+    if not isinstance(rank, int):
+        return None
+    adapters = sum(rank * sum(shape) for module, shape in _linear(facts) if _is_target(module, targets))
+    saved = options.get("modules_to_save") or []
+    return adapters + sum(
+        math.prod(shape)
+        for name, shape in facts.shapes.items()
+        if any(_ends_with(name.removesuffix(".weight").removesuffix(".bias"), module) for module in saved)
+    )
+
+
+def _linear(facts: ModelFacts) -> Iterator[tuple[str, tuple[int, ...]]]:
+    for name, shape in facts.shapes.items():
+        if len(shape) == 2 and name.endswith(".weight"):
+            yield name.removesuffix(".weight"), shape
+
+
+def _is_target(module: str, targets: object) -> bool:
+    last = module.rpartition(".")[2]
+    if targets == "all-linear":
+        return not any(part in last for part in _NO_LINEAR)
+    if isinstance(targets, str):
+        return re.fullmatch(targets, module) is not None
+    return isinstance(targets, (list, tuple)) and any(_ends_with(module, str(target)) for target in targets)
+
+
+def _ends_with(module: str, ending: str) -> bool:
+    return module == ending or module.endswith(f".{ending}")
