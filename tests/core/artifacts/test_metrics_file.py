@@ -3,7 +3,8 @@ import json
 import numpy
 import pytest
 import torch
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from swift_core.artifacts.metrics_file import forget_after, metrics_line, read_metrics
 from swift_core.errors import SwiftError

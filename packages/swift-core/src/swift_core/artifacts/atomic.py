@@ -13,7 +13,7 @@ from pathlib import Path
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8 with plain line breaks; a reader sees the old file or the new one, never half of it.
 
-    Half of a surrogate pair, which UTF-8 cannot hold, is written as JSON writes it: `\\ud83d`.
+    Half of a surrogate pair, which UTF-8 cannot hold, is written as JSON escapes it.
     """
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:

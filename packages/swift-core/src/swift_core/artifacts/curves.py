@@ -1,4 +1,4 @@
-"""From the lines of `metrics.jsonl` to the charts of a report: one chart a figure, held-out values beside training's."""
+"""From the lines of `metrics.jsonl` to the charts of a report: one a figure, held-out values beside training's."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from swift_core.artifacts.atomic import new_folder, write_text
 from swift_core.artifacts.manifest import report_sections, result_dict, versions
+from swift_core.artifacts.plain import plain
 from swift_core.artifacts.report import write_report
 from swift_core.contracts.plan_json import plan_dict
 from swift_core.errors import Problem, SwiftError
@@ -87,7 +88,7 @@ def _is_checkpoint(path: Path) -> bool:
 def write(result: RunResult) -> Path:
     """Save what was trained with its tokenizer, the result and the report; return the run directory.
 
-    What a broken hook could cost comes last: weights and figures are safe before hooks add their sections to the report.
+    Weights and figures are safe on disk before hooks, which may break, add their sections to the report.
     """
     parts = result.parts
     directory = parts.directory
@@ -133,4 +134,4 @@ def _copy_file_plugins(plan: RunPlan, folder: Path) -> None:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from swift_core.artifacts.mask_preview import mask_preview
-from swift_core.artifacts.plain import plain
 
 if TYPE_CHECKING:
     from swift_core.contracts.handover import RunPlan, RunResult
@@ -30,20 +29,18 @@ def versions(plan: RunPlan) -> dict[str, Any]:
 
 
 def result_dict(result: RunResult) -> dict[str, Any]:
-    """Return what training reached as plain JSON data; figures that are no finite number become text."""
+    """Return what training reached as data for `result.json`."""
     parts = result.parts
-    content: dict[str, Any] = plain(
-        {
-            "before": dict(result.before),
-            "after": dict(result.after),
-            "samples": [dict(sample) for sample in result.samples],
-            "num_steps": result.num_steps,
-            "seconds": result.seconds,
-            "interrupted": result.interrupted,
-            "memory": peak_memory(),
-            "facts": dict(parts.facts),
-        }
-    )
+    content: dict[str, Any] = {
+        "before": dict(result.before),
+        "after": dict(result.after),
+        "samples": [dict(sample) for sample in result.samples],
+        "num_steps": result.num_steps,
+        "seconds": result.seconds,
+        "interrupted": result.interrupted,
+        "memory": peak_memory(),
+        "facts": dict(parts.facts),
+    }
     content["mask_preview"] = mask_preview(parts.train_dataset, parts.encoder)
     return content
 
@@ -72,11 +69,7 @@ def peak_memory() -> dict[str, int]:
     return peaks
 
 
-def _installed(names: Iterable[str]) -> Mapping[str, str]:
-    found = {}
-    for name in names:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue  # a part that no wheel brought, or a wheel that is not installed: the run did without it
-    return found
+def _installed(names: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those that are installed; the run did without the others."""
+    found = ((name, next(iter(metadata.distributions(name=name)), None)) for name in names)
+    return {name: distribution.version for name, distribution in found if distribution is not None}

@@ -1,7 +1,7 @@
 """`metrics.jsonl`: one JSON object a line, one line a log event of the run.
 
 Every line has `step`, `epoch` and `time` (seconds since 1970), then the logged figures by name. A figure that is no
-finite number is null, and `nonfinite` says what it was: `{"loss": null, "nonfinite": {"loss": "nan"}}`. JSON has no NaN.
+finite number is null, and `nonfinite` says what it was: `{"loss": null, "nonfinite": {"loss": "nan"}}`.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def scalar(value: Any) -> Any:
-    """Return numbers, text, truth values and None as they are, scalars of numpy and torch as Python's, the rest as text."""
+    """Return numbers, text, truth values and None as they are, scalars of torch as Python's, the rest as text."""
     if isinstance(value, (bool, int, float, str)) or value is None:
         return value
     is_single = getattr(value, "size", None) == 1 or (hasattr(value, "numel") and value.numel() == 1)

@@ -7,18 +7,11 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
+from rich import progress as rich_progress
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress as Bar,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from swift_core.artifacts.progress_text import loss_plot, log_line
+from swift_core.artifacts.progress_text import log_line, loss_plot
 
 if TYPE_CHECKING:
     from swift_core.contracts.handover import RunPlan
@@ -31,7 +24,7 @@ class Progress(TrainerCallback):
         """Take the plan for its names, and a console other than the error stream when one is given."""
         self._console = console or Console(stderr=True)
         self._title = f"{plan.procedure.plugin.name}, {plan.loss.plugin.name}"
-        self._bar: Bar | None = None
+        self._bar: rich_progress.Progress | None = None
         self._losses: list[tuple[int, float]] = []
         self._started, self._first_step = time.monotonic(), 0
 
@@ -105,15 +98,15 @@ class Progress(TrainerCallback):
         return f"{done / seconds:.1f} steps/s" if done > seconds else f"{seconds / done:.1f} s/step"
 
 
-def _bar(console: Console) -> Bar:
-    return Bar(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[loss]}"),
-        TextColumn("{task.fields[speed]}"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+def _bar(console: Console) -> rich_progress.Progress:
+    return rich_progress.Progress(
+        rich_progress.TextColumn("{task.description}"),
+        rich_progress.BarColumn(),
+        rich_progress.MofNCompleteColumn(),
+        rich_progress.TextColumn("{task.fields[loss]}"),
+        rich_progress.TextColumn("{task.fields[speed]}"),
+        rich_progress.TimeElapsedColumn(),
+        rich_progress.TextColumn("left"),
+        rich_progress.TimeRemainingColumn(),
         console=console,
     )

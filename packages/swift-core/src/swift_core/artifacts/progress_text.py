@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import plotille
+import plotille  # type: ignore[import-untyped]
 
 _SKIPPED = ("_runtime", "_per_second", "epoch", "total_flos", "jit_compilation_time", "train_loss")
 

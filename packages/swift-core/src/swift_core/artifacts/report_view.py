@@ -25,7 +25,7 @@ def headline(plan: Mapping[str, Any], result: Mapping[str, Any]) -> list[tuple[s
     """Return the few facts that say what this run was."""
     names = {part["key"]: part["name"] for part in plan["parts"]}
     rows = [
-        ("Model", text(plan["sections"]["model"]["model_id"]["value"])),
+        ("Model", text(plan["settings"]["model"]["model_id"]["value"])),
         ("Stage", names.get("train.stage", "")),
         ("Loss", names.get("train.loss_type", "")),
         ("Optimizer", names.get("train.optimizer_type", "")),
@@ -78,7 +78,7 @@ def part_rows(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
             "kind": part["kind"],
             "name": part["name"],
             "origin": f"{part['wheel']} {part['version']}".strip(),
-            "options": [(name, exact(value)) for name, value in part["options"].items()],
+            "options": [_setting(name, entry) for name, entry in part["options"].items()],
         }
         for part in plan["parts"]
     ]
@@ -86,21 +86,25 @@ def part_rows(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def settings(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the sections of the run file, each value with where it came from."""
-    return [_section(name, keys) for name, keys in plan["sections"].items()]
+    return [_section(name, keys) for name, keys in plan["settings"].items()]
 
 
 def _section(name: str, keys: Mapping[str, Any]) -> dict[str, Any]:
-    rows = [
-        {
-            "key": key,
-            "value": exact(entry["value"]),
-            "origin": str(entry["origin"]),
-            "is_default": str(entry["origin"]).startswith("default"),
-        }
-        for key, entry in keys.items()
-    ]
+    rows = [_setting(key, entry) for key, entry in keys.items()]
     num_given = sum(not row["is_default"] for row in rows)
-    return {"name": name, "rows": rows, "num_given": num_given, "open": num_given > 0}
+    return {"name": name or "top level", "rows": rows, "num_given": num_given, "open": num_given > 0}
+
+
+def _setting(key: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one value with its origin in words: `run.yaml:5:3`, `command line`, `chosen: small model`."""
+    origin = entry.get("place", entry["origin"])
+    note = entry.get("note", "")
+    return {
+        "key": key,
+        "value": exact(entry["value"]),
+        "origin": f"{origin}: {note}" if note else origin,
+        "is_default": entry["origin"] in ("default", "plugin default"),
+    }
 
 
 def fact_rows(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
@@ -123,7 +127,7 @@ def exact(value: Any) -> str:
 def text(value: Any) -> str:
     """Return a figure or a text as a reader wants it: four digits of a fraction, text as it is, the rest as JSON."""
     if value is None:
-        return "–"
+        return "none"
     if isinstance(value, str):
         return value
     if isinstance(value, float):
