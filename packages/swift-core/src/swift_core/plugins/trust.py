@@ -15,7 +15,7 @@ def store() -> Path:
     """Return the file that remembers trusted folders, in the user's configuration folder."""
     import click
 
-    return Path(click.get_app_dir("swift-core")) / "trusted.json"
+    return Path(click.get_app_dir("swift")) / "trusted.json"
 
 
 def trusted_folders() -> list[Path]:

@@ -1,0 +1,149 @@
+"""The `swift` command: a table of sub-commands, each imported when it is used.
+
+Errors that users are meant to read become their lines on stderr and exit code 2, here and nowhere else. Anything else is a
+bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+import swift_core
+from swift_core.errors import Problem, SwiftError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "plan": ("swift_core.cli.plan:command", "Show what a run file will do, with the origin of each value."),
+    "train": ("swift_core.cli.train:command", "Train what a run file describes."),
+    "preview": ("swift_core.cli.preview:command", "Show tokenised rows with the trained tokens marked."),
+    "infer": ("swift_core.cli.infer:command", "Answer prompts with a trained model."),
+    "report": ("swift_core.cli.report:command", "Write the report of a run again."),
+    "schema": ("swift_core.cli.schema:command", "Print the JSON schema of run files, for editors."),
+    "demo": ("swift_core.cli.demo:command", "Train a small model and show what it learned."),
+    "plugins": ("swift_core.cli.plugins:command", "List installed plugins and what they take."),
+    "doctor": ("swift_core.cli.doctor:command", "Look for what is wrong with this machine and what is installed."),
+    "trust": ("swift_core.cli.trust:command", "Trust a folder: its files may run as plugins."),
+}
+"""Name -> (where it is, one line of help)."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are used. Other wheels add commands (`swift.commands`) to it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return core's commands in their order, then those of other wheels."""
+        return [*COMMANDS, *sorted(_other_commands())]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command; core's own names win."""
+        if cmd_name in COMMANDS:
+            module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+            command: click.Command = getattr(importlib.import_module(module), attribute)
+            return command
+        return _load_other(cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; one that does not exist is an error with the nearest name."""
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            from swift_core.plugins.policy import did_you_mean
+
+            hint = did_you_mean(name, self.list_commands(ctx))
+            raise click.UsageError(f"there is no command {name!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands with their help from the table: importing them all would take seconds."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+        others = _other_commands()
+        if others:
+            with formatter.section("Commands of other wheels"):
+                formatter.write_dl([(name, f"From {wheels}.") for name, wheels in sorted(others.items())])
+
+
+def _other_commands() -> dict[str, str]:
+    """Return the commands that other wheels bring, each with its wheel; none is imported."""
+    from swift_core.plugins.registry import installed
+
+    others: dict[str, str] = {}
+    for spec in installed().specs("command"):
+        name = spec.name.replace("_", "-")
+        if name not in COMMANDS:
+            others[name] = f"{others[name]} and {spec.distribution}" if name in others else spec.distribution
+    return others
+
+
+def _load_other(name: str) -> click.Command | None:
+    if name not in _other_commands():
+        return None
+    from pathlib import Path
+
+    from swift_core.plugins.loading import describe
+    from swift_core.plugins.registry import PluginError, installed
+
+    registry = installed()
+    spec = registry.resolve("command", name.replace("-", "_"), Path())
+    plugin = registry.load(spec)
+    if not isinstance(plugin, click.Command):
+        message = f"{describe(spec)} is {type(plugin).__name__}, not a click command."
+        raise PluginError("broken-plugin", message, f"pip install --upgrade {spec.distribution}, or tell its author")
+    return plugin
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    invoke_without_command=True,
+)
+@click.version_option(swift_core.__version__, prog_name="swift-core", message="%(prog)s %(version)s")
+@click.pass_context
+def swift(context: click.Context) -> None:
+    """Fine-tune and align language models; every part of a run is a plugin.
+
+    A run is a YAML file. Begin with: swift demo
+    """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 done, 2 for a mistake of the user, 130 when interrupted."""
+    try:
+        code = swift.main(arguments, prog_name="swift", standalone_mode=False)
+    except click.UsageError as error:
+        _fail(_usage_problem(error).render(), error.exit_code)
+    except click.ClickException as error:
+        _fail(Problem("failed", error.format_message()).render(), error.exit_code)
+    except SwiftError as error:
+        _show_cause(error)
+        _fail(str(error), error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _fail("interrupted", 130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _usage_problem(error: click.UsageError) -> Problem:
+    message = error.format_message()
+    path = error.ctx.command_path if error.ctx else "swift"
+    return Problem("usage", message[:1].lower() + message[1:], next_step=f"{path} --help")
+
+
+def _show_cause(error: SwiftError) -> None:
+    """Print the traceback of the exception behind an error when SWIFT_TRACEBACK is set: for authors of plugins."""
+    if error.__cause__ is not None and os.environ.get("SWIFT_TRACEBACK"):
+        import traceback
+
+        click.echo("".join(traceback.format_exception(error.__cause__)), err=True)
+
+
+def _fail(text: str, code: int) -> NoReturn:
+    click.echo(text, err=True)
+    sys.exit(code)
