@@ -45,8 +45,10 @@ def wheels(session: nox.Session) -> None:
 @nox.session(python=False, requires=["wheels"], default=False)
 def demo(session: nox.Session) -> None:
     """Run `swift demo` as a user would who installed the wheels."""
-    python = str(python_with_wheels(session))
-    session.run(python, "-m", "swift_core", "demo", *session.posargs, external=True)
+    arguments = list(session.posargs)
+    if "smollm2" in arguments and "--gguf" not in arguments and (weights := real_model(session)):
+        arguments += ["--gguf", weights]
+    session.run(str(python_with_wheels(session)), "-m", "swift_core", "demo", *arguments, external=True)
 
 
 @nox.session(python=False, requires=["wheels"])

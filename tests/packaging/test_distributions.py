@@ -124,10 +124,14 @@ def test_only_core_requires_torch_and_by_a_range(dist):
     assert {name: found for name, found in torch.items() if found} == {"swift_core": ["torch>=2.8"]}
 
 
-@pytest.mark.parametrize("name", IMPORT_NAMES[1:])
+@pytest.mark.parametrize("name", ["swift_loss_zoo", "swift_optim_zoo", "swift_reward_zoo"])
 def test_a_zoo_requires_core_below_the_next_major_version(dist, name):
     lines = [line for line in metadata(dist, name).get_all("Requires-Dist") if line.startswith("swift-core")]
     assert lines in (["swift-core<1,>=0.1"], ["swift-core>=0.1,<1"])
+
+
+def test_native_stands_alone(dist):
+    assert metadata(dist, "swift_native").get_all("Requires-Dist") is None
 
 
 @every_package
