@@ -4,10 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
 from swift_core.contracts.handover import Parts
 from swift_core.contracts.settings import DataSettings, ModelSettings, RunSettings, TrainSettings
 from swift_core.plugins.hooks import manager
-from transformers import LlamaConfig, LlamaForCausalLM
 
 VOCABULARY = 61
 
@@ -43,7 +44,9 @@ class Frozen:
 def settings(**train):
     train = {"learning_rate": 0.1, "save_strategy": "no", "max_steps": 1, "logging_steps": 1, **train}
     return RunSettings(
-        model=ModelSettings(model_id="none"), data=DataSettings(dataset="none", shuffle=False), train=TrainSettings(**train)
+        model=ModelSettings(model_id="none"),
+        data=DataSettings(dataset="none", shuffle=False),
+        train=TrainSettings(**train),
     )
 
 

@@ -1,8 +1,9 @@
 import pytest
 import torch
+from torch import nn
+
 from swift_core.train import logps as module
 from swift_core.train.logps import Adjustment, selected_logps
-from torch import nn
 
 ADJUSTMENTS = [Adjustment(), Adjustment(scale=0.3), Adjustment(softcap=3.0), Adjustment(scale=1.7, softcap=2.0)]
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+
 from swift_core.assemble.collate import PairCollator, TokenCollator
 from swift_core.builtins.cross_entropy import CrossEntropy
 from swift_core.contracts.loss import LossOutput
@@ -51,7 +52,9 @@ def sgd_step(model, loss_of_model):
 
 def assert_same_weights(actual, expected):
     for name, value in expected.items():
-        torch.testing.assert_close(actual[name], value, rtol=1e-4, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(
+            actual[name], value, rtol=1e-4, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}"
+        )
 
 
 def mean_nll(model, weight=lambda labels: torch.ones(len(labels))):
@@ -194,10 +197,13 @@ def matrix(outputs):
 @pytest.mark.parametrize(
     ("loss", "message"),
     [
-        (broken, "loss 'tried' of acme 1 raised AttributeError: TokenOutputs has no 'chosen_logps' in this run; it has"),
-        (matrix, r"LossOutput.losses has one dimension, \[item\], got shape \[1, 28\]"),
+        (
+            broken,
+            "loss 'tried' of acme 1 raised AttributeError: TokenOutputs has no 'chosen_logps' in this run; it has",
+        ),
+        (matrix, r"LossOutput.losses has one dimension, \[item\], got shape \[1, 26\]"),
         (lambda outputs: 1.0, "a loss returns a LossOutput or a scalar tensor, got float"),
-        (lambda outputs: outputs.logps, r"returns a scalar, got shape \[28\]"),
+        (lambda outputs: outputs.logps, r"returns a scalar, got shape \[26\]"),
         (infinite, "the loss of step 1 is -inf; no step was taken with it"),
     ],
 )

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from swift_core.testing.outputs import given_pairs
 from swift_loss_zoo.pair.dpo import DPO
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from swift_core.testing.outputs import given_pairs
 from swift_loss_zoo.pair.simpo import SimPO
 
@@ -48,7 +49,8 @@ def test_an_empty_completion_is_finite():
 
 
 @pytest.mark.parametrize(
-    ("options", "message"), [({"beta": 0.0}, "beta must be > 0, got 0.0"), ({"gamma": -1.0}, "gamma must be >= 0, got -1.0")]
+    ("options", "message"),
+    [({"beta": 0.0}, "beta must be > 0, got 0.0"), ({"gamma": -1.0}, "gamma must be >= 0, got -1.0")],
 )
 def test_rejects_wrong_options(options, message):
     with pytest.raises(ValueError, match=f"^{message}$"):

@@ -3,8 +3,8 @@
     loss[i] = -log p(y[i])
 
 With label smoothing e, a share e of the target is spread evenly over the vocabulary (Szegedy et al., 2016,
-arXiv:1512.00567, section 7); with z-loss c, the log of the softmax's normaliser is pulled to zero (PaLM: Chowdhery et al.,
-2022, arXiv:2204.02311, section 5):
+arXiv:1512.00567, section 7); with z-loss c, the log of the softmax's normaliser is pulled to zero (PaLM: Chowdhery et
+al., 2022, arXiv:2204.02311, section 5):
 
     loss[i] = (1 - e) * -log p(y[i]) + e * mean_v -log p(v) + c * (log Z[i])^2
 

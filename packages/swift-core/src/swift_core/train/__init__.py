@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from swift_core.contracts.handover import Parts, RunResult
     from swift_core.train.evaluate import Answers
     from swift_core.train.trainer import SwiftTrainer

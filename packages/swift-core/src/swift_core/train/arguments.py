@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import transformers
 
-from swift_core.contracts.handover import RunPlan
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from swift_core.contracts.handover import RunPlan
 
 SAME_NAME = (
     "learning_rate",

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-
 from swift_core.assemble.generate import generate
-from swift_core.contracts.data import Record
-from swift_core.contracts.handover import Parts
 from swift_core.contracts.metric import Generations, Metric, Predictions
 from swift_core.contracts.reward import InferRequest
 from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from swift_core.contracts.data import Record
+    from swift_core.contracts.handover import Parts
     from swift_core.train.trainer import SwiftTrainer
 
 NUM_SAMPLES = 5

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
-from swift_core.contracts.handover import Parts
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from swift_core.contracts.handover import Parts
 
 
 class Events(TrainerCallback):

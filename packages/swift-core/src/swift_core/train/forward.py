@@ -7,15 +7,17 @@ configuration and proved against the model's own logits before training starts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from swift_core.errors import Problem, SwiftError
 from swift_core.train.logps import Adjustment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 
 class OutputHead:
@@ -27,7 +29,7 @@ class OutputHead:
         self.adjust = _adjustment(model.config.get_text_config())
 
     def hidden(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Return the head's input, [batch, time, hidden], from a forward pass of `model` (the head's model, wrapped or not)."""
+        """Return the head's input, [batch, time, hidden], from a forward pass of its model, wrapped or not."""
         with self._captured() as captured:
             model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False)
         return captured[0]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from swift_core.contracts.loss import LossOutput
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,8 @@ class LossCall:
         else:
             if result.weights.shape != losses.shape:
                 raise ValueError(
-                    f"LossOutput.weights has the shape of losses, {list(losses.shape)}, got {list(result.weights.shape)}"
+                    f"LossOutput.weights has the shape of losses, {list(losses.shape)}, "
+                    f"got {list(result.weights.shape)}"
                 )
             weights = result.weights.detach().float()
             numerator, denominator = (losses * weights).sum(), weights.sum()

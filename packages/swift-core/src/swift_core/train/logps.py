@@ -2,21 +2,23 @@
 
     logp[i] = z[i, y[i]] - log sum_v exp z[i, v]        z = adjust(h @ W.T + b)
 
-Hidden states go through the output head in tiles of tokens. The forward pass keeps one number a token (the log-sum-exp);
-the backward pass forms a tile's logits again, so that memory grows with tokens and not with tokens times vocabulary.
+Hidden states go through the output head in tiles of tokens. The forward pass keeps one number a token (the log-sum-
+exp); the backward pass forms a tile's logits again: memory grows with tokens and not with tokens times vocabulary.
 Sums are formed in float32 whatever the model's type. `adjust` is what some models do after the head: a scale (Granite,
 Cohere) and soft-capping, z -> c * tanh(z / c) (Gemma: arXiv:2408.00118, section 2).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TILE_ELEMENTS = 1 << 24
 """Logits formed at a time: 64 MiB in float32."""
@@ -53,7 +55,7 @@ def selected_logps(hidden: Tensor, head: nn.Module, labels: Tensor, adjust: Adju
 
     Args:
         hidden: [token, hidden] input of the head.
-        head: The output head; a plain `nn.Linear` takes the fast path, anything else (an adapted head) is called as it is.
+        head: The output head; a plain `nn.Linear` takes the fast path, anything else (an adapted head) is called.
         labels: [token] vocabulary ids.
         adjust: What the model does after the head.
 
@@ -84,9 +86,9 @@ def _tile_logps(hidden: Tensor, head: nn.Module, labels: Tensor, adjust: Adjustm
 class _SelectedLogps(torch.autograd.Function):
     """The fast path: head product, log-sum-exp and their gradient, tile by tile.
 
-    A trained head: the backward pass forms each tile's logits again. A frozen head (adapters): the gradient by the hidden
-    state is W[y] - E_p[W] times the incoming one, and the forward pass has p at hand, so that it forms the difference
-    once and nothing is computed again.
+    A trained head: the backward pass forms each tile's logits again. A frozen head (adapters): the gradient by the
+    hidden state is W[y] - E_p[W] times the incoming one, and the forward pass has p at hand, so that it forms the
+    difference once and nothing is computed again.
     """
 
     @staticmethod
@@ -105,7 +107,9 @@ class _SelectedLogps(torch.autograd.Function):
             logps[span] = logits.gather(1, labels[span, None]).squeeze(1) - normalisers[span]
             if direction is not None:
                 ones = torch.ones_like(logps[span])
-                direction[span] = _delta(logits, normalisers[span], labels[span], ones, adjust).to(hidden.dtype) @ weight
+                direction[span] = (
+                    _delta(logits, normalisers[span], labels[span], ones, adjust).to(hidden.dtype) @ weight
+                )
         if direction is not None:
             ctx.save_for_backward(direction)
         else:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from swift_core.contracts.loss import PairOutputs, TokenOutputs
-from swift_core.train.forward import OutputHead
 from swift_core.train.logps import selected_logps
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from swift_core.train.forward import OutputHead
 
 IGNORED = -100
 
@@ -86,9 +90,7 @@ def token_outputs(tokens: ScoredTokens) -> TokenOutputs:
     )
 
 
-def pair_outputs(
-    policy: ScoredTokens, margins: Tensor, reference: Callable[[], Tensor] | None
-) -> PairOutputs:
+def pair_outputs(policy: ScoredTokens, margins: Tensor, reference: Callable[[], Tensor] | None) -> PairOutputs:
     """Return what a loss on pairs may read.
 
     Args:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from swift_core.contracts.handover import Parts
-from swift_core.contracts.loss import PairOutputs
 from swift_core.train.outputs import ScoredTokens, pair_outputs
 from swift_core.train.reference import Reference, reference_of
 from swift_core.train.trainer import Batch, SwiftTrainer
+
+if TYPE_CHECKING:
+    from swift_core.contracts.handover import Parts
+    from swift_core.contracts.loss import PairOutputs
 
 
 class Preference(SwiftTrainer):

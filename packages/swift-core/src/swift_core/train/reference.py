@@ -1,7 +1,7 @@
 """Reference log-probabilities: from switched-off adapters, from a frozen model, or from a cache.
 
-The cache holds one row of token log-probabilities per completion. It lives in the user's cache folder under a digest of
-the model's files, the reference's dtype and the encoded rows, so that it is never read for other weights, data or templates.
+The cache holds one row of token log-probabilities per completion. It lives in the user's cache folder under a digest
+of the reference's weights and type and of the encoded rows: it is never read for other weights, data or templates.
 """
 
 from __future__ import annotations
@@ -11,17 +11,20 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from swift_core.contracts.handover import Parts
 from swift_core.errors import Problem, SwiftError
 from swift_core.train.forward import OutputHead
 from swift_core.train.outputs import ScoredTokens
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from swift_core.contracts.handover import Parts
 
 Batch = Mapping[str, Tensor]
 
@@ -29,7 +32,9 @@ Batch = Mapping[str, Tensor]
 class Reference:
     """Gives [token] reference log-probabilities of a batch's scored tokens, computed once a batch."""
 
-    def __init__(self, model: nn.Module, head: OutputHead, context: Callable[[], AbstractContextManager[object]]) -> None:
+    def __init__(
+        self, model: nn.Module, head: OutputHead, context: Callable[[], AbstractContextManager[object]]
+    ) -> None:
         """Score with `model` inside `context()`."""
         self._model, self._head, self._context = model, head, context
         self._cached: dict[str, Tensor] = {}
@@ -103,7 +108,9 @@ def _live_reference(parts: Parts, head: OutputHead) -> Reference:
         return Reference(parts.reference, OutputHead(parts.reference), nullcontext)
     if parts.tuner.reference(parts.model) is None:
         raise SwiftError(
-            Problem("no-reference", f"loss {parts.plan.loss.plugin.name!r} needs a reference model and the run has none")
+            Problem(
+                "no-reference", f"loss {parts.plan.loss.plugin.name!r} needs a reference model and the run has none"
+            )
         )
     return Reference(parts.model, head, lambda: parts.tuner.reference(parts.model))
 
@@ -115,7 +122,9 @@ def _fill(reference: Reference, parts: Parts) -> None:
         parts.facts["reference_log_probs"] = f"read from {path}"
         return
     size = parts.plan.settings.train.per_device_eval_batch_size
-    rows = [row for dataset in (parts.train_dataset, parts.eval_dataset) if dataset is not None for row in _all(dataset)]
+    rows = [
+        row for dataset in (parts.train_dataset, parts.eval_dataset) if dataset is not None for row in _all(dataset)
+    ]
     device = parts.model.device
     batches = (
         {name: value.to(device) for name, value in parts.collator(rows[start : start + size]).items()}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from torch import Tensor, nn
-
-from swift_core.contracts.loss import TokenOutputs
 from swift_core.train.outputs import IGNORED, ScoredTokens, token_outputs
 from swift_core.train.trainer import Batch, SwiftTrainer
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from swift_core.contracts.loss import TokenOutputs
 
 
 class Supervised(SwiftTrainer):

@@ -1,26 +1,29 @@
 """The engine under every procedure: transformers' Trainer with our losses, normalisation and evaluation.
 
 A step's gradient is that of sum(losses * weights) / sum(weights) over all micro-batches and ranks. The number of items
-is known before the forward pass and divides each micro-batch's loss; where a loss gave weights of its own the gradient is
-corrected once, before clipping.
+is known before the forward pass and divides each micro-batch's loss; where a loss gave weights of its own the gradient
+is corrected once, before clipping.
 """
 
 from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 import transformers
 from torch import Tensor, nn
 from transformers.trainer_utils import EvalLoopOutput
 
-from swift_core.contracts.handover import Parts
 from swift_core.errors import Problem, SwiftError
+from swift_core.train import ledger
 from swift_core.train.arguments import training_arguments
 from swift_core.train.forward import OutputHead
 from swift_core.train.ledger import BatchLoss, Ledger, LossCall
+
+if TYPE_CHECKING:
+    from swift_core.contracts.handover import Parts
 
 Batch = Mapping[str, Tensor]
 
@@ -183,15 +186,15 @@ class SwiftTrainer(transformers.Trainer):
         from swift_core.train.evaluate import prediction_metrics
 
         self.model.eval()
-        ledger, collect = Ledger(), prediction_metrics(self.parts.metrics)
+        sums, collect = Ledger(), prediction_metrics(self.parts.metrics)
         with torch.no_grad():
             for inputs in dataloader:
                 batch = self._prepare_inputs(inputs)
                 items = self.count_items(batch)
-                ledger.add(self.batch_loss(self.model, batch, items))
+                sums.add(self.batch_loss(self.model, batch, items))
                 collect.add(self, batch)
                 self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
-        means = ledger.means(self._reduce) | collect.compute()
+        means = sums.means(self._reduce) | collect.compute()
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in means.items()}
         return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=len(dataloader.dataset))  # type: ignore[arg-type]
 
@@ -200,13 +203,13 @@ def loss_failure(parts: Parts, error: Exception) -> SwiftError:
     """Return the error of a loss plugin with its name, wheel and place in the run file."""
     part = parts.plan.loss
     frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = "" if frame.filename == ledger.__file__ else f" ({frame.filename}:{frame.lineno})"
     return SwiftError(
         Problem(
             "loss-failed",
             f"loss {part.plugin.name!r} of {part.plugin.distribution} {part.plugin.version} raised "
-            f"{type(error).__name__}: {error} ({frame.filename}:{frame.lineno})",
+            f"{type(error).__name__}: {error}{where}",
             parts.plan.config.place(part.key),
             f"swift plugins info loss/{part.plugin.qualified}",
         )
     )
-

@@ -14,6 +14,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 
 from swift_core.plugin_api import LossOutput, PairOutputs, require_between, require_positive
+from swift_loss_zoo._rewards import log_ratios, reward_metrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +35,11 @@ class DPO:
 
     def __call__(self, pairs: PairOutputs) -> LossOutput:
         """Return one loss per pair, with implicit-reward metrics."""
-        reward_chosen = self.beta * (pairs.chosen_logps - pairs.reference_chosen_logps)
-        reward_rejected = self.beta * (pairs.rejected_logps - pairs.reference_rejected_logps)
+        ratio_chosen, ratio_rejected = log_ratios(pairs)
+        reward_chosen, reward_rejected = self.beta * ratio_chosen, self.beta * ratio_rejected
         margin = reward_chosen - reward_rejected
 
         kept = -F.logsigmoid(margin)
         flipped = -F.logsigmoid(-margin)
         losses = (1 - self.label_smoothing) * kept + self.label_smoothing * flipped
-        return LossOutput(losses, metrics={"reward_margin": margin, "reward_accuracy": margin > 0})
+        return LossOutput(losses, metrics=reward_metrics(reward_chosen, reward_rejected))
