@@ -40,7 +40,9 @@ class ChatTemplate:
             self._template = _compiled(source, False)
             self._marking = _compiled(source, True)
         except jinja2.TemplateSyntaxError as error:
-            raise ValueError(f"the chat template has a syntax error in its line {error.lineno}: {error.message}") from error
+            raise ValueError(
+                f"the chat template has a syntax error in its line {error.lineno}: {error.message}"
+            ) from error
 
     def render(
         self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]], add_generation_prompt: bool
@@ -48,9 +50,7 @@ class ChatTemplate:
         """Return the conversation as text; raise ValueError with the template's own words when it refuses."""
         return self._run(self._template, messages, tools, add_generation_prompt)
 
-    def marks(
-        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]
-    ) -> list[tuple[int, int]]:
+    def marks(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]]) -> list[tuple[int, int]]:
         """Return the characters of the rendered text that generation blocks wrote."""
         if "generation" not in self.source:
             return []

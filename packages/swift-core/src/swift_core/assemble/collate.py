@@ -5,11 +5,12 @@ Labels are the token itself where it is trained and -100 elsewhere; the shift by
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from swift_core.contracts.data import PairRow, TokenRow

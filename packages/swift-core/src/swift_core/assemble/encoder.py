@@ -75,7 +75,11 @@ class _Encoder:
         return text
 
     def render(
-        self, messages: Sequence[Message], *, tools: Sequence[Mapping[str, Any]] = (), add_generation_prompt: bool = False
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        add_generation_prompt: bool = False,
     ) -> str:
         """Return the conversation as one string; raise ValueError when there is no chat template or it refuses."""
         return self._template(tools).render(messages, tools, add_generation_prompt)
@@ -132,7 +136,9 @@ class HfEncoder(_Encoder):
         """Wrap `tokenizer`; raise ValueError when it has no fast form, since positions come from it."""
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if backend is None:
-            raise ValueError(f"{type(tokenizer).__name__} has no tokenizers backend, which tells where each token stands")
+            raise ValueError(
+                f"{type(tokenizer).__name__} has no tokenizers backend, which tells where each token stands"
+            )
         own = tokenizer.chat_template
         templates = {} if own is None else dict(own) if isinstance(own, dict) else {"default": own}
         super().__init__(copy.deepcopy(backend), tokenizer.special_tokens_map, templates, template_kwargs or {})
@@ -185,9 +191,13 @@ def _declare(tokenizer: Tokenizer, config: Mapping[str, Any], named: Mapping[str
 
     known = tokenizer.get_added_tokens_decoder()
     declared = config.get("added_tokens_decoder")
-    for index, entry in sorted((declared if isinstance(declared, Mapping) else {}).items(), key=lambda item: int(item[0])):
+    for index, entry in sorted(
+        (declared if isinstance(declared, Mapping) else {}).items(), key=lambda item: int(item[0])
+    ):
         if int(index) not in known:
-            flags = {key: bool(entry.get(key, False)) for key in ("single_word", "lstrip", "rstrip", "normalized", "special")}
+            flags = {
+                key: bool(entry.get(key, False)) for key in ("single_word", "lstrip", "rstrip", "normalized", "special")
+            }
             tokenizer.add_tokens([AddedToken(entry["content"], **flags)])
     extra = config.get("extra_special_tokens") or config.get("additional_special_tokens") or []
     texts = [*named.values(), *(extra.values() if isinstance(extra, Mapping) else extra)]

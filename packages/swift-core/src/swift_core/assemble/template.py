@@ -7,12 +7,15 @@ end token that is also the padding token is trained at the end of an answer, and
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swift_core.assemble.encoder import NoChatTemplate
-from swift_core.contracts.data import Message, TextEncoder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from swift_core.contracts.data import Message, TextEncoder
 
 Span = tuple[int, int]
 """Characters [start, end) of a text."""
@@ -86,11 +89,15 @@ def encode_conversation(
     except RowMistake:
         raise
     except ValueError as error:
-        raise RowMistake("template-refuses", f"{_sentence(str(error))}.", "change the row, or model.chat_template") from error
+        raise RowMistake(
+            "template-refuses", f"{_sentence(str(error))}.", "change the row, or model.chat_template"
+        ) from error
     ids, offsets = encoder.encode_with_offsets(text)
     trained = _trained(offsets, spans)
     if not any(trained):
-        raise RowMistake("nothing-trained", "No token of this row would be trained.", "give it an assistant turn with text")
+        raise RowMistake(
+            "nothing-trained", "No token of this row would be trained.", "give it an assistant turn with text"
+        )
     return Encoded(ids, trained)
 
 
@@ -122,7 +129,9 @@ def _turn_span(
 ) -> Span:
     """Return the characters of `text` that the model would write as turn `index`."""
     generated = messages[index]["role"] == "assistant"
-    before = encoder.render(messages[:index], tools=tools, add_generation_prompt=generated) if index or generated else ""
+    before = (
+        encoder.render(messages[:index], tools=tools, add_generation_prompt=generated) if index or generated else ""
+    )
     until = text if index == len(messages) - 1 else encoder.render(messages[: index + 1], tools=tools)
     until = _without_closing(until, text, encoder.special_tokens)
     if not text.startswith(before) or not text.startswith(until) or len(until) <= len(before):
@@ -179,7 +188,9 @@ def _compare_with_marks(
     for (start, end), turn in zip(spans, turns, strict=True):
         inside = [mark for mark in marks if mark[0] < end and mark[1] > start]
         left_out = _difference_of_spans((start, end), inside)
-        outside = [text[low:start] for low, _ in inside if low < start] + [text[end:high] for _, high in inside if high > end]
+        outside = [text[low:start] for low, _ in inside if low < start] + [
+            text[end:high] for _, high in inside if high > end
+        ]
         unmarked = [text[low:high] for low, high in left_out]
         wrong = [piece for piece in [*outside, *unmarked] if not _is_frame(piece, special_tokens)]
         if wrong:

@@ -6,12 +6,14 @@ The user's turn is the instruction and, below it, the input. `history` holds ear
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from swift_core.builtins.formats import _turns
 from swift_core.contracts.data import Message, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,12 +6,15 @@ preference) and `ground_truth`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from swift_core.builtins.formats import _turns
-from swift_core.contracts.data import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from swift_core.contracts.data import Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

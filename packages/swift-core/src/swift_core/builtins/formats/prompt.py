@@ -5,12 +5,14 @@ The prompt is a string or a list of messages; the expected result may also be ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from swift_core.builtins.formats import _turns
 from swift_core.contracts.data import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _OTHERS = (*_turns.CONVERSATION_KEYS, "completion", "instruction", "chosen", "rejected")
 

@@ -5,12 +5,14 @@ Plain strings are joined as they stand: no chat template applies. A `label` make
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from swift_core.builtins.formats import _turns
 from swift_core.contracts.data import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,12 +5,14 @@ What stands after `####` in an answer, as in GSM8K, is the result that rewards c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from swift_core.builtins.formats import _turns
 from swift_core.contracts.data import Message, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _OTHERS = (*_turns.CONVERSATION_KEYS, "prompt", "completion", "chosen", "rejected", "instruction")
 

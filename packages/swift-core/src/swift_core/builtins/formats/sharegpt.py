@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from swift_core.builtins.formats import _turns
-from swift_core.contracts.data import Message, Record
+
+if TYPE_CHECKING:
+    from swift_core.contracts.data import Message, Record
 
 _ROLES = {
     "human": "user",

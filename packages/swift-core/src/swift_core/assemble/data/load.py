@@ -1,0 +1,118 @@
+"""The data of a run, from the names in the run file to rows of tokens."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from swift_core.assemble.data.encode import Limit, Stage, Tally, encode_rows
+from swift_core.assemble.data.read import RunData, read_data
+from swift_core.errors import Problem, SwiftError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from swift_core.assemble.data.rows import Item
+    from swift_core.contracts.data import Record, TextEncoder
+    from swift_core.contracts.handover import RunPlan
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedData:
+    """Rows ready to be collated."""
+
+    train: list[dict[str, Any]]
+    """`TokenRow`s or `PairRow`s, in the order of the files."""
+
+    eval: list[dict[str, Any]] | None
+    """Held-out rows of the same kind; None when there are none."""
+
+    eval_records: list[Record]
+    """All held-out rows before encoding, those with a prompt alone among them."""
+
+    facts: dict[str, Any]
+    """Counts by name; what is told about held-out rows starts with `eval_`."""
+
+
+def load_data(plan: RunPlan, encoder: TextEncoder) -> LoadedData:
+    """Read and encode the data of `plan`.
+
+    Raises:
+        SwiftError: Everything that is wrong in the data, each with `file:line` and what to do.
+    """
+    data = read_data(plan)
+    stage, limit = stage_of(plan), limit_of(plan)
+    train_tally, eval_tally = Tally(), Tally()
+    train = encode_rows(data.train, encoder, stage, limit, train_tally)
+    if not train:
+        raise SwiftError(_all_dropped(plan, train_tally))
+    judged = [item for item in data.held_out if has_answer(item)]
+    held_out = encode_rows(judged, encoder, stage, limit, eval_tally)
+    facts = _facts(data, encoder, train_tally)
+    if data.held_out:
+        counts = {f"eval_{name}": value for name, value in _counts(eval_tally).items()} if judged else {}
+        facts |= {"eval_rows_read": len(data.held_out), "eval_prompts_only": len(data.held_out) - len(judged), **counts}
+    return LoadedData(train, held_out or None, [item.record for item in data.held_out], facts)
+
+
+def stage_of(plan: RunPlan) -> Stage:
+    """Return what the procedure of `plan` eats."""
+    name = plan.procedure.plugin.name
+    rows = plan.procedure.source.declared.get("rows", "tokens")
+    return Stage(name, "pairs" if rows == "pairs" else "tokens", trains_everything=name == "pt")
+
+
+def limit_of(plan: RunPlan) -> Limit:
+    """Return the length limit of `plan`."""
+    data, config = plan.settings.data, plan.config
+    return Limit(data.max_length, data.overlong, config.place("data.max_length") or config.place("data.dataset"))
+
+
+def has_answer(item: Item) -> bool:
+    """Say whether a held-out row has something to judge the model's probabilities on."""
+    record = item.record
+    answers = (record.text, record.completion, record.chosen, record.rejected)
+    return any(answer is not None for answer in answers)
+
+
+def percentile(lengths: Sequence[int], share: float) -> int:
+    """Return the smallest length that at least `share` of the rows do not exceed."""
+    ordered = sorted(lengths)
+    return ordered[max(0, -(-int(share * 1000) * len(ordered) // 1000) - 1)] if ordered else 0
+
+
+def _facts(data: RunData, encoder: TextEncoder, tally: Tally) -> dict[str, Any]:
+    return {
+        "sources": [asdict(source) for source in data.sources],
+        "eval_sources": [asdict(source) for source in data.held_out_sources],
+        "rows_read": len(data.train),
+        **_counts(tally),
+        "eos_trained": tally.num_ends_trained > 0,
+        "end_of_turn": [encoder.decode([token]) for token in sorted(tally.ends)],
+    }
+
+
+def _counts(tally: Tally) -> dict[str, int]:
+    return {
+        "rows": tally.num_rows - tally.num_dropped,
+        "rows_dropped": tally.num_dropped,
+        "rows_truncated": tally.num_truncated,
+        "answers_cut": tally.num_answers_cut,
+        "trained_tokens": tally.num_trained_tokens,
+        "tokens": tally.num_tokens,
+        "rows_ending_trained": tally.num_ends_trained,
+        "length_p50": percentile(tally.lengths, 0.5),
+        "length_p99": percentile(tally.lengths, 0.99),
+        "length_max": max(tally.lengths, default=0),
+    }
+
+
+def _all_dropped(plan: RunPlan, tally: Tally) -> Problem:
+    length, where = tally.longest
+    return Problem(
+        "no-rows",
+        f"All {tally.num_rows:,} rows are longer than data.max_length, {plan.settings.data.max_length:,} tokens, and "
+        f"data.overlong is {plan.settings.data.overlong}; the longest has {length:,} ({where}).",
+        plan.config.place("data.max_length") or plan.config.place("data.overlong"),
+        f"set data.max_length to {length}",
+    )
