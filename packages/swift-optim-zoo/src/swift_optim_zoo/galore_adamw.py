@@ -7,8 +7,8 @@
     N  = M / (sqrt(V) + eps) * sqrt(1 - beta2^t) / (1 - beta1^t)
     p <- (p - lr * scale * N Q^T) * (1 - lr * weight_decay)
 
-Zhao et al., 2024, arXiv:2403.03507, alg. 2; eps and decay stand where the authors' code has them. Parameters that are not
-projected (embeddings, output head, norms, biases) take the same step with Q = identity and scale = 1.
+Zhao et al., 2024, arXiv:2403.03507, alg. 2; eps and decay stand where the authors' code has them. Parameters that are
+not projected (embeddings, output head, norms, biases) take the same step with Q = identity and scale = 1.
 """
 
 from __future__ import annotations
@@ -83,6 +83,8 @@ class GaLoreAdamW(Optimizer):
         target_modules: tuple[str, ...] = ("*",),
         exclude_modules: tuple[str, ...] = ("embed", "lm_head", "wte", "wpe", "norm"),
     ) -> None:
+        require_nonnegative(lr=lr, eps=eps, weight_decay=weight_decay)
+        require_positive(rank=rank, update_proj_gap=update_proj_gap, scale=scale)
         defaults = {
             "lr": lr,
             "betas": tuple(betas),
@@ -248,7 +250,7 @@ def _state_dtype(param: Tensor) -> torch.dtype:
 def _refresh(state: dict[str, Any], grad: Tensor, side: Side, group: dict[str, Any]) -> bool:
     """Renew the basis when it is due; return False when the gradient is not finite and the step must be left out.
 
-    A refresh that meets NaN or infinity is put off to the next step: no count moves. One that meets zeros changes nothing.
+    A refresh that meets NaN or infinity is put off to the next step: no count moves. One that meets zeros is passed over.
     """
     if int(state.get("step", 0)) % group["update_proj_gap"] and "basis" in state:
         return True

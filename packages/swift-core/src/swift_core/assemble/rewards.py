@@ -1,0 +1,159 @@
+"""Rewards as core calls them, whichever dialect they are written in.
+
+A reward is `(infer_requests, ground_truths, **columns)` or `(completions, **columns)`. Its signature is read once; each
+call then hands over what it asks for by name and nothing else. What comes back is checked: a finite number, or None, for
+each answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from swift_core.contracts.reward import InferRequest, RewardInputs
+
+_REQUESTS = "infer_requests"
+_COMPLETIONS = "completions"
+_TRUTHS = "ground_truths"
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptedReward:
+    """A reward with its name in the run file; scores inputs of core's one form."""
+
+    name: str
+    reward: Callable[..., Any]
+    dialect: str
+    """The name of what comes first: `infer_requests` or `completions`."""
+
+    asks_truths: bool
+    required: tuple[str, ...]
+    optional: tuple[str, ...]
+    takes_all: bool
+    """True when the reward ends in `**columns`: it is given every column."""
+
+    def check(self, inputs: RewardInputs) -> None:
+        """Raise ValueError, before anything is scored, when data lacks what the reward asks for."""
+        missing = [column for column in self.required if column not in self._offered(inputs)]
+        if missing:
+            had = ", ".join(sorted(inputs.columns)) or "none"
+            names = ", ".join(repr(column) for column in missing)
+            raise ValueError(
+                f"reward {self.name!r} asks for column {names}, which the data does not have; it has {had}"
+            )
+        if self.asks_truths and inputs.infer_requests and all(truth is None for truth in inputs.ground_truths):
+            raise ValueError(f"reward {self.name!r} asks for ground truths and the data has none")
+
+    def score(self, inputs: RewardInputs) -> list[float | None]:
+        """Return one score per answer, None where the reward abstains.
+
+        Raises:
+            ValueError: A column is missing, or the reward returned the wrong number of scores or one that is no number.
+        """
+        self.check(inputs)
+        columns = self._columns(inputs)
+        if self.dialect == _COMPLETIONS:
+            first: list[Any] = [[request.response for request in inputs.infer_requests]]
+        else:
+            first = [list(inputs.infer_requests)]
+            if self.asks_truths:
+                first.append(list(inputs.ground_truths))
+        scores = _result(self.reward(*first, **columns))
+        return _checked(self.name, scores, len(inputs.infer_requests))
+
+    def __call__(
+        self, infer_requests: Sequence[InferRequest], ground_truths: Sequence[str | None], /, **columns: Sequence[Any]
+    ) -> list[float | None]:
+        """Score in the first dialect."""
+        return self.score(RewardInputs(infer_requests, ground_truths, columns))
+
+    def _columns(self, inputs: RewardInputs) -> dict[str, list[Any]]:
+        offered = self._offered(inputs)
+        wanted = inputs.columns if self.takes_all else ()
+        names = dict.fromkeys([*self.required, *(name for name in self.optional if name in offered), *wanted])
+        reserved = (_REQUESTS, _COMPLETIONS, _TRUTHS) if self.takes_all else ()
+        return {name: list(offered[name]) for name in names if name not in reserved or name in self.required}
+
+    def _offered(self, inputs: RewardInputs) -> Mapping[str, Sequence[Any]]:
+        """Return every column by name; what core knows itself is there unless a column has that name."""
+        own: dict[str, Sequence[Any]] = {"prompts": [_prompt(request) for request in inputs.infer_requests]}
+        if any(truth is not None for truth in inputs.ground_truths):
+            own |= {
+                _TRUTHS: inputs.ground_truths,
+                "ground_truth": inputs.ground_truths,
+                "solution": inputs.ground_truths,
+            }
+        return {**own, **inputs.columns}
+
+
+def adapt_reward(name: str, reward: Callable[..., Any]) -> AdaptedReward:
+    """Return `reward` as core calls it.
+
+    Raises:
+        ValueError: Its first parameter is neither `infer_requests` nor `completions`.
+    """
+    parameters = list(inspect.signature(reward).parameters.values())
+    named = [p for p in parameters if p.kind is not p.VAR_KEYWORD]
+    if any(p.kind is p.VAR_POSITIONAL for p in named) or not named or named[0].name not in (_REQUESTS, _COMPLETIONS):
+        written = ", ".join(str(p) for p in parameters)
+        raise ValueError(
+            f"reward {name!r} takes ({written}); "
+            "it must take (infer_requests, ground_truths, ...) or (completions, ...)"
+        )
+    dialect = named[0].name
+    asks_truths = dialect == _REQUESTS and len(named) > 1 and named[1].name == _TRUTHS
+    columns = named[2 if asks_truths else 1 :]
+    return AdaptedReward(
+        name=name,
+        reward=reward,
+        dialect=dialect,
+        asks_truths=asks_truths,
+        required=tuple(p.name for p in columns if p.default is p.empty),
+        optional=tuple(p.name for p in columns if p.default is not p.empty),
+        takes_all=len(named) < len(parameters),
+    )
+
+
+def _result(scores: Any) -> Any:
+    """Return the scores; those of an `async` reward are awaited."""
+    return asyncio.run(_awaited(scores)) if inspect.isawaitable(scores) else scores
+
+
+async def _awaited(scores: Any) -> Any:
+    return await scores
+
+
+def _checked(name: str, scores: Any, count: int) -> list[float | None]:
+    """Return the scores as floats; raise ValueError naming the reward when they are not what a reward returns."""
+    if isinstance(scores, (str, bytes, Mapping)) or not hasattr(scores, "__len__") or not hasattr(scores, "__iter__"):
+        raise ValueError(f"reward {name!r} returned {type(scores).__name__}, not a list of one score per answer")
+    if len(scores) != count:
+        raise ValueError(f"reward {name!r} returned {len(scores)} scores for {count} answers")
+    return [_number(name, index, score) for index, score in enumerate(scores)]
+
+
+def _number(name: str, index: int, score: Any) -> float | None:
+    if score is None:
+        return None
+    try:
+        value = math.nan if isinstance(score, str) else float(score)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(
+            f"reward {name!r} scored answer {index} as {score!r}; a score is a finite number, or None to abstain"
+        )
+    return value
+
+
+def _prompt(request: InferRequest) -> list[Mapping[str, Any]]:
+    """Return the conversation without the answer."""
+    messages = list(request.messages)
+    answered = (
+        bool(messages) and messages[-1].get("role") == "assistant" and messages[-1].get("content") == request.response
+    )
+    return messages[:-1] if answered else messages

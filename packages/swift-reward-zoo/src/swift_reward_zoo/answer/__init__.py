@@ -1,0 +1,1 @@
+"""Rewards on the answer: is it right?"""

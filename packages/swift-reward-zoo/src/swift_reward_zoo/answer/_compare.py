@@ -1,0 +1,188 @@
+"""Whether two answers are the same: cheap and certain ways first, computer algebra last."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+from swift_reward_zoo.answer._guard import is_balanced, is_small
+from swift_reward_zoo.answer._number import Number, numbers_equal, read_number
+from swift_reward_zoo.answer._plain import compact, plain
+from swift_reward_zoo.answer._structure import Parts, comparable, split_parts
+from swift_reward_zoo.answer._symbolic import SOLVER
+
+_FUNCTIONS = frozenset(
+    [
+        "sin",
+        "cos",
+        "tan",
+        "cot",
+        "sec",
+        "csc",
+        "log",
+        "ln",
+        "exp",
+        "max",
+        "min",
+        "gcd",
+        "lcm",
+        "mod",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "sinh",
+        "cosh",
+        "tanh",
+    ]
+)
+_CHOICE = re.compile(r"\(?([A-J])\)?")
+_CHOSEN = re.compile(r"\(?([A-J])(?:\)|[.:])?(?:\s.*)?")
+_NAMED = re.compile(r"^\(?(?:[A-Za-z](?:_\{?\w+\}?|\([a-z]\))?|\\[a-z]+)\)?\s*(?:=|\\in)\s*(?=[^=])")
+_ARTICLE = re.compile(r"^(?:the|an?)\s+", re.IGNORECASE)
+_MAX_READ = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer, read as far as that is cheap."""
+
+    text: str
+    """In `plain` spelling."""
+
+    key: str
+    """Without spaces: equal keys are equal answers."""
+
+    number: Number | None
+    parts: Parts | None
+    is_words: bool
+    """True for an answer in words, such as a name or a weekday."""
+
+
+def read_given(text: str) -> Answer:
+    """Return a model's answer; never fails."""
+    if len(text) > _MAX_READ:
+        return Answer(text, text, None, None, is_words=True)
+    spelled = plain(text)
+    number = read_number(spelled)
+    parts = None if number else split_parts(spelled)
+    return Answer(spelled, compact(spelled), number, parts, _is_words(spelled))
+
+
+@lru_cache(maxsize=4096)
+def read_expected(text: str | None, timeout: float) -> Answer:
+    """Return the expected answer.
+
+    Raises:
+        ValueError: There is none, or it is no number, no words and nothing that math-verify parses.
+        TookTooLongError: Parsing it took longer than `timeout` seconds.
+    """
+    if not text:
+        raise ValueError("it holds no final answer")
+    answer = read_given(text)
+    if not answer.key:
+        raise ValueError("nothing is left of it without typesetting")
+    if not is_balanced(answer.text):
+        raise ValueError("its braces are not balanced")
+    _check_parses(answer, timeout)
+    return answer
+
+
+def same_answer(expected: Answer, given: Answer, timeout: float) -> bool:
+    """Say whether `given` is the expected answer; raise TookTooLongError after `timeout` seconds."""
+    if expected.key == given.key:
+        return True
+    if expected.number and given.number:
+        return numbers_equal(expected.number, given.number)
+    if expected.is_words:
+        return _folded(expected.text) == _folded(given.text)
+    choice = _CHOICE.fullmatch(expected.text)
+    if choice:
+        chosen = _CHOSEN.fullmatch(given.text)
+        return chosen is not None and chosen[1] == choice[1]
+    stripped = _without_name(expected, given)
+    if stripped is not None:
+        return same_answer(*stripped, timeout)
+    if expected.parts or given.parts:
+        return _same_parts(expected.parts, given.parts, timeout)
+    return _same_symbolic(expected, given, timeout)
+
+
+def _check_parses(answer: Answer, timeout: float) -> None:
+    if answer.number or answer.is_words or _CHOICE.fullmatch(answer.text) or answer.text == r"\emptyset":
+        return
+    if answer.parts:
+        for item in answer.parts.items:
+            part = read_given(item)
+            if not part.key:
+                raise ValueError("a part of it is empty")
+            _check_parses(part, timeout)
+        return
+    if re.fullmatch(r"[\d.:]+", answer.key):  # a time or a ratio: compared as written
+        return
+    if is_small(answer.text) and not _ask(answer.text, None, timeout)["parsed"]:
+        raise ValueError("neither a number, nor words, nor LaTeX that math-verify reads")
+
+
+def _same_parts(expected: Parts | None, given: Parts | None, timeout: float) -> bool:
+    if expected is None or given is None or not comparable(expected, given):
+        return False
+    golds = [read_given(item) for item in expected.items]
+    answers = [read_given(item) for item in given.items]
+    if expected.ordered:
+        return all(same_answer(gold, answer, timeout) for gold, answer in zip(golds, answers, strict=True))
+    for gold in golds:
+        match = next((answer for answer in answers if same_answer(gold, answer, timeout)), None)
+        if match is None:
+            return False
+        answers.remove(match)
+    return True
+
+
+def _same_symbolic(expected: Answer, given: Answer, timeout: float) -> bool:
+    if given.is_words or not given.key or not is_small(expected.text) or not is_small(given.text):
+        return False
+    return bool(_ask(expected.text, given, timeout)["equal"]) if not _both_decimal(expected, given) else False
+
+
+def _both_decimal(expected: Answer, given: Answer) -> bool:
+    return expected.number is not None and given.number is not None
+
+
+def _ask(expected: str, given: Answer | None, timeout: float) -> dict[str, bool]:
+    question: dict[str, object] = {"expected": _latex(expected)}
+    if given is not None:
+        question["given"] = _latex(given.text)
+        for side, number in (("given", given.number), ("expected", read_number(expected))):
+            if number and number.decimals is not None:
+                value = number.value.as_integer_ratio()
+                question["decimal"] = {"value": value, "decimals": number.decimals, "digits": number.digits}
+                question["decimal_is"] = side
+    return SOLVER.ask(question, timeout)
+
+
+def _latex(text: str) -> str:
+    """Return `plain` text as LaTeX: stars are products."""
+    return re.sub(r"\*", r" \\cdot ", re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text))
+
+
+def _without_name(expected: Answer, given: Answer) -> tuple[Answer, Answer] | None:
+    """Take `x =` off the side that has it when the other has not, or off both when it is the same name; else None."""
+    names = [_NAMED.match(side.text) for side in (expected, given)]
+    found = [name.group().replace(" ", "") for name in names if name]
+    if not found or (len(found) == 2 and found[0] != found[1]):
+        return None
+    if len(found) == 1 and "=" in (given if names[0] else expected).text:
+        return None
+    rest = [side.text[name.end() :] if name else side.text for side, name in zip((expected, given), names, strict=True)]
+    return read_given(rest[0]), read_given(rest[1])
+
+
+def _is_words(text: str) -> bool:
+    words = re.findall(r"[^\W\d_]+", text)
+    only_words = re.fullmatch(r"[^\W\d_]+(?:['\- ,&]+[^\W\d_]+)*", text) is not None
+    return only_words and any(len(word) >= 2 for word in words) and not _FUNCTIONS.intersection(words)
+
+
+def _folded(text: str) -> str:
+    return re.sub(r"[\s\-]+", " ", _ARTICLE.sub("", text.strip("\"'() "))).casefold()

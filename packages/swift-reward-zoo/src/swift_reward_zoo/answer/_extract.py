@@ -1,0 +1,125 @@
+"""Where the final answer of a text is.
+
+The last box wins; without one, in this order: the last `<answer>` tag, what follows the last `####`, what follows the
+last "answer is" or "Answer:", a response that is nothing but an expression, the last formula or number.
+"""
+
+from __future__ import annotations
+
+import re
+
+_BOX = re.compile(r"\\(?:boxed|fbox)\b")
+_TAG_OPEN, _TAG_CLOSE = "<answer>", "</answer>"
+_CUE = re.compile(r"(?:\banswer\s*(?:is|are|was|:|=|\uff1a)|^\s*A\s*:)\s*:?[ \t]*", re.IGNORECASE | re.MULTILINE)
+_FORMULA = re.compile(r"\$\$([^$]+)\$\$|(?<!\\)\$([^$\n]+)(?<!\\)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+_DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?"
+_NUMBER = re.compile(rf"(?<![\w.)])[-+\u2212]?\s?(?:\\?[$\u20ac\u00a3])?(?<![\d.]){_DIGITS}(?:\s?/\s?\d+)?\s?\\?%?")
+_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}|(?:^|\s)[A-Za-z]{2,}(?=[\s.,:]|$)")
+_TAIL = 4000
+"""Characters at the end that are searched when nothing marks the answer."""
+
+
+def final_answer(text: str) -> str | None:
+    """Return the final answer of a response as written, or None when it gives none."""
+    text = _after_thinking(text)
+    if _BOX.search(text):
+        return last_box(text)
+    tagged = _last_tag(text)
+    if tagged is not None:
+        text = tagged.strip()
+    marked = after_hashes(text) or _after_cue(text[-_TAIL:])
+    if marked:
+        return marked
+    if tagged is not None or _is_bare(text):
+        return text.strip() or None
+    return _last_value(text[-_TAIL:])
+
+
+def expected_answer(text: str) -> str | None:
+    """Return the expected answer of a ground truth: what is marked, else a single line; None when there is none."""
+    if _BOX.search(text):
+        return last_box(text)
+    marked = _last_tag(text) or after_hashes(text)
+    if marked is None and "\n" in text.strip():
+        marked = _after_cue(text[-_TAIL:])
+        return marked or None
+    return (marked if marked is not None else text).strip() or None
+
+
+def last_box(text: str) -> str | None:
+    r"""Return the content of the last `\boxed{...}`, however nested; None when it is not closed or empty."""
+    found = list(_BOX.finditer(text))
+    rest = text[found[-1].end() :].lstrip() if found else ""
+    if not rest.startswith("{"):
+        bare = re.match(r"[^\s$.]+", rest)
+        return bare.group() if bare else None
+    depth = 0
+    for position, character in enumerate(rest):
+        escaped = position > 0 and rest[position - 1] == "\\"
+        if character in "{}" and not escaped:
+            depth += 1 if character == "{" else -1
+        if depth == 0:
+            return rest[1:position].strip() or None
+    return None
+
+
+def after_hashes(text: str) -> str | None:
+    """Return the rest of the line after the last `####` (the mark of GSM8K), or None."""
+    _, mark, rest = text.rpartition("####")
+    return (rest.strip().split("\n", 1)[0].strip() or None) if mark else None
+
+
+def _after_thinking(text: str) -> str:
+    """Return what follows the thinking; nothing when it was not finished."""
+    _, closed, rest = text.rpartition("</think>")
+    if closed:
+        return rest
+    return "" if "<think>" in text else text
+
+
+def _last_tag(text: str) -> str | None:
+    """Return the content of the last closed `<answer>` tag, or None."""
+    head, closed, _ = text.rpartition(_TAG_CLOSE)
+    _, opened, content = head.rpartition(_TAG_OPEN)
+    return content if closed and opened else None
+
+
+def _after_cue(text: str) -> str | None:
+    """Return what follows the last "answer is" up to the end of its sentence, or None."""
+    cues = list(_CUE.finditer(text))
+    if not cues:
+        return None
+    line = text[cues[-1].end() :].lstrip().split("\n", 1)[0].strip()
+    formula = _FORMULA.search(line)
+    if formula and formula.start() < 3:
+        return _content(formula)
+    sentence = re.split(r"[.;](?:\s|$)|,\s(?=[a-z]{2})|\s(?:because|since|so)\s", line, maxsplit=1)[0].strip()
+    if _is_bare(sentence):
+        return sentence or None
+    number = _NUMBER.search(sentence)
+    return number.group() if number else sentence or None
+
+
+def _is_bare(text: str) -> bool:
+    """Say whether `text` is a short expression without prose."""
+    text = text.strip()
+    return len(text) <= 200 and "\n" not in text and not _WORD.search(text)
+
+
+def _last_value(text: str) -> str | None:
+    """Return the last formula or number, whichever ends later; a short text without either is its own answer."""
+    formula = number = None
+    for formula in _FORMULA.finditer(text):  # noqa: B007 - the last one is wanted
+        pass
+    for number in _NUMBER.finditer(text):  # noqa: B007
+        pass
+    if formula and (not number or number.start() < formula.end()):
+        return _content(formula)
+    if number:
+        return number.group()
+    return text.strip() if len(text.strip()) <= 60 else None
+
+
+def _content(formula: re.Match[str]) -> str:
+    """Return what stands between the delimiters."""
+    return next(group for group in formula.groups() if group is not None)

@@ -1,0 +1,45 @@
+"""Which expressions are small enough to be worked out."""
+
+from __future__ import annotations
+
+import re
+
+_MAX_LENGTH = 500
+_MAX_DEPTH = 20
+_MAX_FACTORIAL = 5000
+_REFUSED = re.compile(
+    r"\^[^{}\s]*\^"  # a tower: a^b^c
+    r"|\^\s*\{[^{}]*(?:\^|!|\\[ct]dot|\\times|\*)"  # an exponent that is itself worked out
+    r"|\^\s*\{?\s*[-+]?\d{5,}"  # a large exponent
+    r"|[)}!]\s*!|\d{5,}\s*!"  # a factorial of something large or unknown
+    r"|\\(?:prod|sum|int|iint|lim|binom|dbinom|tbinom|pmod|bmod)(?![a-z])"
+    r"|\d{400,}"
+)
+_FACTORIAL = re.compile(r"(\d+)\s*!")
+
+
+def is_small(text: str) -> bool:
+    """Say whether a computer algebra system may be asked about `text`: no towers, huge powers, factorials or depths."""
+    if len(text) > _MAX_LENGTH or _REFUSED.search(text) or not is_balanced(text):
+        return False
+    if any(int(number) > _MAX_FACTORIAL for number in _FACTORIAL.findall(text)):
+        return False
+    return _depth(text) <= _MAX_DEPTH
+
+
+def is_balanced(text: str) -> bool:
+    """Say whether the braces of `text` close what they open."""
+    depth = 0
+    for character in re.sub(r"\\[{}]", "", text):
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    for character in text:
+        depth += {"{": 1, "(": 1, "}": -1, ")": -1}.get(character, 0)
+        deepest = max(deepest, depth)
+    return deepest

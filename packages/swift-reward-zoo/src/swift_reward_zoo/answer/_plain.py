@@ -1,0 +1,107 @@
+"""One spelling for one thing: answers with their typesetting taken off."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_INVISIBLE = dict.fromkeys(map(ord, "\u200b\u200c\u200d\u2060\ufeff\u00ad"), "")
+_SIGNS = {
+    "\u2212": "-",
+    "\u2012": "-",
+    "\u2013": "-",
+    "\u2014": "-",
+    "\u00d7": r"\times ",
+    "\u00b7": r"\cdot ",
+    "\u22c5": r"\cdot ",
+    "\u00f7": "/",
+    "\u2044": "/",
+    "\u2215": "/",
+    "\u221e": r"\infty ",
+    "\u03c0": r"\pi ",
+    "\u03b8": r"\theta ",
+    "\u2264": r"\le ",
+    "\u2265": r"\ge ",
+    "\u2260": r"\ne ",
+    "\u00b1": r"\pm ",
+    "\u222a": r"\cup ",
+    "\u2229": r"\cap ",
+    "\u2208": r"\in ",
+    "\u2205": r"\emptyset ",
+    "\u00b0": "",
+    "\u2032": "'",
+    "\u20ac": "$",
+    "\u00a3": "$",
+}
+_SIGN_TABLE = str.maketrans(_SIGNS)
+_SUPERSCRIPTS = str.maketrans(
+    "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207b\u207a", "0123456789-+"
+)
+_SUPERSCRIPT = re.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u2079\u207a\u207b]+")
+_VULGAR = re.compile("(\\d?)([\u00bc-\u00be\u2150-\u215e])")
+_ROOT = re.compile(r"\u221a\s*(?:\(([^()]*)\)|(\d+(?:\.\d+)?|\w))|\bsqrt\s*\(([^()]*)\)")
+_SPACING = re.compile(
+    r"(?<!\\)\\(?:[,;:! ]|quad|qquad|displaystyle|left(?![a-z])|right(?![a-z])|[bB]igg?[lr]?(?![a-z]))|~"
+)
+_TEXT = re.compile(r"\\(?:text(?:bf|rm|it|normal)?|mathrm|mathbf|mbox|operatorname|mathit|bf)\s*\{([^{}]*)\}")
+_RENAMED = (
+    (re.compile(r"\\[dtc]frac"), r"\\frac"),
+    (re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ)|\\degree"), ""),
+    (re.compile(r"\\(?:varnothing|empty)(?![a-z])"), r"\\emptyset"),
+    (re.compile(r"\\leq(?![a-z])"), r"\\le"),
+    (re.compile(r"\\geq(?![a-z])"), r"\\ge"),
+    (re.compile(r"\\neq(?![a-z])"), r"\\ne"),
+    (re.compile(r"\{,\}"), ","),
+    (re.compile(r"\\%"), "%"),
+    (re.compile(r"\\\$"), "$"),
+    (re.compile(r"\*\*\s*(?=[-\d({a-zA-Z])"), "^"),
+)
+_WRAPPERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("__", "__"), ("`", "`"))
+
+
+def plain(text: str) -> str:
+    """Return `text` without typesetting: one spelling of signs, fractions, spaces and braces; meaning is kept."""
+    text = _ascii(text.strip())
+    text = _unwrap(text)
+    text = _SPACING.sub(" ", text)
+    for pattern, replacement in _RENAMED:
+        text = pattern.sub(replacement, text)
+    text = _TEXT.sub(r" \1 ", text)
+    text = re.sub(r"\s+", " ", _unwrap(text.strip())).strip()
+    return re.sub(r"[.,;:]+$", "", text).strip()
+
+
+def compact(text: str) -> str:
+    r"""Return `plain` text without spaces, except one that keeps a command from its argument (`\pi r`)."""
+    kept = re.sub(r"(\\[a-zA-Z]+) (?=[a-zA-Z])", "\\1\0", text)
+    return re.sub(r"([\^_])\{(\w)\}", r"\1\2", kept.replace(" ", "")).replace("\0", " ")
+
+
+def _ascii(text: str) -> str:
+    """Return `text` in ASCII signs as far as there are such."""
+    text = text.translate(_INVISIBLE)
+    text = _SUPERSCRIPT.sub(lambda found: "^{" + found.group().translate(_SUPERSCRIPTS) + "}", text)
+    text = _VULGAR.sub(_mixed, text)
+    text = _ROOT.sub(lambda found: r"\sqrt{" + next(group for group in found.groups() if group is not None) + "}", text)
+    return unicodedata.normalize("NFKC", text.translate(_SIGN_TABLE)).translate(_SIGN_TABLE)
+
+
+def _mixed(found: re.Match[str]) -> str:
+    """Return a fraction character as `1/2`, after a space where a digit stands before it."""
+    whole, fraction = found.groups()
+    return (f"{whole} " if whole else "") + unicodedata.normalize("NFKC", fraction).replace("\u2044", "/")
+
+
+def _unwrap(text: str) -> str:
+    """Take off delimiters around the whole, and the point that ends a sentence."""
+    while True:
+        text = re.sub(r"(?<=[^.])\.$", "", text.strip()).strip()
+        for opening, closing in _WRAPPERS:
+            inner = text[len(opening) : -len(closing)]
+            if len(text) > len(opening) + len(closing) and text.startswith(opening) and text.endswith(closing):
+                if opening in ("$", "$$") and "$" in inner.replace(r"\$", ""):
+                    continue
+                text = inner
+                break
+        else:
+            return text

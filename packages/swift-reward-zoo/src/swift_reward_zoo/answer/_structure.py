@@ -1,0 +1,86 @@
+"""Answers made of parts: lists, tuples, sets, intervals and unions."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_MAX_PARTS = 60
+_PAIRS = {"(": ")[", "[": "])", "{": "}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of an answer, in order."""
+
+    kind: str
+    """`union`, `set`, `list`, or the two brackets of a tuple or interval, such as `(]`."""
+
+    items: tuple[str, ...]
+
+    @property
+    def ordered(self) -> bool:
+        """Say whether the order of the parts has a meaning."""
+        return self.kind not in ("union", "set", "list")
+
+
+def split_parts(text: str) -> Parts | None:
+    r"""Return the parts of `plain` text, or None when it is one thing.
+
+    `a, b`, `a and b` and `\pm a` are lists; `\{a, b\}` is a set; `(a, b)` and `[a, b)` keep their brackets.
+    """
+    text = text.replace(r"\{", "{ ").replace(r"\}", " }").strip() if r"\{" in text else text
+    union = _split(text, r"\cup")
+    if len(union) > 1:
+        return Parts("union", tuple(union))
+    if text[:1] in _PAIRS and text[-1:] in _PAIRS[text[0]] and _wraps(text):
+        inner = _split(text[1:-1], ",")
+        if text[0] == "{":
+            return Parts("set", _with_signs(inner))
+        return Parts(text[0] + text[-1], tuple(inner)) if len(inner) > 1 else None
+    items = _split(re.sub(r",?\s(?:and|or)\s", ", ", text), ",")
+    items_signed = _with_signs(items)
+    return Parts("list", items_signed) if len(items_signed) > 1 else None
+
+
+def comparable(expected: Parts, given: Parts) -> bool:
+    """Say whether two answers are of one kind: a bare list may stand for a set, nothing else changes its kind."""
+    loose = ("set", "list")
+    same_kind = expected.kind == given.kind or (expected.kind in loose and given.kind in loose)
+    return same_kind and len(expected.items) == len(given.items) <= _MAX_PARTS
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """Split at `separator` outside brackets."""
+    parts, depth, start, position = [], 0, 0, 0
+    while position < len(text):
+        character = text[position]
+        depth += (character in "([{") - (character in ")]}")
+        if depth == 0 and text.startswith(separator, position):
+            parts.append(text[start:position].strip())
+            position = start = position + len(separator)
+        else:
+            position += 1
+    parts.append(text[start:].strip())
+    return parts
+
+
+def _wraps(text: str) -> bool:
+    """Say whether the first bracket closes with the last one and not before."""
+    depth = 0
+    for position, character in enumerate(text):
+        depth += (character in "([{") - (character in ")]}")
+        if depth == 0:
+            return position == len(text) - 1
+    return False
+
+
+def _with_signs(items: list[str]) -> tuple[str, ...]:
+    r"""Write `\pm a` out as two parts; `a \pm b` as well."""
+    found: list[str] = []
+    for item in items:
+        before, sign, after = item.partition(r"\pm")
+        found.extend(
+            [f"{before}+{after}" if before.strip() else after.strip(), f"{before}-{after.strip()}"] if sign else [item]
+        )
+    return tuple(found)
