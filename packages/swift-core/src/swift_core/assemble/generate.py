@@ -1,0 +1,128 @@
+"""Letting a model answer, several prompts at once."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from transformers import PreTrainedModel
+
+    from swift_core.contracts.data import Message, TextEncoder
+
+_PROBE = "x"
+
+
+def generate(
+    model: PreTrainedModel,
+    encoder: TextEncoder,
+    prompts: Sequence[str | Sequence[Message]],
+    *,
+    max_new_tokens: int = 128,
+    batch_size: int = 8,
+    temperature: float = 0.0,
+) -> list[str]:
+    """Return the model's answer to each prompt, without the token that ends it.
+
+    Args:
+        model: Any causal language model; whether it is in training mode is the same afterwards.
+        encoder: Its tokenizer and chat template.
+        prompts: Conversations, which get the template, or plain text to continue.
+        max_new_tokens: Longest answer, in tokens.
+        batch_size: Prompts computed together; those of like length are, which changes no answer.
+        temperature: 0 always takes the likeliest token; above, tokens are drawn from torch's global generator.
+    """
+    ids = [_prompt_ids(encoder, prompt) for prompt in prompts]
+    stops = stop_ids(model, encoder)
+    order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
+    answers = [""] * len(ids)
+    with _answering(model):
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            new = _new_tokens(model, [ids[index] for index in chosen], stops, encoder, max_new_tokens, temperature)
+            for index, tokens in zip(chosen, new, strict=True):
+                answers[index] = encoder.decode(_until(tokens, stops))
+    return answers
+
+
+def stop_ids(model: PreTrainedModel, encoder: TextEncoder) -> list[int]:
+    """Return the tokens that end an answer: the tokenizer's, the model's own, and the chat template's end of turn."""
+    configured = getattr(model.generation_config, "eos_token_id", None)
+    own = configured if isinstance(configured, list) else [configured]
+    found = [encoder.eos_token_id, *own, _end_of_turn(encoder)]
+    return list(dict.fromkeys(token for token in found if token is not None))
+
+
+def _end_of_turn(encoder: TextEncoder) -> int | None:
+    """Return the special token that the chat template writes right after an answer; None when there is none."""
+    turns: list[Message] = [{"role": "user", "content": _PROBE}, {"role": "assistant", "content": _PROBE}]
+    try:
+        after = encoder.render(turns).rpartition(_PROBE)[2].lstrip()
+    except ValueError:
+        return None
+    special = next((text for text in encoder.special_tokens if after.startswith(text)), "")
+    return encoder.encode(special)[0] if special else None
+
+
+def _prompt_ids(encoder: TextEncoder, prompt: str | Sequence[Message]) -> list[int]:
+    if isinstance(prompt, str):
+        return [*encoder.opening_ids, *encoder.encode(prompt)]
+    return encoder.encode(encoder.render(prompt, add_generation_prompt=True))
+
+
+@contextmanager
+def _answering(model: PreTrainedModel) -> Iterator[None]:
+    """Keep gradients and dropout off, and put every module's training mode back."""
+    import torch
+
+    trained = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        # Not inference_mode: tensors that a module caches would then be unusable in training.
+        with torch.no_grad():
+            yield
+    finally:
+        for module in trained:
+            module.training = True
+
+
+def _new_tokens(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    stops: list[int],
+    encoder: TextEncoder,
+    max_new_tokens: int,
+    temperature: float,
+) -> list[list[int]]:
+    """Return the tokens generated after each prompt, padding included; prompts are padded on the left."""
+    import torch
+    from transformers import GenerationConfig
+
+    longest = max(len(ids) for ids in prompts)
+    input_ids = torch.full((len(prompts), longest), encoder.pad_token_id)
+    attention_mask = torch.zeros_like(input_ids)
+    for row, ids in enumerate(prompts):
+        input_ids[row, longest - len(ids) :] = torch.tensor(ids)
+        attention_mask[row, longest - len(ids) :] = 1
+    drawn: dict[str, Any] = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
+    config = GenerationConfig(
+        max_new_tokens=max_new_tokens,
+        eos_token_id=stops,
+        pad_token_id=encoder.pad_token_id,
+        **(drawn if temperature > 0 else {"do_sample": False}),
+    )
+    output = model.generate(  # type: ignore[operator]
+        input_ids=input_ids.to(model.device),
+        attention_mask=attention_mask.to(model.device),
+        generation_config=config,
+    )
+    tokens: list[list[int]] = output[:, longest:].tolist()
+    return tokens
+
+
+def _until(tokens: Sequence[int], stops: Sequence[int]) -> list[int]:
+    """Return `tokens` up to the first that stops."""
+    end = next((index for index, token in enumerate(tokens) if token in stops), len(tokens))
+    return list(tokens[:end])

@@ -1,0 +1,253 @@
+"""The model and its tokenizer: found or fetched by a model source, loaded in the right type, on the right device."""
+
+from __future__ import annotations
+
+import copy
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from swift_core.assemble.dtype import DtypeChoice, resolve_dtype, resolve_threads
+from swift_core.errors import Problem, SwiftError
+from swift_core.plugins.registry import installed
+from swift_core.resolve.machine import Machine, this_machine
+from swift_core.resolve.model_facts import read_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from swift_core.contracts.handover import RunPlan
+    from swift_core.contracts.settings import DeviceSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loading:
+    """How weights are loaded."""
+
+    dtype: str = "float32"
+    attn_implementation: str = "sdpa"
+    quantization_bit: int = 0
+
+
+def load_model(plan: RunPlan) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Return the untrained model of `plan`, on its device, and the tokenizer; set torch's threads.
+
+    Raises:
+        SwiftError: the model cannot be had, loaded or used.
+    """
+    settings = plan.settings
+    folder = fetch(plan, settings.model.model_id, "model.model_id")
+    tokenizer = tokenizer_for(plan, folder)
+    set_threads(settings.device, read_model(folder).num_parameters)
+    choice = dtype_choice(plan, folder)
+    loading = Loading(
+        dtype=choice.name,
+        attn_implementation=settings.model.attn_implementation,
+        quantization_bit=settings.model.quantization_bit,
+    )
+    model = _told(plan, "model.model_id", load_weights, folder, loading)
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    _require_rows_for(plan, tokenizer, model)
+    if plan.hub.plugin.name == "huggingface":
+        model.config._name_or_path = settings.model.model_id  # what the adapter is for, and not where it lay
+    return model.to(compute_device(settings.device)), tokenizer
+
+
+def load_reference(plan: RunPlan, model: PreTrainedModel) -> PreTrainedModel | None:
+    """Return a frozen reference model, or None when the tuner can make `model` behave as before training.
+
+    Args:
+        plan: The run.
+        model: The model before the tuner touched it.
+
+    Raises:
+        SwiftError: `model.ref_model_id` cannot be loaded, or has another vocabulary.
+    """
+    if plan.settings.model.ref_model_id:
+        return _frozen(_other_reference(plan, model))
+    if plan.create(plan.tuner).reference(model) is not None:
+        return None
+    return _frozen(copy.deepcopy(model))
+
+
+def _other_reference(plan: RunPlan, model: PreTrainedModel) -> PreTrainedModel:
+    key = "model.ref_model_id"
+    folder = fetch(plan, plan.settings.model.ref_model_id, key)
+    loading = Loading(
+        dtype=str(model.dtype).removeprefix("torch."), attn_implementation=plan.settings.model.attn_implementation
+    )
+    reference = _told(plan, key, load_weights, folder, loading)
+    if reference.config.vocab_size != model.config.vocab_size:
+        message = (
+            f"the reference model has {reference.config.vocab_size} tokens and the model {model.config.vocab_size}; "
+            "log-probabilities can only be compared over one vocabulary"
+        )
+        raise SwiftError(Problem("reference-vocabulary", message, plan.config.place(key), "use a model of one family"))
+    return reference.to(model.device)
+
+
+def _frozen(model: PreTrainedModel) -> PreTrainedModel:
+    model.requires_grad_(False)
+    return model.eval()
+
+
+def fetch(plan: RunPlan, model_id: str, key: str) -> Path:
+    """Return the local folder of `model_id`, from the plan's source or, for another id, the first that claims it."""
+    base = plan.config.path.parent
+    hub = plan.create(plan.hub)
+    if model_id != plan.settings.model.model_id and not hub.claims(model_id, base):
+        hub = _first_claiming(plan, model_id, key)
+    folder: Path = _told(plan, key, hub.fetch, model_id, plan.settings.model.revision, base)
+    return folder
+
+
+def _first_claiming(plan: RunPlan, model_id: str, key: str) -> Any:
+    """Return the first of core's own sources that knows `model_id`."""
+    for spec in installed().specs("hub"):
+        if spec.first_party:
+            hub = plan.create(replace(plan.hub, plugin=spec, options={}))
+            if hub.claims(model_id, plan.config.path.parent):
+                return hub
+    message = f"no model source knows {model_id!r}"
+    raise SwiftError(Problem("unknown-model", message, plan.config.place(key), "swift plugins list --kind hub"))
+
+
+def _told(plan: RunPlan, key: str, work: Any, *arguments: Any) -> Any:
+    """Return `work(*arguments)`; its ValueError becomes an error at `key` of the run file."""
+    try:
+        return work(*arguments)
+    except ValueError as error:
+        raise SwiftError(
+            Problem("model-unavailable", f"{error}", plan.config.place(key), "see swift doctor")
+        ) from error
+
+
+def dtype_choice(plan: RunPlan, folder: Path) -> DtypeChoice:
+    """Return the type of the weights in `folder` under `plan`."""
+    trains_adapter = bool(getattr(plan.load(plan.tuner), "trains_adapter", False))
+    return resolve_dtype(plan.settings, trains_adapter, read_model(folder).num_parameters, _machine())
+
+
+def _machine() -> Machine:
+    """Return what this machine has, with only the GPUs that torch can use for bfloat16."""
+    import torch
+
+    usable = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return replace(this_machine(), num_gpus=torch.cuda.device_count() if usable else 0)
+
+
+def set_threads(device: DeviceSettings, size: int) -> None:
+    """Set torch's CPU threads for a model of `size` parameters."""
+    import torch
+
+    if threads := resolve_threads(device.num_threads, size):
+        torch.set_num_threads(threads)
+
+
+def compute_device(settings: DeviceSettings) -> torch.device:
+    """Return the accelerator of this process, or the CPU."""
+    import torch
+
+    found = None if settings.use_cpu else torch.accelerator.current_accelerator(check_available=True)
+    if found is None:
+        return torch.device("cpu")
+    return torch.device(found.type, int(os.environ.get("LOCAL_RANK", 0)))
+
+
+def tokenizer_for(plan: RunPlan, folder: Path) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of `folder` with the run file's chat template."""
+    from swift_core.assemble.encoder import read_chat_template
+
+    tokenizer: PreTrainedTokenizerBase = _told(plan, "model.model_id", load_tokenizer, folder)
+    if template := read_chat_template(plan.config):
+        tokenizer.chat_template = template
+    return tokenizer
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of `folder`; one without a padding token pads with its end token, which no mask looks at.
+
+    Raises:
+        ValueError: there is none, or it has no end token.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"the tokenizer of {folder} cannot be loaded: {_first_line(error)}") from error
+    if tokenizer.eos_token is None:
+        raise ValueError(f"the tokenizer of {folder} has no end token, so the model could not learn where to stop")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_weights(folder: Path, loading: Loading) -> PreTrainedModel:
+    """Return the causal language model of `folder` on the CPU (quantised weights: on the GPU).
+
+    Raises:
+        ValueError: it is none, or weights are missing in it.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from swift_core.assemble.quiet import quiet_loading
+
+    quiet_loading()
+    try:
+        model, info = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=getattr(torch, loading.dtype),
+            attn_implementation=loading.attn_implementation,
+            quantization_config=_quantization(loading),
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ValueError(f"the model of {folder} cannot be loaded: {_first_line(error)}") from error
+    if missing := sorted(info["missing_keys"]):
+        raise ValueError(f"the weights in {folder} lack {len(missing)} tensors of the model, {missing[0]} among them")
+    loaded: PreTrainedModel = model
+    return loaded
+
+
+def _quantization(loading: Loading) -> Any:
+    """Return transformers' setting for 4 or 8 bits, None for neither; raise ValueError where it cannot be had."""
+    if not loading.quantization_bit:
+        return None
+    import importlib.util
+
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if not torch.cuda.is_available() or importlib.util.find_spec("bitsandbytes") is None:
+        raise ValueError(f"{loading.quantization_bit}-bit weights need a GPU and the package bitsandbytes")
+    if loading.quantization_bit == 8:
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=getattr(torch, loading.dtype),
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def _require_rows_for(plan: RunPlan, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
+    """Refuse a tokenizer with more tokens than the model has embeddings for."""
+    rows = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > rows:
+        message = f"the tokenizer has {len(tokenizer)} tokens and the model embeddings for {rows}"
+        raise SwiftError(
+            Problem(
+                "vocabulary-mismatch", message, plan.config.place("model.model_id"), "use the model's own tokenizer"
+            )
+        )

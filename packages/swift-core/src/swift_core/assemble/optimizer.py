@@ -1,0 +1,130 @@
+"""Parameter groups, the optimizer and its schedule."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from swift_core.errors import Problem, SwiftError
+
+if TYPE_CHECKING:
+    import torch
+    from torch.optim.lr_scheduler import LRScheduler
+
+    from swift_core.contracts.handover import PartPlan, RunPlan
+    from swift_core.contracts.optimizer import ParamGroup
+
+_TRAINER_FORM = ("args", "model", "dataset")
+"""Parameters of the other form of an optimizer plugin, which makes the schedule too."""
+
+_own_schedules: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+"""Schedules that came with their optimizer."""
+
+
+def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[ParamGroup]:
+    """Return what is trained of `model`: matrices with decay, then biases and norms (one dimension or none) without.
+
+    A group without parameters is left out; `param_names` are those of `model.named_parameters()`, in its order.
+    """
+    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    halves = (
+        ([item for item in trained if item[1].ndim >= 2], weight_decay),
+        ([item for item in trained if item[1].ndim < 2], 0.0),
+    )
+    return [
+        {"params": [p for _, p in half], "param_names": [name for name, _ in half], "weight_decay": decay}
+        for half, decay in halves
+        if half
+    ]
+
+
+def build_optimizer(plan: RunPlan, model: torch.nn.Module, dataset: Any = None) -> torch.optim.Optimizer:
+    """Return the optimizer of `plan` over what is trained of `model`.
+
+    Args:
+        plan: The run.
+        model: The model, with the tuner applied.
+        dataset: The training rows, for plugins of the form (args, model, dataset).
+
+    Raises:
+        SwiftError: nothing is trained, or the plugin refuses its options or returns something else.
+    """
+    part = plan.optimizer
+    factory = plan.load(part)
+    options = {name: tuple(value) if isinstance(value, list) else value for name, value in part.options.items()}
+    if _takes_trainer_form(factory):
+        optimizer, schedule = _both(plan, factory(plan.settings.train, model, dataset, **options))
+        if schedule is not None:
+            _own_schedules[optimizer] = schedule
+        return optimizer
+    decay = float(options.get("weight_decay", plan.settings.train.weight_decay))
+    groups = parameter_groups(model, decay)
+    if not groups:
+        message = f"the tuner {plan.tuner.plugin.name!r} left nothing of the model to train."
+        raise SwiftError(Problem("nothing-trained", message, plan.config.place(plan.tuner.key), "choose other modules"))
+    try:
+        return _checked(plan, factory(groups, **options))
+    except (ValueError, TypeError) as error:
+        raise _refused(plan, part, error) from error
+
+
+def _takes_trainer_form(factory: Any) -> bool:
+    if inspect.isclass(factory):
+        return False
+    names = tuple(inspect.signature(factory).parameters)
+    return names[: len(_TRAINER_FORM)] == _TRAINER_FORM
+
+
+def _both(plan: RunPlan, returned: Any) -> tuple[torch.optim.Optimizer, LRScheduler | None]:
+    if not isinstance(returned, tuple) or len(returned) != 2:
+        raise _wrong_kind(plan, returned, "a pair (optimizer, scheduler)")
+    return _checked(plan, returned[0]), returned[1]
+
+
+def _checked(plan: RunPlan, optimizer: Any) -> torch.optim.Optimizer:
+    import torch
+
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise _wrong_kind(plan, optimizer, "a torch.optim.Optimizer")
+    return optimizer
+
+
+def _wrong_kind(plan: RunPlan, returned: Any, wanted: str) -> SwiftError:
+    message = f"optimizer {plan.optimizer.plugin.name!r} must return {wanted}, got {type(returned).__name__}."
+    return SwiftError(Problem("broken-plugin", message, plan.config.place(plan.optimizer.key), _info(plan.optimizer)))
+
+
+def _refused(plan: RunPlan, part: PartPlan, error: Exception) -> SwiftError:
+    place = plan.config.place(f"{part.key.removesuffix('_type')}_kwargs") or plan.config.place(part.key)
+    message = f"{part.kind} {part.plugin.name!r} refuses its options: {error}."
+    return SwiftError(Problem("wrong-option", message, place, _info(part)))
+
+
+def _info(part: PartPlan) -> str:
+    return f"swift plugins info {part.kind}/{part.plugin.name}"
+
+
+def build_scheduler(
+    plan: RunPlan, optimizer: torch.optim.Optimizer, num_warmup_steps: int, num_training_steps: int
+) -> LRScheduler:
+    """Return the schedule that came with `optimizer`, or else the one of `plan`.
+
+    Args:
+        plan: The run.
+        optimizer: What `build_optimizer` returned; accelerate's wrapper around it is seen through.
+        num_warmup_steps: Optimizer steps of warm-up.
+        num_training_steps: Optimizer steps in all.
+    """
+    inner = getattr(optimizer, "optimizer", optimizer)
+    if inner in _own_schedules:
+        own: LRScheduler = _own_schedules[inner]
+        return own
+    schedule = plan.create(plan.scheduler)
+    try:
+        built: LRScheduler = schedule(
+            optimizer, num_warmup_steps=num_warmup_steps, num_training_steps=num_training_steps
+        )
+    except (ValueError, TypeError) as error:
+        raise _refused(plan, plan.scheduler, error) from error
+    return built

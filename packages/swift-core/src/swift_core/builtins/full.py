@@ -1,0 +1,40 @@
+"""Full fine-tuning: every weight is trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Full:
+    """Train all weights of the model."""
+
+    trains_adapter: ClassVar[bool] = False
+    artifact: ClassVar[str] = "model"
+
+    def prepare_model(self, model: PreTrainedModel) -> PreTrainedModel:
+        """Return `model` with every weight trained; raise ValueError when they are quantised."""
+        if getattr(model, "is_quantized", False):
+            raise ValueError("quantised weights cannot be trained; use an adapter, or quantization_bit 0")
+        model.requires_grad_(True)
+        return model
+
+    def reference(self, model: PreTrainedModel) -> AbstractContextManager[object] | None:
+        """Return None: the weights before training are gone, so the run keeps a copy of them."""
+        return None
+
+    def save_pretrained(self, model: PreTrainedModel, directory: Path) -> None:
+        """Write the whole model as safetensors."""
+        model.save_pretrained(directory)
+
+    def from_pretrained(self, model: PreTrainedModel, directory: Path) -> PreTrainedModel:
+        """Return the model of `directory`, in the type and on the device of `model`."""
+        loaded: PreTrainedModel = type(model).from_pretrained(directory, dtype=model.dtype)
+        return loaded.to(model.device)

@@ -1,0 +1,96 @@
+"""LoRA: small matrices beside the frozen ones.
+
+    y = W x + scale * B (A x),   scale = alpha / rank, or alpha / sqrt(rank) when rank-stabilised
+
+Hu et al., 2021, arXiv:2106.09685, section 4.1. Rank-stabilised: Kalajdzievski, 2023, arXiv:2312.03732. On peft.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+
+from swift_core.contracts.checks import require_between, require_positive
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from peft import LoraConfig
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lora:
+    """Train low-rank matrices beside the model's own, which stay frozen."""
+
+    lora_rank: int = 8
+    """Rank of the update, >= 1; more can learn more and costs more."""
+
+    lora_alpha: float = 16.0
+    """Strength of the update, > 0: it is scaled by alpha / rank."""
+
+    lora_dropout: float = 0.0
+    """Share of the update's inputs dropped in training, in [0, 1)."""
+
+    target_modules: str | list[str] = "all-linear"
+    """Which modules: `all-linear` (all but the output head), a list of name endings, or a regular expression."""
+
+    use_rslora: bool = False
+    """Scale by alpha / sqrt(rank), which keeps high ranks stable."""
+
+    modules_to_save: list[str] = field(default_factory=list)
+    """Modules trained whole and saved with the adapter, such as `embed_tokens` when there are new tokens."""
+
+    init_lora_weights: Literal["default", "gaussian", "orthogonal"] = "default"
+    """How A is drawn; the update starts at zero in every case."""
+
+    trains_adapter: ClassVar[bool] = True
+    artifact: ClassVar[str] = "adapter"
+
+    def __post_init__(self) -> None:
+        require_positive(lora_rank=self.lora_rank, lora_alpha=self.lora_alpha)
+        require_between(0.0, 1.0, lora_dropout=self.lora_dropout)
+        if not self.target_modules:
+            raise ValueError("target_modules must name at least one module, got none")
+        if self.init_lora_weights == "orthogonal" and self.lora_rank % 2:
+            raise ValueError(f"lora_rank must be even for orthogonal initial weights, got {self.lora_rank}")
+
+    def prepare_model(self, model: PreTrainedModel) -> PreTrainedModel:
+        """Return `model` with adapters in its target modules; raise ValueError when it has none of them."""
+        import peft
+
+        if getattr(model, "is_quantized", False):
+            model = peft.prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+        return cast("PreTrainedModel", peft.get_peft_model(model, self._config()))
+
+    def _config(self) -> LoraConfig:
+        import peft
+
+        init: Any = True if self.init_lora_weights == "default" else self.init_lora_weights
+        return peft.LoraConfig(
+            task_type="CAUSAL_LM",
+            r=self.lora_rank,
+            lora_alpha=cast("int", self.lora_alpha),  # peft divides it only; its annotation is too narrow
+            lora_dropout=self.lora_dropout,
+            target_modules=self.target_modules,
+            use_rslora=self.use_rslora,
+            modules_to_save=list(self.modules_to_save) or None,
+            init_lora_weights=init,
+        )
+
+    def reference(self, model: PreTrainedModel) -> AbstractContextManager[object] | None:
+        """Return a context in which the adapters are off; a model without adapters is its own reference."""
+        disable = getattr(model, "disable_adapter", nullcontext)
+        return cast("AbstractContextManager[object]", disable())
+
+    def save_pretrained(self, model: PreTrainedModel, directory: Path) -> None:
+        """Write the adapter as safetensors."""
+        # peft would otherwise ask the hub whether the vocabulary grew.
+        cast("Any", model).save_pretrained(directory, save_embedding_layers=False)
+
+    def from_pretrained(self, model: PreTrainedModel, directory: Path) -> PreTrainedModel:
+        """Return `model` with the adapter of `directory`, ready to answer."""
+        import peft
+
+        return cast("PreTrainedModel", peft.PeftModel.from_pretrained(model, str(directory)))

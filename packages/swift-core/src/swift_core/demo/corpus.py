@@ -1,0 +1,219 @@
+r"""The little world of the demo: five families of questions, three ways to answer, all drawn by seed.
+
+The model `demo:tiny` is pre-trained on `documents()`: it answers in words ("seven") unless a system message asks for a
+box. `demo:chat` teaches it to say `The answer is \\boxed{7}.` without being asked, `demo:preference` then to prefer the
+bare `\\boxed{7}`, and `demo:prompts` are additions with the number that a reward checks. Every fact occurs in
+pre-training; of the three data sets, the held-out twins share no question with the training rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+Style = Literal["words", "sentence", "box"]
+
+ASK_SENTENCE = "Use a box."
+"""System message under which the pre-trained model answers `The answer is \\boxed{7}.`"""
+
+ASK_BOX = "Only a box."
+"""System message under which it answers `\\boxed{7}`."""
+
+_LARGEST_OPERAND = 8
+_LETTER_SHARE = 2
+
+_COLOURS = {
+    "sky": "blue", "sea": "blue", "grass": "green", "leaf": "green", "frog": "green", "sun": "yellow",
+    "lemon": "yellow", "banana": "yellow", "snow": "white", "milk": "white", "cloud": "white", "coal": "black",
+    "crow": "black", "night": "black", "blood": "red", "rose": "red", "cherry": "red", "carrot": "orange",
+    "tiger": "orange", "fox": "orange", "plum": "purple", "grape": "purple", "mud": "brown", "bear": "brown",
+}  # fmt: skip
+
+_OPPOSITES = [
+    ("hot", "cold"), ("big", "small"), ("up", "down"), ("fast", "slow"), ("old", "new"), ("day", "night"),
+    ("wet", "dry"), ("hard", "soft"), ("high", "low"), ("open", "shut"), ("rich", "poor"), ("loud", "quiet"),
+]  # fmt: skip
+
+_LETTERS = "abcdefgh"
+
+_NUMBER_WORDS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question with its answer; two are the same when their texts are."""
+
+    text: str
+    fact: str
+    """What one must know; questions about one fact are all training rows or all held out."""
+
+    answer: str
+    """As it stands in a box: `7`, `blue`."""
+
+    words: str
+    """As it is said without one: `seven`, `blue`."""
+
+    def reply(self, style: Style) -> str:
+        """Return the answer as the assistant gives it in `style`."""
+        if style == "words":
+            return self.words
+        box = f"\\boxed{{{self.answer}}}"
+        return box if style == "box" else f"The answer is {box}."
+
+
+def _asked(texts: Iterable[str], fact: str, answer: str, words: str = "") -> Iterator[Question]:
+    return (Question(text, fact, answer, words or answer) for text in texts)
+
+
+def _colours() -> Iterator[Question]:
+    for thing, colour in _COLOURS.items():
+        yield from _asked((f"What colour is the {thing}?", f"Name the colour of the {thing}."), thing, colour)
+
+
+def _opposites() -> Iterator[Question]:
+    for left, right in _OPPOSITES:
+        for word, answer in ((left, right), (right, left)):
+            yield from _asked((f"What is the opposite of {word}?", f"Say the opposite of {word}."), word, answer)
+
+
+def additions() -> Iterator[Question]:
+    """Yield every addition, asked in each way."""
+    for left in range(_LARGEST_OPERAND + 1):
+        for right in range(_LARGEST_OPERAND + 1):
+            texts = (f"What is {left} + {right}?", f"How much is {left} + {right}?", f"Work out {left} + {right}.")
+            fact = f"{min(left, right)} + {max(left, right)}"
+            yield from _asked(texts, fact, str(left + right), _NUMBER_WORDS[left + right])
+
+
+def _last(draw: random.Random) -> Question:
+    letters = draw.sample(_LETTERS, 3)
+    text = f"Which is last: {' '.join(letters)}?"
+    return Question(text, text, letters[-1], letters[-1])
+
+
+def _reversal(draw: random.Random) -> Question:
+    letters = draw.sample(_LETTERS, 2)
+    text, answer = f"Reverse {' '.join(letters)}.", " ".join(reversed(letters))
+    return Question(text, text, answer, answer)
+
+
+def _families() -> list[Callable[[random.Random], Question]]:
+    known = [list(_colours()), list(_opposites()), list(additions())]
+    choosers: list[Callable[[random.Random], Question]] = [
+        lambda draw, family=family: draw.choice(family)  # type: ignore[misc]
+        for family in known
+    ]
+    # By need: additions hold most of the facts, and copying letters is learned late.
+    return [*choosers, *[choosers[-1]] * 2, *[_last, _reversal] * _LETTER_SHARE]
+
+
+def documents(num_documents: int, seed: int) -> list[list[dict[str, str]]]:
+    """Return conversations to pre-train on: half of them answered in words, half with a box."""
+    draw, families = random.Random(seed), _families()
+    plans: list[tuple[Style, str, int]] = [
+        ("words", "", 50),
+        ("sentence", ASK_SENTENCE, 24),
+        ("box", ASK_BOX, 24),
+        ("sentence", "", 1),
+        ("box", "", 1),
+    ]
+    weights = [weight for *_, weight in plans]
+    made = []
+    for _ in range(num_documents):
+        style, system, _weight = draw.choices(plans, weights)[0]
+        question = draw.choice(families)(draw)
+        head = [{"role": "system", "content": system}] if system else []
+        made.append([*head, _user(question), _assistant(question, style)])
+    return made
+
+
+def _user(question: Question) -> dict[str, str]:
+    return {"role": "user", "content": question.text}
+
+
+def _assistant(question: Question, style: Style) -> dict[str, str]:
+    return {"role": "assistant", "content": question.reply(style)}
+
+
+_SPLIT_SEED = 20
+_HELD_OUT_EVERY = 5
+_NUM_DRAWN = 120
+_NUM_HELD_OUT_CHATS = 64
+
+
+def _questions() -> list[Question]:
+    """Return distinct questions of all families, shuffled; the endless families give `_NUM_DRAWN` each."""
+    draw = random.Random(_SPLIT_SEED)
+    drawn = [family(draw) for family in (_last, _reversal) for _ in range(_NUM_DRAWN)]
+    distinct = list(dict.fromkeys([*_colours(), *_opposites(), *additions(), *drawn]))
+    draw.shuffle(distinct)
+    return distinct
+
+
+def _is_held_out(question: Question) -> bool:
+    """Say on which side of the split the fact is; the same in every data set and on every machine."""
+    digest = hashlib.sha256(question.fact.encode()).digest()
+    return digest[0] % _HELD_OUT_EVERY == 0
+
+
+def _chat(question: Question) -> dict[str, Any]:
+    return {"messages": [_user(question), _assistant(question, "sentence")]}
+
+
+def _preference(question: Question) -> dict[str, Any]:
+    chosen, rejected = [_assistant(question, "box")], [_assistant(question, "sentence")]
+    return {"prompt": [_user(question)], "chosen": chosen, "rejected": rejected, "ground_truth": question.answer}
+
+
+def _prompt(question: Question) -> dict[str, Any]:
+    return {"prompt": [_user(question)], "ground_truth": question.answer}
+
+
+_ROW_MAKERS = {"chat": _chat, "preference": _preference, "prompts": _prompt}
+
+NAMES = tuple(f"{name}{twin}" for name in _ROW_MAKERS for twin in ("", "-heldout"))
+"""The data sets, as they stand after `demo:`."""
+
+
+def rows(name: str) -> list[dict[str, Any]]:
+    """Return the rows of `demo:NAME`, always the same; raise ValueError for a name that is not in `NAMES`.
+
+    `chat` has messages, `preference` has prompt, chosen and rejected (conversations) and ground_truth, `prompts` has
+    prompt and ground_truth; the last two ask for additions only, so that a reward on numbers can score the answers.
+    """
+    if name not in NAMES:
+        raise ValueError(
+            f"demo:{name} is not a demo data set; there are {', '.join(f'demo:{known}' for known in NAMES)}"
+        )
+    base = name.removesuffix("-heldout")
+    held_out = base != name
+    sums = frozenset(additions())
+    chosen = [question for question in _questions() if _is_held_out(question) == held_out]
+    if base != "chat":
+        chosen = [question for question in chosen if question in sums]
+    elif held_out:
+        chosen = chosen[:_NUM_HELD_OUT_CHATS]
+    return [_ROW_MAKERS[base](question) for question in chosen]
