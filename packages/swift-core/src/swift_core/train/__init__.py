@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
 def train(parts: Parts) -> RunResult:
     """Judge, train, judge again; return what came of it."""
+    from swift_core.artifacts.directory import create
     from swift_core.contracts.handover import RunResult
     from swift_core.train.evaluate import samples
 
+    create(parts.plan, parts.directory, resumes=parts.resume_from is not None)
     trainer = _build(parts)
     before, first_answers = _judge(trainer)
     seconds, interrupted = _fit(trainer)
