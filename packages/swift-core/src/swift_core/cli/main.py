@@ -71,14 +71,19 @@ class LazyGroup(click.Group):
 
 def _other_commands() -> dict[str, str]:
     """Return the commands that other wheels bring, each with its wheel; none is imported."""
-    from swift_core.plugins.registry import installed
+    from swift_core.plugins.metadata import distributions_on, entries, entry_points_text
 
-    others: dict[str, str] = {}
-    for spec in installed().specs("command"):
-        name = spec.name.replace("_", "-")
-        if name not in COMMANDS:
-            others[name] = f"{others[name]} and {spec.distribution}" if name in others else spec.distribution
-    return others
+    others: dict[str, set[str]] = {}
+    for distribution in distributions_on():
+        try:
+            text = entry_points_text(distribution)
+        except (OSError, UnicodeDecodeError):  # `swift doctor` says so
+            continue
+        for group, entry, _ in entries(text) if "swift.commands" in text else ():
+            name = entry.replace("_", "-")
+            if group == "swift.commands" and name not in COMMANDS:
+                others.setdefault(name, set()).add(distribution.name)
+    return {name: " and ".join(sorted(wheels)) for name, wheels in others.items()}
 
 
 def _load_other(name: str) -> click.Command | None:

@@ -36,7 +36,7 @@ class PluginMapping(Mapping[str, Any]):
 
         Registering a name again replaces the first, as when a notebook cell is run twice.
         """
-        if not name.isidentifier() or name != name.lower():
+        if not (name.isascii() and name.isidentifier() and name.islower()) or name[0] == "_":
             raise ValueError(f"a plugin name is lower-case letters, digits and `_`, a letter first, got {name!r}")
 
         def keep(plugin: Plugin) -> Plugin:

@@ -9,9 +9,9 @@ from pathlib import Path
 import swift_core
 from swift_core.contracts.plugin import PluginSpec
 from swift_core.contracts.registration import registered_by
-from swift_core.plugins.discover import Distribution, metadata_text
 from swift_core.plugins.errors import PluginError
 from swift_core.plugins.kinds import KINDS
+from swift_core.plugins.metadata import Distribution, metadata_text
 
 
 def load(spec: PluginSpec, distributions: Mapping[str, Distribution], *, allow_code: bool) -> object:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from swift_core.contracts.plugin import PluginSpec
-from swift_core.plugins.discover import normalised
 from swift_core.plugins.errors import PluginError
 from swift_core.plugins.files import is_file_reference
 from swift_core.plugins.kinds import KINDS, kind_named
+from swift_core.plugins.metadata import normalised
 from swift_core.plugins.policy import did_you_mean
 from swift_core.plugins.registry import Registry
 

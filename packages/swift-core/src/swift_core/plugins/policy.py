@@ -12,16 +12,14 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from swift_core.plugins.discover import Distribution, normalised
 from swift_core.plugins.errors import PluginError
 from swift_core.plugins.kinds import kind_named
+from swift_core.plugins.metadata import Distribution, normalised
+from swift_core.plugins.registry import VARIABLE
 
 if TYPE_CHECKING:
     from swift_core.contracts.plugin import PluginSpec
     from swift_core.contracts.settings import PluginSettings
-
-VARIABLE = "SWIFT_PLUGINS"
-"""Environment variable: names of distributions, separated by commas or spaces. Set but empty, only first-party ones."""
 
 _RULE = re.compile(r"\s*([A-Za-z0-9*?\[\]._-]+?)\s*(?::\s*([a-z0-9_*?]+)\s*)?((?:[<>=!~]=?|===).*)?\Z")
 

@@ -9,19 +9,24 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swift_core.contracts.plugin import PluginSpec
 from swift_core.contracts.registration import registered_by
-from swift_core.plugins.discover import Scan, normalised, scan
+from swift_core.plugins.discover import Scan, scan
 from swift_core.plugins.errors import PluginError
 from swift_core.plugins.first_party import WHEEL_OF
 from swift_core.plugins.kinds import KINDS, Kind
+from swift_core.plugins.metadata import normalised
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from swift_core.contracts.settings import PluginSettings
     from swift_core.plugins.policy import Policy
+
+VARIABLE = "SWIFT_PLUGINS"
+"""Environment variable: names of distributions, separated by commas or spaces. Set but empty, only first-party ones."""
 
 __all__ = ["PluginError", "Registry", "installed"]
 
@@ -183,8 +188,6 @@ def _ambiguous(kind: Kind, name: str, claimants: list[PluginSpec]) -> PluginErro
 
 @lru_cache(maxsize=1)
 def _everything() -> Registry:
-    from swift_core.plugins.policy import VARIABLE
-
     value = os.environ.get(VARIABLE)
     if value is None:
         return Registry(scan())
