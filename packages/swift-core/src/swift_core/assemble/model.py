@@ -120,9 +120,8 @@ def _told(plan: RunPlan, key: str, work: Any, *arguments: Any) -> Any:
     try:
         return work(*arguments)
     except ValueError as error:
-        raise SwiftError(
-            Problem("model-unavailable", f"{error}", plan.config.place(key), "see swift doctor")
-        ) from error
+        problem = Problem("model-unavailable", f"{error}.", plan.config.place(key), f"mend {key}, or see swift doctor")
+        raise SwiftError(problem) from error
 
 
 def dtype_choice(plan: RunPlan, folder: Path) -> DtypeChoice:
@@ -246,8 +245,5 @@ def _require_rows_for(plan: RunPlan, tokenizer: PreTrainedTokenizerBase, model: 
     rows = model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > rows:
         message = f"the tokenizer has {len(tokenizer)} tokens and the model embeddings for {rows}"
-        raise SwiftError(
-            Problem(
-                "vocabulary-mismatch", message, plan.config.place("model.model_id"), "use the model's own tokenizer"
-            )
-        )
+        place = plan.config.place("model.model_id")
+        raise SwiftError(Problem("vocabulary-mismatch", message, place, "use the model's own tokenizer"))

@@ -37,7 +37,7 @@ class AdamW(torch.optim.AdamW):
         """Optimize `params`.
 
         Args:
-            params: Parameter groups, or parameters.
+            params: Parameter groups.
             lr: Learning rate, > 0.
             betas: Decay of the first and of the second moment, each in [0, 1).
             eps: Term that keeps the denominator from zero, > 0.
@@ -52,7 +52,5 @@ class AdamW(torch.optim.AdamW):
 
 def _all_fusable(groups: list[ParamGroup]) -> bool:
     """Say whether torch has a fused kernel for every parameter."""
-    parameters = (
-        parameter for group in groups for parameter in (group["params"] if isinstance(group, dict) else [group])
-    )
+    parameters = (parameter for group in groups for parameter in group["params"])
     return all(p.device.type in _FUSED_DEVICES and p.is_floating_point() for p in parameters)

@@ -7,13 +7,15 @@ Hu et al., 2021, arXiv:2106.09685, section 4.1. Rank-stabilised: Kalajdzievski, 
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+import warnings
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from swift_core.contracts.checks import require_between, require_positive
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from peft import LoraConfig
@@ -62,7 +64,8 @@ class Lora:
 
         if getattr(model, "is_quantized", False):
             model = peft.prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
-        return cast("PreTrainedModel", peft.get_peft_model(model, self._config()))
+        with _without_peft_warnings():
+            return cast("PreTrainedModel", peft.get_peft_model(model, self._config()))
 
     def _config(self) -> LoraConfig:
         import peft
@@ -93,4 +96,13 @@ class Lora:
         """Return `model` with the adapter of `directory`, ready to answer."""
         import peft
 
-        return cast("PreTrainedModel", peft.PeftModel.from_pretrained(model, str(directory)))
+        with _without_peft_warnings():
+            return cast("PreTrainedModel", peft.PeftModel.from_pretrained(model, str(directory)))
+
+
+@contextmanager
+def _without_peft_warnings() -> Iterator[None]:
+    """Keep quiet that peft reads a property which transformers renames in its version 6: users cannot mend it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
+        yield

@@ -11,6 +11,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from swift_core.assemble.quiet import quiet_loading
 from swift_core.cache import cache_dir, make_once
 from swift_core.demo import corpus
 
@@ -64,6 +65,7 @@ def make_tiny(folder: Path) -> None:
     tokenizer = make_tokenizer([message["content"] for turns in conversations for message in turns], _VOCABULARY)
     rows = [_encode(tokenizer, turns) for turns in conversations]
     model = _pretrained(tokenizer, rows)
+    quiet_loading()
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 

@@ -27,7 +27,7 @@ class Demo:
         return folder if folder.is_dir() else None
 
     def fetch(self, model_id: str, revision: str, base: Path) -> Path:
-        """Return the folder, training the model first when needed; raise ValueError for another name than `demo:tiny`."""
+        """Return the folder, training the model first when needed; raise ValueError for another name."""
         from swift_core.demo.recipe import cached_tiny
 
         if model_id != "demo:tiny":

@@ -10,7 +10,7 @@ _FILES = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
 
 
 class HuggingFace:
-    """`owner/name` on huggingface.co, or on the server that `HF_ENDPOINT` names; `HF_HUB_OFFLINE=1` stays off the net."""
+    """`owner/name` on huggingface.co or on the server of `HF_ENDPOINT`; `HF_HUB_OFFLINE=1` stays off the net."""
 
     def claims(self, model_id: str, base: Path) -> bool:
         """Say whether `model_id` is written like a repository and is no folder here."""
