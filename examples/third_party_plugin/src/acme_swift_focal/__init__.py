@@ -1,0 +1,1 @@
+"""Plugins for swift from outside: a loss, a reward and a callback."""
