@@ -1,4 +1,4 @@
-# ruff: noqa: D
+# ruff: noqa: D100, D103
 import math
 
 import pytest
