@@ -119,6 +119,8 @@ class Composer:
 
     def _build(self, node: YamlNode, key: Place | None) -> Node:
         place = self.place(node.start_mark.line, node.start_mark.column)
+        if key and isinstance(node, ScalarNode) and not node.value and not node.style:
+            place = key  # nothing was written: ruamel's mark is on what follows
         self._num_nodes += 1
         if self._num_nodes > MAX_NODES:
             raise SwiftError(Problem("yaml-syntax", f"the file has more than {MAX_NODES} values", place))

@@ -40,7 +40,8 @@ def parse(text: str, path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     normalise(root)
     shorthands = take_shorthands(root)
     settings, mistakes = validate(root, str(path))
-    problems += mistakes + broken_rules(root, shorthands)
+    told = {problem.place for problem in problems}
+    problems += [each for each in (*mistakes, *broken_rules(root, shorthands)) if each.place not in told]
     if problems or settings is None:
         raise SwiftError(_ordered(problems, str(path)))
     return _config(path, settings, root, shorthands)

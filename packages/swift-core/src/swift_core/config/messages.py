@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from swift_core.config.document import Node
-from swift_core.config.suggest import describe
+from swift_core.config.suggest import closest, describe, required_keys, sections
 
 _TYPES = {
     "string_type": "text",
@@ -25,12 +26,9 @@ _BOUNDS = {
     "less_than": ("lt", "< "),
     "less_than_equal": ("le", "<= "),
 }
-Closest = Callable[[str, Iterable[str]], str]
 
 
-def sentence(
-    path: Sequence[str | int], node: Node, details: Sequence[Mapping[str, Any]], closest: Closest
-) -> tuple[str, str]:
+def sentence(path: Sequence[str | int], node: Node, details: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     """Return what is wrong with the value of `node`, and what to do; `details` are pydantic's errors at `path`."""
     name = ".".join(map(str, path)) or "a run file"
     if node.note.startswith("written as "):
@@ -41,9 +39,9 @@ def sentence(
     if kinds[0] in _BOUNDS:
         return f"{name} must be {_bounds(first)}, got {got}", _other_number(path, node.value)
     if kinds[0] == "literal_error":
-        return _choice(name, node, first, closest)
+        return _choice(name, node, first)
     if any(kind in ("string_too_short", "too_short") for kind in kinds):
-        return f"{name} must not be empty", "write a value, or remove the key"
+        return f"{name} must not be empty", _give_value(path)
     if kinds[0] == "finite_number":
         return f"{name} must be a finite number, got {got}", "write a number"
     if path and isinstance(path[-1], int) and kinds[0] == "dataclass_type":
@@ -65,7 +63,7 @@ def _other_number(path: Sequence[str | int], value: Any) -> str:
     return "give a number in that range"
 
 
-def _choice(name: str, node: Node, detail: Mapping[str, Any], closest: Closest) -> tuple[str, str]:
+def _choice(name: str, node: Node, detail: Mapping[str, Any]) -> tuple[str, str]:
     allowed = detail["ctx"]["expected"]
     choices = [choice.strip("' ") for choice in allowed.replace(" or ", ", ").split(",")]
     guess = closest(str(node.value), choices) if isinstance(node.value, str) else ""
@@ -75,11 +73,15 @@ def _choice(name: str, node: Node, detail: Mapping[str, Any], closest: Closest) 
     return f"{name} must be {allowed}, got {describe(node.plain())}.{hint}", f"write {guess}" if guess else "write one of them"
 
 
+def _give_value(path: Sequence[str | int]) -> str:
+    return "give a value" if ".".join(map(str, path)) in required_keys() else "give a value, or remove the key"
+
+
 def _retype(path: Sequence[str | int], value: Any, kinds: Sequence[str]) -> str:
     if value is None:
-        return "give a value, or remove the key to have the default"
-    if isinstance(value, str) and _is_number(value) and kinds[0] in ("int_type", "float_type"):
-        return "remove the quotes"
+        return _give_value(path)
+    if kinds[0] in ("int_type", "int_from_float", "float_type"):
+        return _as_number(value, kinds[0])
     if kinds[0] == "bool_type":
         return "write true or false without quotes"
     if kinds[-1] == "list_type" and isinstance(value, str):
@@ -88,12 +90,28 @@ def _retype(path: Sequence[str | int], value: Any, kinds: Sequence[str]) -> str:
         return _section_form(str(path[0]), value)
     if kinds[0] in ("dataclass_type", "dict_type"):
         return "write it as `name: value` pairs, indented below the key"
-    if kinds[0] == "string_type" and isinstance(value, (int, float)):
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
         return "put the value in quotes"
-    return "change the value"
+    if isinstance(value, list) and len(value) == 1:
+        return "write the value without brackets"
+    return "write the value as text"
+
+
+def _as_number(value: Any, kind: str) -> str:
+    if isinstance(value, str) and _is_number(value):
+        return "remove the quotes"
+    if isinstance(value, float) and value.is_integer():
+        return f"write {int(value)}"
+    return "write a number" if kind == "float_type" else "write a whole number"
+
+
+_KEY_VALUE = re.compile(r"(\w+)\s*[:= ]\s*(\S.*)\Z")
 
 
 def _section_form(section: str, value: Any) -> str:
+    glued = _KEY_VALUE.match(value) if isinstance(value, str) else None
+    if glued and glued[1] in sections().get(section, ()):
+        return f"write `{glued[1]}: {glued[2]}`, with a colon and a space"
     key = {"model": "model_id", "data": "dataset", "train": "stage"}.get(section)
     if key and isinstance(value, str) and value:
         return f"write `{section}: {{{key}: {value}}}`"

@@ -91,11 +91,11 @@ KEYS = {
 """The key as written elsewhere -> the key here, with its section."""
 
 REMARKS = {
-    "warmup_ratio": "a value below 1 is a share of all steps",
-    "bf16": "write `dtype: bfloat16`",
-    "fp16": "write `dtype: float16`",
-    "load_in_4bit": "write `quantization_bit: 4`",
-    "load_in_8bit": "write `quantization_bit: 8`",
+    "warmup_ratio": "write `warmup_steps: 0.1`; below 1 it is a share of all steps",
+    "bf16": "write `model: {dtype: bfloat16}`",
+    "fp16": "write `model: {dtype: float16}`",
+    "load_in_4bit": "write `model: {quantization_bit: 4}`",
+    "load_in_8bit": "write `model: {quantization_bit: 8}`",
     "lora_dropout": "options of the tuner go there: see swift plugins info tuner/lora",
     "lora_target": "options of the tuner go there: see swift plugins info tuner/lora",
     "target_modules": "options of the tuner go there: see swift plugins info tuner/lora",
@@ -106,18 +106,18 @@ REMARKS = {
 """What the new key does not say by itself."""
 
 DROPPED = {
-    "deepspeed": "this version trains on one process or with torchrun, without DeepSpeed",
-    "fsdp": "this version trains on one process or with torchrun, without FSDP",
-    "external_plugins": "name a file where a plugin is named: `loss_type: ./my_loss.py:MyLoss`",
-    "custom_register_path": "name a file where a plugin is named: `loss_type: ./my_loss.py:MyLoss`",
-    "overwrite_output_dir": "a run never writes into a directory that holds another; give a new output_dir",
-    "do_train": "`swift train` trains; there is nothing to switch on",
-    "do_eval": "give data.val_dataset; it is judged before and after training",
-    "packing": "packing is not there yet; rows are padded to the longest of their batch",
-    "streaming": "data is read whole; there is no streaming yet",
-    "trust_remote_code": "code of a model repository is never run",
-    "resume_from_checkpoint": "resume on the command line: swift train RUN.yaml --resume DIRECTORY",
-    "include": "a run file stands alone; put shared values in overrides",
-    "defaults": "a run file stands alone; put shared values in overrides",
+    "deepspeed": ("A run is one process, or several of torchrun, without DeepSpeed.", "remove the key"),
+    "fsdp": ("A run is one process, or several of torchrun, without FSDP.", "remove the key"),
+    "external_plugins": ("A file is named where the plugin is.", "write `loss_type: ./my_loss.py:MyLoss`"),
+    "custom_register_path": ("A file is named where the plugin is.", "write `loss_type: ./my_loss.py:MyLoss`"),
+    "overwrite_output_dir": ("A run never writes into the directory of another.", "give a new output_dir"),
+    "do_train": ("`swift train` trains; there is nothing to switch on.", "remove the key"),
+    "do_eval": ("Held-out data is judged before and after training.", "give data.val_dataset"),
+    "packing": ("There is no packing yet; rows are padded to the longest of their batch.", "remove the key"),
+    "streaming": ("There is no streaming yet; data is read whole.", "remove the key"),
+    "trust_remote_code": ("Code of a model repository is never run.", "remove the key"),
+    "resume_from_checkpoint": ("A run is resumed on the command line.", "swift train RUN.yaml --resume DIRECTORY"),
+    "include": ("A run file stands alone; overrides change single values.", "remove the key"),
+    "defaults": ("A run file stands alone; overrides change single values.", "remove the key"),
 }
-"""Keys of other tools that have no counterpart, and why."""
+"""Keys of other tools that have no counterpart: why, and what to do."""

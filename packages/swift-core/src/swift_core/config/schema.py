@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from swift_core.config.document import Node
 from swift_core.config.messages import sentence
-from swift_core.config.suggest import closest, sections, unknown_key
+from swift_core.config.suggest import sections, unknown_key
 from swift_core.contracts.settings import PartRef, RewardRef, RunSettings
 from swift_core.errors import Place, Problem
 
@@ -58,8 +58,27 @@ def _problems(root: Node, file: str, error: ValidationError) -> list[Problem]:
     grouped: dict[tuple[str | int, ...], list[Mapping[str, Any]]] = {}
     for detail in error.errors(include_url=False):
         grouped.setdefault(_path(root, detail), []).append(detail)  # type: ignore[arg-type]
-    deepest = {path for path in grouped if not any(_inside(path, other) for other in grouped)}
-    return [_problem(root, file, path, grouped[path]) for path in grouped if path in deepest]
+    paths = [path for path in grouped if not any(_inside(path, other) for other in grouped)]
+    unknown = [_unknown(root, path) for path in paths if _kind(grouped[path]) == "unknown"]
+    meant = [name for _, name in unknown if name]
+    problems = [problem for problem, _ in unknown]
+    for path in paths:
+        if _kind(grouped[path]) == "missing" and not _is_meant(path, meant):
+            problems.append(_missing(root, file, path))
+        elif _kind(grouped[path]) == "value":
+            problems.append(_wrong(root, path, grouped[path]))
+    return problems
+
+
+def _kind(details: list[Mapping[str, Any]]) -> str:
+    kinds = {"unexpected_keyword_argument": "unknown", "missing": "missing"}
+    return kinds.get(details[0]["type"], "value")
+
+
+def _is_meant(path: tuple[str | int, ...], meant: list[str]) -> bool:
+    """Say whether an unknown key was meant to be the missing one, or a key of the missing section."""
+    name = ".".join(map(str, path))
+    return any(other == name or other.startswith(f"{name}.") for other in meant)
 
 
 def _inside(path: tuple[str | int, ...], other: tuple[str | int, ...]) -> bool:
@@ -82,15 +101,13 @@ def _path(root: Node, detail: Mapping[str, Any]) -> tuple[str | int, ...]:
     return tuple(path)
 
 
-def _problem(root: Node, file: str, path: tuple[str | int, ...], details: list[Mapping[str, Any]]) -> Problem:
-    kind = details[0]["type"]
-    node = _node(root, path)
-    if kind == "unexpected_keyword_argument" and node is not None:
-        return unknown_key(node, path, _known(path[:-1]))
-    if kind == "missing":
-        return _missing(root, file, path)
-    here = node or root
-    message, next_step = sentence(path, here, details, closest)
+def _unknown(root: Node, path: tuple[str | int, ...]) -> tuple[Problem, str]:
+    return unknown_key(_node(root, path) or root, path, _known(path[:-1]))
+
+
+def _wrong(root: Node, path: tuple[str | int, ...], details: list[Mapping[str, Any]]) -> Problem:
+    here = _node(root, path) or root
+    message, next_step = sentence(path, here, details)
     return Problem("wrong-value", message, here.place, next_step)
 
 

@@ -49,39 +49,45 @@ def closest(name: str, known: Iterable[str]) -> str:
     return by_folded[close[0]] if close else ""
 
 
-def unknown_key(node: Node, path: tuple[str | int, ...], known: Iterable[str]) -> Problem:
-    """Return the problem of the key at `path`, which is none of `known`."""
+def unknown_key(node: Node, path: tuple[str | int, ...], known: Iterable[str]) -> tuple[Problem, str]:
+    """Return the problem of the key at `path`, which is none of `known`, and the dotted key it was meant to be, or ''."""
     name = str(path[-1])
     section = ".".join(str(step) for step in path[:-1])
-    where = f"section {section!r}" if section else "a run file"
-    message = f"{where} has no key {name!r}." if section else f"a run file has no section or key {name!r}."
-    hint, next_step = _hint(name, section, list(known))
-    return Problem("unknown-key", f"{message}{' ' + hint if hint else ''}", node.key, next_step)
+    where = f"section {section!r} has no key" if section else "a run file has no section or key"
+    hint, next_step, meant = _hint(name, section, list(known))
+    problem = Problem("unknown-key", f"{where} {name!r}.{' ' + hint if hint else ''}", node.key, next_step)
+    return problem, meant
 
 
-def _hint(name: str, section: str, known: list[str]) -> tuple[str, str]:
+def _hint(name: str, section: str, known: list[str]) -> tuple[str, str, str]:
+    """Return a sentence about what was meant, what to do, and the dotted key that was meant."""
     means = KEYS.get(name.lower(), "")
-    if means and means.rpartition(".")[0] == section:
-        here = means.rpartition(".")[2]
-        return f"It is called {here!r} here.", REMARKS.get(name.lower(), f"replace {name!r} by {here!r}")
-    homes = [home for home, keys in sections().items() if home and home != section and _takes(home, name, keys)]
-    if section != "" and name in sections()[""]:
-        return f"{name!r} stands at the top of a run file, not in a section.", f"move it out of {section!r}"
-    spelled = closest(name, [*known, *_accepted(section)])
+    home, _, here = means.rpartition(".")
+    if means and home == section:
+        return f"It is called {here!r} here.", _remark(name, f"replace {name!r} by {here!r}"), means
+    if section and name in sections()[""]:
+        return "It stands at the top of a run file, not in a section.", f"move it out of {section!r}", name
     if name in DROPPED:
-        return "", DROPPED[name]
+        return *DROPPED[name], ""
+    homes = [other for other, keys in sections().items() if other not in ("", section) and _takes(other, name, keys)]
     if homes:
-        return f"{name!r} belongs in section {homes[0]!r}.", f"write it as `{homes[0]}: {{{name}: ...}}`"
-    if spelled:
-        return f"Did you mean {spelled!r}?", f"replace {name!r} by {spelled!r}"
+        return f"It belongs in section {homes[0]!r}.", _written(homes[0], name), f"{homes[0]}.{name}"
+    if spelled := closest(name, [*known, *_accepted(section)]):
+        meant = f"{section}.{spelled}".lstrip(".")
+        return f"Did you mean {spelled!r}?", f"replace {name!r} by {spelled!r}", meant
     if means:
-        return f"It is called {means!r} here.", _remark(name, means)
-    elsewhere = {key: home for home, keys in sections().items() if home and home != section for key in keys}
-    spelled = closest(name, elsewhere)
-    if spelled:
-        return f"Did you mean {spelled!r} in section {elsewhere[spelled]!r}?", _written(elsewhere[spelled], spelled)
+        return f"It is called {means!r} here.", _remark(name, _written(home, here)), means
+    return _elsewhere(name, section, known)
+
+
+def _elsewhere(name: str, section: str, known: list[str]) -> tuple[str, str, str]:
+    """Look for a similar key in the other sections; else name the keys that are known here."""
+    homes = {key: home for home, keys in sections().items() if home not in ("", section) for key in keys}
+    if spelled := closest(name, homes):
+        meant = f"{homes[spelled]}.{spelled}"
+        return f"Did you mean {spelled!r} in section {homes[spelled]!r}?", _written(homes[spelled], spelled), meant
     shown = ", ".join(known) if len(known) <= 12 else f"{', '.join(known[:12])}, ..."
-    return "", f"known here: {shown}" if known else "remove it"
+    return "", f"known here: {shown}" if known else "remove it", ""
 
 
 def _takes(home: str, name: str, keys: Iterable[str]) -> bool:
@@ -93,9 +99,8 @@ def _accepted(section: str) -> list[str]:
     return [written[-1] for written in (*renamed, *SHORTHANDS) if ".".join(written[:-1]) == section and section]
 
 
-def _remark(name: str, means: str) -> str:
-    home, _, key = means.rpartition(".")
-    return REMARKS.get(name.lower(), "") or _written(home, key)
+def _remark(name: str, otherwise: str) -> str:
+    return REMARKS.get(name.lower(), otherwise)
 
 
 def _written(home: str, key: str) -> str:

@@ -18,13 +18,14 @@ _WORDS = (
     ("could not find expected ':'", "", "a key has no ':' after it", "write `key: value`"),
     ("expected <block end>", "", "the indentation does not fit the lines above",
      "give all keys of a section the same number of spaces"),
-    ("expected ',' or '}'", "", "a '{' is not closed, or a ',' is missing", "write `{key: value, key: value}`"),
-    ("expected ',' or ']'", "", "a '[' is not closed, or a ',' is missing", "write `[first, second]`"),
+    ("expected ',' or '}'", "", "the '{' of line OPENED is not closed, or a ',' is missing",
+     "write `{key: value, key: value}`"),
+    ("expected ',' or ']'", "", "the '[' of line OPENED is not closed, or a ',' is missing", "write `[first, second]`"),
     ("expected the node content", "", "a value is missing or cannot be read here", "check brackets and commas"),
-    ("unexpected end of stream", "", "a quote is not closed before the end of the file", "close the quote"),
+    ("unexpected end of stream", "", "the quote that starts here is never closed", "close the quote"),
     ("undefined alias", "", "an alias `*name` is used, but no value is marked `&name` above it", "write the value out"),
     ("duplicate anchor", "", "the same anchor `&name` is given twice", "rename one of them"),
-    ("expected a single document", "", "a run file holds one document, and a second one starts here",
+    ("another document", "", "a run file holds one document, and a second one starts here",
      "remove the line `---`"),
     ("special characters are not allowed", "", "the file contains a control character", "remove it"),
     ("block sequence entries are not allowed", "", "a list item `- ` cannot stand here",
@@ -49,19 +50,27 @@ def syntax_problem(error: Exception, place: Callable[[int, int], Place], text: s
         return Problem("yaml-syntax", message, here, "replace the tab by spaces")
     for part, character, message, next_step in _WORDS:
         if part in said and (not character or f"'{character}'" in said):
-            return Problem("yaml-syntax", message, here, next_step)
+            return Problem("yaml-syntax", message.replace("OPENED", _opened(error, place)), here, next_step)
     return Problem("yaml-syntax", f"this is not valid YAML: {_one_line(said)}", here, "check this line and the one above")
 
 
 def _mark(error: Exception, text: str) -> tuple[int, int]:
     if isinstance(error, MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
+        if "unexpected end of stream" in str(error.problem) and error.context_mark:
+            mark = error.context_mark
         if mark is not None:
             return mark.line, mark.column
     if isinstance(error, ReaderError) and isinstance(error.position, int):
         before = text[: error.position]
         return before.count("\n"), len(before) - (before.rfind("\n") + 1)
     return 0, 0
+
+
+def _opened(error: Exception, place: Callable[[int, int], Place]) -> str:
+    """Return the line on which what is not closed was opened."""
+    mark = getattr(error, "context_mark", None)
+    return str(place(mark.line, mark.column).line) if mark else "?"
 
 
 def _one_line(said: str) -> str:

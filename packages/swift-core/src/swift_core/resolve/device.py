@@ -20,11 +20,11 @@ def check_device(findings: Findings, machine: Machine, tuner: Looked | None, *, 
         tuner: The chosen tuner; quantised weights cannot be trained themselves.
         planning: Do not insist on processes being there: nothing is started.
     """
-    _gpus(findings, machine)
+    there_are_gpus = _gpus(findings, machine)
     _quantisation(findings, machine, tuner)
     _attention(findings, machine)
     _dtype(findings, machine)
-    return _processes(findings, machine, planning=planning)
+    return _processes(findings, machine, planning=planning) if there_are_gpus else findings.config
 
 
 def launch_line(config: RunConfig) -> str:
@@ -47,11 +47,12 @@ def _why_no_gpu(config: RunConfig, machine: Machine) -> str:
     return "this machine has no GPU"
 
 
-def _gpus(findings: Findings, machine: Machine) -> None:
+def _gpus(findings: Findings, machine: Machine) -> bool:
+    """Say whether there are as many GPUs as `num_gpus` asks for."""
     config = findings.config
     asked = config.shorthands.get("device.num_gpus")
     if not asked:
-        return
+        return True
     noun = "GPU" if asked == 1 else "GPUs"
     if _on_cpu(config, machine):
         message = f"device.num_gpus asks for {asked} {noun}, and {_why_no_gpu(config, machine)}"
@@ -61,6 +62,9 @@ def _gpus(findings: Findings, machine: Machine) -> None:
         have = _have(machine)
         message = f"device.num_gpus asks for {asked} {noun}, and {have}"
         findings.wrong("too-few-gpus", message, "device.num_gpus", f"write num_gpus: {machine.num_gpus}")
+    else:
+        return True
+    return False
 
 
 def _have(machine: Machine) -> str:
@@ -115,7 +119,7 @@ def _quantisation(findings: Findings, machine: Machine, tuner: Looked | None) ->
     elif "bitsandbytes" not in machine.packages:
         message = f"{bits}-bit weights need the package bitsandbytes, which is not installed"
         findings.wrong("missing-package", message, key, "pip install bitsandbytes, or remove quantization_bit")
-    if tuner and tuner.declared("trains_adapter") is False:
+    elif tuner and tuner.declared("trains_adapter") is False:
         message = f"{bits}-bit weights cannot be trained themselves, and the tuner {tuner.plugin.name!r} does that"
         findings.wrong("quantised-full", message, key, "write tuner_strategy: lora, or remove quantization_bit")
 

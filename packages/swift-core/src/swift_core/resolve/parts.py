@@ -110,10 +110,15 @@ class PartFinder:
             name = mistake.path[0] if mistake.path else ""
             where = ".".join((key, *mistake.path))
             message = f"{looked.kind} {looked.plugin.name!r}: {mistake.message}"
+            next_step = f"swift plugins info {looked.kind}/{looked.plugin.name}"
+            if mistake.suggestion.startswith("Did you mean"):
+                message = f"{message}. {mistake.suggestion}"
+            elif mistake.suggestion:
+                next_step = mistake.suggestion[0].lower() + mistake.suggestion[1:].rstrip(".")
             if name in options and f"{key}.{name}" not in self.config.origins:  # given by another key
                 written = next((k for k, origin in self.config.origins.items() if origin is origins[name]), key)
-                self.findings.wrong("wrong-option", message, written, mistake.suggestion)
+                self.findings.wrong("wrong-option", message, written, next_step)
             elif not looked.has_option(name):
-                self.findings.wrong_key("unknown-option", message, where, mistake.suggestion)
+                self.findings.wrong_key("unknown-option", message, where, next_step)
             else:
-                self.findings.wrong("wrong-option", message, where, mistake.suggestion)
+                self.findings.wrong("wrong-option", message, where, next_step)

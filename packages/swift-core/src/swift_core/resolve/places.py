@@ -25,11 +25,11 @@ def is_hub_id(text: str) -> bool:
     return bool(_HUB_ID.match(text))
 
 
-def neighbour(path: Path) -> str:
+def neighbour(path: Path, *, folders_only: bool = False) -> str:
     """Return ` Did you mean PATH?` for the most similar name in the same folder, or an empty text."""
     folder = path.parent
     try:
-        names = [child.name for child in folder.iterdir()] if folder.is_dir() else []
+        names = sorted(child.name for child in folder.iterdir() if child.is_dir() or not folders_only)
     except OSError:
         return ""
     close = difflib.get_close_matches(path.name, names, n=1, cutoff=0.6)

@@ -113,8 +113,8 @@ def _known_demo(finder: PartFinder, name: str, known: tuple[str, ...], what: str
     return False
 
 
-def _missing(finder: PartFinder, path: Path, what: str, key: str) -> None:
-    remark = missing_parent(path) or neighbour(path)
+def _missing(finder: PartFinder, path: Path, what: str, key: str, otherwise: str = "") -> None:
+    remark = missing_parent(path) or neighbour(path, folders_only=what == "folder") or otherwise
     message = f"there is no {what} {path}.{remark}"
     finder.findings.wrong("missing-path", message, key, "paths start from the folder of the run file")
 
@@ -159,7 +159,7 @@ def _missing_data(finder: PartFinder, path: Path, name: str, key: str) -> None:
         message = f"there is no file {path}. {name!r} is a demo data set"
         finder.findings.wrong("missing-path", message, key, f"write demo:{name}")
         return
-    _missing(finder, path, "file or folder", key)
+    _missing(finder, path, "file or folder", key, "" if looks_like_path(name) else " A hub id is written owner/name.")
 
 
 def check_model_files(finder: PartFinder) -> None:

@@ -96,7 +96,7 @@ def _check_family(finder: PartFinder, procedure: Looked, loss: Looked) -> None:
         f"{procedure.plugin.name!r} gives {given} ({feeds})"
     )
     fitting = _losses_for(finder, feeds)
-    other = f", or a loss for this stage: {', '.join(fitting)}" if fitting else ""
+    other = f", or a loss for this stage: {', '.join(fitting)}" if 0 < len(fitting) < 5 else ""
     finder.findings.wrong("stage-mismatch", message, loss.key, f"write train.stage: {stage}{other}")
 
 
