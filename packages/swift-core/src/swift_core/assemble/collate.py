@@ -39,7 +39,7 @@ class PairCollator:
     pad_token_id: int
 
     def __call__(self, rows: Sequence[PairRow]) -> dict[str, Tensor]:
-        """Return input_ids, attention_mask and labels, int64 [2 * pair, time], margins, float32 [pair], and rows [pair].
+        """Return int64 input_ids, attention_mask, labels [2 * pair, time] and rows [pair], float32 margins [pair].
 
         A sequence is the prompt and a completion; labels are set on the completion alone.
         """

@@ -144,6 +144,21 @@ class HfEncoder(_Encoder):
         super().__init__(copy.deepcopy(backend), tokenizer.special_tokens_map, templates, template_kwargs or {})
 
 
+def open_encoder(config: RunConfig, folder: Path) -> LightEncoder:
+    """Return the encoder of a run over a model folder; SwiftError when tokenizer or template is unusable."""
+    template = read_chat_template(config)
+    try:
+        return LightEncoder.open(folder, template, config.settings.model.chat_template_kwargs)
+    except ValueError as error:
+        key = "model.chat_template" if template else "model.model_id"
+        message = f"{str(error)[:1].upper()}{str(error)[1:]}."
+        raise SwiftError(
+            Problem(
+                "unusable-tokenizer", message, config.place(key), "use a model whose tokenizer.json names an eos_token"
+            )
+        ) from error
+
+
 def read_chat_template(config: RunConfig) -> str:
     """Return the text of `model.chat_template`, empty when none is named; SwiftError when it cannot be read.
 

@@ -1,8 +1,8 @@
 """From a conversation, or plain text, to tokens and which of them are trained.
 
-The whole text is tokenised once, so the ids are those of `apply_chat_template`. What is trained is a matter of position,
-never of token ids: a turn's text is what rendering it adds to the prompt before it, its end-of-turn token included. So an
-end token that is also the padding token is trained at the end of an answer, and not where a user wrote it.
+The whole text is tokenised once, so the ids are those of `apply_chat_template`. What is trained is a matter of
+position, never of token ids: a turn's text is what rendering it adds to the prompt before it, its end-of-turn token
+included. So an end token that is also the padding token is trained where an answer ends, and not where a user wrote it.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def encode_conversation(
 
 
 def trained_turns(messages: Sequence[Message], first: int = 0) -> list[int]:
-    """Return the indices of the turns that are trained: assistant turns from `first` on, unless a turn says otherwise."""
+    """Return which turns are trained: assistant turns from `first` on, unless a turn says otherwise by `loss`."""
     return [
         index
         for index, message in enumerate(messages)
@@ -120,6 +120,7 @@ def _spans(
             "nothing-trained", "The row has no turn to train.", "give it an assistant turn without `loss: false`"
         )
     spans = [_turn_span(encoder, text, messages, tools, index) for index in turns]
+    _check_tools_shown(text, messages, tools)
     _compare_with_marks(encoder.generation_marks(messages, tools=tools), text, spans, encoder.special_tokens, turns)
     return text, spans
 
@@ -137,25 +138,25 @@ def _turn_span(
     if not text.startswith(before) or not text.startswith(until) or len(until) <= len(before):
         raise RowMistake(
             "template-not-prefix-stable",
-            f"The chat template writes turn {index + 1} differently when more turns follow it or when it is the one to be "
-            f"generated (first difference: {_difference(text, before, until)}), so what the model would learn is not what "
-            "it is asked at generation.",
-            "train the last turn only (`loss: false` on earlier assistant turns), or give a template that keeps earlier "
-            "turns as they were (model.chat_template, model.chat_template_kwargs)",
+            f"The chat template writes turn {index + 1} differently when more turns follow it, or when it is the one to "
+            f"be generated (first difference: {_difference(text, before, until)}), so what the model would learn is not "
+            "what it is asked at generation.",
+            "train the last turn only (`loss: false` on earlier assistant turns), or give a template that keeps "
+            "earlier turns as they were (model.chat_template, model.chat_template_kwargs)",
         )
     end = _end_of_turn(until, encoder.special_tokens)
     if generated and end <= len(before):
         raise RowMistake(
             "end-of-turn-not-trained",
-            f"The chat template ends turn {index + 1} with {text[len(before) : len(until)][-12:]!r} and no special token, so "
-            "the model would never learn to stop.",
+            f"The chat template ends turn {index + 1} with {text[len(before) : len(until)][-12:]!r} and no special token, "
+            "so the model would never learn to stop.",
             "use a template that ends an assistant turn with the end-of-text token (model.chat_template)",
         )
     return len(before), end if generated else len(until)
 
 
 def _without_closing(until: str, text: str, special_tokens: frozenset[str]) -> str:
-    """Return `until` less what a template writes only at the very end of a conversation, such as the end-of-text token."""
+    """Return `until` less what a template writes only after the last turn, such as the end-of-text token."""
     while not text.startswith(until):
         bare = until.rstrip()
         closing = _special_ending(bare, special_tokens)
@@ -179,10 +180,23 @@ def _special_ending(text: str, special_tokens: frozenset[str]) -> str:
     return max((token for token in special_tokens if token and text.endswith(token)), key=len, default="")
 
 
+def _check_tools_shown(text: str, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> None:
+    """Raise RowMistake when the template leaves out tools or calls, as templates do that know none."""
+    calls = [call for message in messages for call in message.get("tool_calls", [])]
+    names = [str(entry.get("function", entry).get("name", "")) for entry in [*tools, *calls]]
+    missing = next((name for name in names if name not in text), None)
+    if missing is not None:
+        raise RowMistake(
+            "template-drops-tools",
+            f"The chat template writes nothing of the tool {missing!r}, so the model would not see what the row says.",
+            "use a model whose chat template knows tools, set model.chat_template, or remove tools and tool calls",
+        )
+
+
 def _compare_with_marks(
     marks: Sequence[Span], text: str, spans: Sequence[Span], special_tokens: frozenset[str], turns: Sequence[int]
 ) -> None:
-    """Raise RowMistake unless generation blocks, where the template has them, mark the same text as was found by position."""
+    """Raise RowMistake unless the generation blocks of the template, if any, mark what was found by position."""
     if not marks:
         return
     for (start, end), turn in zip(spans, turns, strict=True):

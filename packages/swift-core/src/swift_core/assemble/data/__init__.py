@@ -1,1 +1,1 @@
-"""Data: from what the run file names to rows a model eats. `load.py` is the way through; `survey.py` looks ahead for a plan."""
+"""From what the run file names to rows a model eats. Read `load.py` first; `survey.py` looks ahead for a plan."""

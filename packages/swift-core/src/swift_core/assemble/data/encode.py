@@ -87,7 +87,8 @@ def encode_rows(
     Raises:
         SwiftError: Rows that cannot be encoded, or that are too long under `overlong: error`; all of them together.
     """
-    mistakes, rows = Mistakes(), []
+    mistakes = Mistakes()
+    rows: list[dict[str, Any]] = []
     for item in items:
         try:
             sequences = encode_record(encoder, item.record, stage)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
-_SPACE = re.compile(r"[\s,]*")
+_SPACE = re.compile(r"\s*")
 _NOT_DATA = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
 _LONGEST_CELL = 2**31 - 1
 
@@ -67,20 +67,30 @@ def _lines(text: str, name: str, mistakes: Mistakes) -> Iterator[Row]:
 def _array(text: str, name: str, mistakes: Mistakes) -> Iterator[Row]:
     """Yield the rows of a JSON array one by one, so that each keeps the line it starts on."""
     decoder, line, counted = json.JSONDecoder(), 1, 0
-    position = text.index("[") + 1
-    while True:
-        position = _end_of_space(text, position)
+    position = _end_of_space(text, text.index("[") + 1)
+    while text[position : position + 1] != "]":
         line, counted = line + text.count("\n", counted, position), position
-        if text[position : position + 1] == "]":
-            return
         try:
             value, position = decoder.raw_decode(text, position)
+            position = _after_comma(text, position)
         except json.JSONDecodeError as error:
-            lines = text.splitlines()
+            lines = text.split("\n")
             bad_line = lines[error.lineno - 1] if error.lineno <= len(lines) else ""
             _not_json(mistakes, error, Place(name, error.lineno, error.colno, shown(bad_line)))
             return
         yield from _checked(value, name, line, mistakes)
+
+
+def _after_comma(text: str, position: int) -> int:
+    """Return where the next row starts, or the closing bracket stands; raise JSONDecodeError when neither follows."""
+    position = _end_of_space(text, position)
+    if text[position : position + 1] == ",":
+        following = _end_of_space(text, position + 1)
+        if text[following : following + 1] != "]":
+            return following
+    elif text[position : position + 1] == "]":
+        return position
+    raise json.JSONDecodeError("expected a comma and another row, or the closing bracket", text, position)
 
 
 def _end_of_space(text: str, position: int) -> int:
@@ -126,8 +136,8 @@ def _table(text: str, name: str, delimiter: str, mistakes: Mistakes) -> Iterator
 
 
 def _parquet(path: Path, name: str) -> list[Row]:
-    import pyarrow
-    import pyarrow.parquet
+    import pyarrow  # type: ignore[import-untyped]
+    import pyarrow.parquet  # type: ignore[import-untyped]
 
     try:
         values: Sequence[dict[str, Any]] = pyarrow.parquet.read_table(path).to_pylist()

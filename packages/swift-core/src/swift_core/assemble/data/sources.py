@@ -115,7 +115,7 @@ def _demo(reference: Reference, name: str) -> list[Row]:
 
 
 def _hub(reference: Reference, name: str) -> list[Row]:
-    import datasets
+    import datasets  # type: ignore[import-untyped]
 
     match = _HUB_ID.match(name)
     subset = match["subset"] if match else None

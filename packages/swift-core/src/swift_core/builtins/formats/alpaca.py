@@ -1,7 +1,7 @@
 """Alpaca: `{"instruction": "...", "input": "...", "output": "..."}`, with optional `system` and `history`.
 
-The user's turn is the instruction and, below it, the input. `history` holds earlier turns as `[[question, answer], ...]`.
-`chosen` and `rejected` in place of `output` make a preference row.
+The user's turn is the instruction and, below it, the input. `history` holds earlier turns as
+`[[question, answer], ...]`. `chosen` and `rejected` in place of `output` make a preference row.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """ShareGPT: `{"conversations": [{"from": "human", "value": "..."}, {"from": "gpt", "value": "..."}]}`.
 
-Also `function_call` and `observation` turns with a `tools` column, a `system` column, a pair of single turns `chosen` and
-`rejected` after the conversation, and `label` or `kto_tag`.
+Also `function_call` and `observation` turns with a `tools` column, a `system` column, a pair of single turns `chosen`
+and `rejected` after the conversation, and `label` or `kto_tag`.
 """
 
 from __future__ import annotations

@@ -1,0 +1,138 @@
+"""A look at the data for `swift plan`: rows, formats, lengths and steps, without torch and without network."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from swift_core.assemble.data.encode import Tally, encode_rows
+from swift_core.assemble.data.load import has_answer, limit_of, percentile, stage_of
+from swift_core.assemble.data.read import SourceFacts, read_data
+from swift_core.assemble.data.sources import needs_network, references
+from swift_core.assemble.encoder import open_encoder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from swift_core.assemble.data.rows import Item
+    from swift_core.contracts.handover import RunPlan
+    from swift_core.contracts.settings import TrainSettings
+
+MOST_ROWS = 2000
+"""Rows that are tokenised for a plan; of more, as many are taken at equal distances."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lengths:
+    """Lengths of training rows in tokens, before any cut."""
+
+    num_looked_at: int
+    p50: int
+    p99: int
+    longest: int
+    num_overlong: int
+    num_dropped: int
+    num_truncated: int
+    num_answers_cut: int
+    num_trained_tokens: int
+    ends_trained: bool
+    """Whether rows end in a trained end-of-turn or end-of-text token."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSurvey:
+    """What a run will read."""
+
+    num_rows: int
+    num_held_out: int
+    sources: tuple[SourceFacts, ...]
+    held_out_sources: tuple[SourceFacts, ...]
+    lengths: Lengths | None
+    """None when the model's tokenizer is not on this machine yet."""
+
+    num_train_rows: int
+    """Training rows less those that are dropped; an estimate unless every row was looked at."""
+
+    steps_per_epoch: int
+    num_steps: int
+    notes: tuple[str, ...]
+    """What a reader should know: that only some rows were looked at, why lengths are missing."""
+
+
+def survey(plan: RunPlan) -> DataSurvey | None:
+    """Look at the data of `plan`; None when some of it would have to be downloaded.
+
+    Raises:
+        SwiftError: What is wrong in the data, as training would say it.
+    """
+    named = [*references(plan.config, "data.dataset"), *references(plan.config, "data.val_dataset")]
+    if any(needs_network(reference) for reference in named):
+        return None
+    data = read_data(plan)
+    lengths, notes = _lengths(plan, data.train, data.held_out)
+    share_kept = 1 - lengths.num_dropped / lengths.num_looked_at if lengths else 1.0
+    num_train_rows = round(len(data.train) * share_kept)
+    per_epoch = _steps_per_epoch(num_train_rows, plan.settings.train, plan.settings.device.num_processes)
+    train = plan.settings.train
+    return DataSurvey(
+        num_rows=len(data.train),
+        num_held_out=len(data.held_out),
+        sources=data.sources,
+        held_out_sources=data.held_out_sources,
+        lengths=lengths,
+        num_train_rows=num_train_rows,
+        steps_per_epoch=per_epoch,
+        num_steps=train.max_steps if train.max_steps > 0 else math.ceil(train.num_train_epochs * per_epoch),
+        notes=notes,
+    )
+
+
+def model_folder(plan: RunPlan) -> Path | None:
+    """Return the model's folder when it is on this machine already."""
+    model = plan.settings.model
+    folder: Path | None = plan.create(plan.hub).peek(model.model_id, model.revision, plan.config.path.parent)
+    return folder
+
+
+def _lengths(plan: RunPlan, train: Sequence[Item], held_out: Sequence[Item]) -> tuple[Lengths | None, tuple[str, ...]]:
+    folder = model_folder(plan)
+    if folder is None:
+        return None, ("the model is not on this machine yet, so lengths in tokens are not known",)
+    if not (folder / "tokenizer.json").is_file():
+        return None, ("the model has no tokenizer.json, so lengths in tokens are known only when it is loaded",)
+    encoder = open_encoder(plan.config, folder)
+    looked_at, judged = _spread(train), _spread([item for item in held_out if has_answer(item)])
+    tally = Tally()
+    encode_rows(looked_at, encoder, stage_of(plan), limit_of(plan), tally)
+    encode_rows(judged, encoder, stage_of(plan), limit_of(plan), Tally())
+    notes = (f"lengths are those of {len(looked_at):,} of {len(train):,} rows",) if len(looked_at) < len(train) else ()
+    return (
+        Lengths(
+            num_looked_at=len(looked_at),
+            p50=percentile(tally.lengths, 0.5),
+            p99=percentile(tally.lengths, 0.99),
+            longest=max(tally.lengths, default=0),
+            num_overlong=tally.num_overlong,
+            num_dropped=tally.num_dropped,
+            num_truncated=tally.num_truncated,
+            num_answers_cut=tally.num_answers_cut,
+            num_trained_tokens=tally.num_trained_tokens,
+            ends_trained=tally.num_ends_trained > 0,
+        ),
+        notes,
+    )
+
+
+def _spread(items: Sequence[Item]) -> list[Item]:
+    """Return at most `MOST_ROWS` items at equal distances."""
+    if len(items) <= MOST_ROWS:
+        return list(items)
+    return [items[index * len(items) // MOST_ROWS] for index in range(MOST_ROWS)]
+
+
+def _steps_per_epoch(num_rows: int, train: TrainSettings, num_processes: int) -> int:
+    """Return optimizer steps of one pass, counted as `transformers.Trainer` does: a short last one counts."""
+    batches = math.ceil(num_rows / (train.per_device_train_batch_size * num_processes))
+    return max(math.ceil(batches / train.gradient_accumulation_steps), 1)
