@@ -44,6 +44,12 @@ def test_untrained_policy_scores_log_two():
     assert output.losses.item() == pytest.approx(math.log(2))
 
 
+@pytest.mark.parametrize(("chosen", "accuracy"), [(-4, 1.0), (-5, 0.5), (-6, 0.0)])
+def test_accuracy_counts_a_tie_as_half(chosen, accuracy):
+    output = loss(chosen_logps=chosen, rejected_logps=-7, reference_chosen_logps=-5, reference_rejected_logps=-7)
+    assert output.metrics["reward_accuracy"].item() == accuracy
+
+
 def test_gradient_raises_the_chosen_and_lowers_the_rejected():
     chosen, rejected = (torch.tensor([value], requires_grad=True) for value in (-5.0, -4.0))
     reference = torch.tensor([-5.0])

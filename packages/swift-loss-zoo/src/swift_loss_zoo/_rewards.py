@@ -18,11 +18,11 @@ def log_ratios(pairs: PairOutputs) -> tuple[Tensor, Tensor]:
 
 
 def reward_metrics(chosen: Tensor, rejected: Tensor) -> dict[str, Tensor]:
-    """Return the metrics of every loss on implicit rewards, [pair] each."""
+    """Return the metrics of every loss that compares two rewards, [pair] each.
+
+    `reward_accuracy` is 1 where the chosen completion has the higher reward and 1/2 where they are equal, as they are
+    for a policy that is still its own reference: chance is 1/2.
+    """
     margin = chosen - rejected
-    return {
-        "reward_chosen": chosen,
-        "reward_rejected": rejected,
-        "reward_margin": margin,
-        "reward_accuracy": margin > 0,
-    }
+    accuracy = (margin.sign() + 1) / 2
+    return {"reward_chosen": chosen, "reward_rejected": rejected, "reward_margin": margin, "reward_accuracy": accuracy}

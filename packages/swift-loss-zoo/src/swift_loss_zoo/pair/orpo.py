@@ -17,6 +17,7 @@ import torch.nn.functional as F
 
 from swift_core.plugin_api import LossOutput, PairOutputs, require_nonnegative
 from swift_loss_zoo._odds import log_odds
+from swift_loss_zoo._rewards import reward_metrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,6 @@ class ORPO:
         """Return one loss per pair; an empty completion counts as certain."""
         mean_chosen = pairs.chosen_logps / pairs.chosen_lengths.clamp(min=1)
         mean_rejected = pairs.rejected_logps / pairs.rejected_lengths.clamp(min=1)
-        log_ratio = log_odds(mean_chosen) - log_odds(mean_rejected)
-        losses = -mean_chosen - self.beta * F.logsigmoid(log_ratio)
-        return LossOutput(losses, metrics={"reward_margin": log_ratio, "reward_accuracy": log_ratio > 0})
+        odds_chosen, odds_rejected = log_odds(mean_chosen), log_odds(mean_rejected)
+        losses = -mean_chosen - self.beta * F.logsigmoid(odds_chosen - odds_rejected)
+        return LossOutput(losses, metrics=reward_metrics(odds_chosen, odds_rejected))

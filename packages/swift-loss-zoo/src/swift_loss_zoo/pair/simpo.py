@@ -14,6 +14,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 
 from swift_core.plugin_api import LossOutput, PairOutputs, require_nonnegative, require_positive
+from swift_loss_zoo._rewards import reward_metrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,4 +39,4 @@ class SimPO:
         reward_rejected = self.beta * pairs.rejected_logps / pairs.rejected_lengths.clamp(min=1)
         margin = reward_chosen - reward_rejected
         losses = -F.logsigmoid(margin - self.gamma)
-        return LossOutput(losses, metrics={"reward_margin": margin, "reward_accuracy": margin > 0})
+        return LossOutput(losses, metrics=reward_metrics(reward_chosen, reward_rejected))
