@@ -6,7 +6,7 @@ import difflib
 import re
 from pathlib import Path
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+\Z")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?\Z")
 _DATA_SUFFIXES = (".json", ".jsonl", ".csv", ".parquet", ".txt", ".jsonl.gz", ".tsv")
 
 
@@ -21,7 +21,7 @@ def looks_like_path(text: str) -> bool:
 
 
 def is_hub_id(text: str) -> bool:
-    """Say whether `text` has the form `owner/name`."""
+    """Say whether `text` has the form `owner/name` or `owner/name:subset`."""
     return bool(_HUB_ID.match(text))
 
 

@@ -1,0 +1,170 @@
+"""The figures of `swift plan`: sizes, lengths, steps and memory, from headers and from the data itself, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from swift_core.assemble.data.survey import DataSurvey, model_folder, survey
+from swift_core.assemble.dtype import DtypeChoice, resolve_dtype
+from swift_core.contracts.handover import RunPlan
+from swift_core.resolve.device import launch_line
+from swift_core.resolve.machine import this_machine
+from swift_core.resolve.memory import Memory, estimate
+from swift_core.resolve.model_facts import ModelFacts, read_model
+from swift_core.resolve.trainable import count_trainable
+
+ADAM_STATES = 2.0
+"""Numbers that Adam keeps for one trained weight; taken for every optimizer that does not declare `states_per_weight`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFacts:
+    """What is known of a run before it starts; None where it cannot be known yet."""
+
+    model: ModelFacts | None
+    dtype: DtypeChoice | None
+    trainable: int | None
+    data: DataSurvey | None
+    memory: Memory | None
+    launch: str
+
+
+def gather(plan: RunPlan) -> PlanFacts:
+    """Look at the model's headers and at the data; raises SwiftError for data that training would refuse."""
+    folder = model_folder(plan)
+    model = read_model(folder) if folder else None
+    if model and not model.shapes:
+        model = None
+    trainable = count_trainable(plan.tuner, model) if model else None
+    dtype = _dtype(plan, model) if model else None
+    data = survey(plan)
+    memory = _memory(plan, model, dtype, trainable, data) if model and dtype and trainable is not None else None
+    return PlanFacts(model, dtype, trainable, data, memory, launch_line(plan.config))
+
+
+def _dtype(plan: RunPlan, model: ModelFacts) -> DtypeChoice:
+    adapter = bool(plan.tuner.source.declared.get("trains_adapter"))
+    return resolve_dtype(plan.settings, adapter, model.num_parameters, this_machine())
+
+
+def _is_paired(plan: RunPlan) -> bool:
+    return plan.procedure.source.declared.get("rows") == "pairs"
+
+
+def _memory(
+    plan: RunPlan, model: ModelFacts, dtype: DtypeChoice, trainable: int, data: DataSurvey | None
+) -> Memory:
+    longest = data.lengths.longest if data and data.lengths else plan.settings.data.max_length
+    needs_copy = plan.loss.source.declared.get("needs_reference") and (
+        plan.settings.model.ref_model_id or not plan.tuner.source.declared.get("trains_adapter")
+    )
+    return estimate(
+        plan.settings,
+        model,
+        dtype=dtype.name,
+        trainable=trainable,
+        states_per_weight=float(plan.optimizer.source.declared.get("states_per_weight", ADAM_STATES)),
+        rows_per_batch=plan.settings.train.per_device_train_batch_size * (2 if _is_paired(plan) else 1),
+        tokens_per_row=min(longest, plan.settings.data.max_length),
+        copies=2 if needs_copy else 1,
+    )
+
+
+def summary(plan: RunPlan, facts: PlanFacts) -> list[tuple[str, str]]:
+    """Return the lines that stand first in `swift plan`, as (word, text)."""
+    lines = [("run", _run_line(plan)), ("model", _model_line(plan, facts)), ("trained", _trained_line(plan, facts))]
+    lines += [("data", text) for text in _data_lines(plan, facts)]
+    lines += [("steps", _steps_line(plan, facts)), ("memory", _memory_line(facts)), ("launch", facts.launch)]
+    return lines
+
+
+def _run_line(plan: RunPlan) -> str:
+    train = plan.settings.train
+    loss, optimizer = plan.loss.plugin.name, plan.optimizer.plugin.name
+    return f"stage {plan.procedure.plugin.name}, loss {loss}, optimizer {optimizer}, learning rate {train.learning_rate:g}"
+
+
+def _model_line(plan: RunPlan, facts: PlanFacts) -> str:
+    name = plan.settings.model.model_id
+    if facts.model is None or facts.dtype is None:
+        return f"{name}, not on this machine yet: its size is known once it is made or fetched"
+    return f"{name}, {facts.model.num_parameters:,} parameters in {facts.dtype.name} ({facts.dtype.reason})"
+
+
+def _trained_line(plan: RunPlan, facts: PlanFacts) -> str:
+    tuner = plan.tuner.plugin.name
+    if facts.trainable is None or facts.model is None:
+        return f"{tuner}: the number of trained weights is known once the model is loaded"
+    share = facts.trainable / max(facts.model.num_parameters, 1)
+    return f"{tuner}: {facts.trainable:,} weights, {share:.1%} of the model's number"
+
+
+def _data_lines(plan: RunPlan, facts: PlanFacts) -> Iterator[str]:
+    data = facts.data
+    if data is None:
+        yield "some of it would have to be downloaded first: rows and lengths are not known"
+        return
+    held_out = f", {data.num_held_out:,} held out" if data.num_held_out else ", none held out"
+    formats = ", ".join(f"{source.reference} ({source.format})" for source in data.sources)
+    yield f"{data.num_rows:,} rows to train on{held_out}: {formats}"
+    if lengths := data.lengths:
+        trained = "trained" if lengths.ends_trained else "NOT trained"
+        yield (
+            f"tokens per row: p50 {lengths.p50:,}, p99 {lengths.p99:,}, longest {lengths.longest:,} "
+            f"of {plan.settings.data.max_length:,}; end of turn {trained}"
+        )
+        yield _overlong(plan, data)
+    yield from data.notes
+
+
+def _overlong(plan: RunPlan, data: DataSurvey) -> str:
+    lengths = data.lengths
+    assert lengths is not None
+    if not lengths.num_overlong:
+        return "no row is longer than data.max_length: nothing is cut or dropped"
+    fate = {
+        "drop": f"{lengths.num_dropped:,} of them dropped",
+        "truncate": f"{lengths.num_truncated:,} of them truncated, {lengths.num_answers_cut:,} in the answer",
+        "error": "which stops the run",
+    }
+    overlong = plan.settings.data.overlong
+    return f"{lengths.num_overlong:,} rows are longer than data.max_length; overlong: {overlong}, {fate[overlong]}"
+
+
+def _steps_line(plan: RunPlan, facts: PlanFacts) -> str:
+    train = plan.settings.train
+    processes = plan.settings.device.num_processes
+    batch = train.per_device_train_batch_size * train.gradient_accumulation_steps * processes
+    factors = f"{train.per_device_train_batch_size} x {train.gradient_accumulation_steps} x {processes}"
+    effective = f"effective batch {batch} ({factors}: rows, accumulation, processes)"
+    if facts.data is None:
+        known = f"{train.max_steps:,}" if train.max_steps > 0 else f"{train.num_train_epochs:g} epochs"
+        return f"{known}; {effective}"
+    return f"{facts.data.num_steps:,}, {facts.data.steps_per_epoch:,} an epoch; {effective}"
+
+
+def _memory_line(facts: PlanFacts) -> str:
+    if facts.memory is None:
+        return "known once the model is here"
+    parts = asdict(facts.memory)
+    shown = " + ".join(f"{name} {_size(size)}" for name, size in parts.items())
+    return f"about {_size(facts.memory.total)} a device: {shown}"
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
+
+
+def facts_dict(facts: PlanFacts) -> dict[str, Any]:
+    """Return the figures as JSON-able data."""
+    model = facts.model
+    return {
+        "parameters": model.num_parameters if model else None,
+        "trained_parameters": facts.trainable,
+        "dtype": facts.dtype._asdict() if facts.dtype else None,
+        "data": asdict(facts.data) if facts.data else None,
+        "memory_bytes": {**asdict(facts.memory), "total": facts.memory.total} if facts.memory else None,
+        "launch": facts.launch,
+    }
