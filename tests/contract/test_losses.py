@@ -1,0 +1,138 @@
+"""Losses: finite, with gradient, per item, and truthful about what they read."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from swift_core.plugin_api import LossOutput, PairOutputs, TokenOutputs
+
+KIND = "loss"
+NUM_PAIRS, NUM_TOKENS, TIME, VOCABULARY = 4, 9, 6, 13
+
+
+class Batch:
+    """A made-up micro-batch: logits, and everything a loss may read of them, for some of its items."""
+
+    def __init__(self, family: str, *, spread: float = 1.0) -> None:
+        generator = torch.Generator().manual_seed(1)
+        self.family = family
+        self.num_items = NUM_PAIRS if family == "PairOutputs" else NUM_TOKENS
+        shape = (2, NUM_PAIRS, TIME, VOCABULARY) if family == "PairOutputs" else (NUM_TOKENS, VOCABULARY)
+        self.logits = (spread * torch.randn(shape, generator=generator)).requires_grad_()
+        self.reference = spread * torch.randn(shape, generator=generator)
+        self.ids = torch.randint(VOCABULARY, shape[:-1], generator=generator)
+        self.lengths = torch.randint(1, TIME + 1, shape[:-2], generator=generator) if len(shape) == 4 else None
+
+    def outputs(self, items: slice = slice(None)) -> TokenOutputs | PairOutputs:
+        return self._pairs(items) if self.family == "PairOutputs" else self._tokens(items)
+
+    def _tokens(self, items: slice) -> TokenOutputs:
+        logits, ids = self.logits[items], self.ids[items]
+        return TokenOutputs(
+            {
+                "logps": lambda: token_logps(logits, ids),
+                "weights": lambda: torch.ones(len(ids)),
+                "rows": lambda: torch.zeros(len(ids), dtype=torch.long),
+                "labels": lambda: ids,
+                "hidden": lambda: logits,
+                "token_logits": lambda: logits,
+            }
+        )
+
+    def _pairs(self, items: slice) -> PairOutputs:
+        values = {"margins": lambda: torch.zeros(NUM_PAIRS)[items]}
+        for side, name in enumerate(("chosen", "rejected")):
+            values |= self._side(side, name, items)
+        return PairOutputs(values)
+
+    def _side(self, side: int, name: str, items: slice) -> dict:
+        ids, lengths = self.ids[side, items], self.lengths[side, items]
+        kept = torch.arange(TIME) < lengths[:, None]
+        policy = self.logits[side, items]
+        own = lambda: token_logps(policy, ids) * kept  # noqa: E731 -- short, and used thrice below
+        reference = lambda: token_logps(self.reference[side, items], ids) * kept  # noqa: E731 -- same
+        return {
+            f"{name}_logps": lambda: own().sum(-1),
+            f"{name}_token_logps": own,
+            f"{name}_lengths": lambda: lengths,
+            f"{name}_logits": lambda: policy,
+            f"reference_{name}_logps": lambda: reference().sum(-1),
+            f"reference_{name}_token_logps": reference,
+        }
+
+
+def token_logps(logits: Tensor, ids: Tensor) -> Tensor:
+    return logits.log_softmax(-1).gather(-1, ids[..., None])[..., 0]
+
+
+def mean(value: LossOutput | Tensor) -> Tensor:
+    if isinstance(value, Tensor):
+        return value
+    weights = torch.ones_like(value.losses) if value.weights is None else value.weights
+    return (value.losses * weights).sum() / weights.sum()
+
+
+@pytest.fixture
+def family(source):
+    """The family of outputs that the loss eats, by the annotation of its first parameter."""
+    assert source.inputs[0] in ("TokenOutputs", "PairOutputs"), "annotate the first parameter of __call__"
+    return source.inputs[0]
+
+
+def test_it_returns_one_loss_per_item_with_weights_and_metrics_of_the_same_shape(spec, plugin, family):
+    batch = Batch(family)
+    value = plugin(batch.outputs())
+    if isinstance(value, Tensor):
+        assert value.shape == ()
+        return
+    assert value.losses.shape == (batch.num_items,)
+    assert value.weights is None or (value.weights.shape == value.losses.shape and bool((value.weights >= 0).all()))
+    assert {name: metric.shape for name, metric in value.metrics.items()} == dict.fromkeys(
+        value.metrics, value.losses.shape
+    )
+
+
+@pytest.mark.parametrize("spread", [1.0, 100.0], ids=["usual logits", "extreme logits"])
+def test_its_value_and_gradient_are_finite(spec, plugin, family, spread):
+    batch = Batch(family, spread=spread)
+    value = mean(plugin(batch.outputs()))
+    value.backward()
+    assert torch.isfinite(value)
+    assert torch.isfinite(batch.logits.grad).all()
+
+
+def test_gradient_flows_to_the_policy(spec, plugin, family):
+    batch = Batch(family)
+    mean(plugin(batch.outputs())).backward()
+    assert batch.logits.grad.abs().max() > 1e-6
+
+
+def test_a_step_against_the_gradient_lowers_it(spec, plugin, family):
+    batch = Batch(family)
+    before = mean(plugin(batch.outputs()))
+    before.backward()
+    with torch.no_grad():
+        batch.logits -= 1e-2 * batch.logits.grad / batch.logits.grad.norm()
+    assert mean(plugin(batch.outputs())) < before
+
+
+def test_it_says_truthfully_whether_it_reads_a_reference(spec, plugin, family):
+    outputs = Batch(family).outputs()
+    plugin(outputs)
+    read = {name for name in outputs.computed() if name.startswith("reference_")}
+    assert bool(read) is bool(getattr(plugin, "needs_reference", False)), f"it read {read or 'none'}"
+
+
+def test_it_says_truthfully_whether_items_depend_on_each_other(spec, plugin, family):
+    batch = Batch(family)
+    whole, part = plugin(batch.outputs()), plugin(batch.outputs(slice(0, 2)))
+    if isinstance(whole, LossOutput):
+        alone = torch.allclose(whole.losses[:2], part.losses)
+        assert alone is not bool(getattr(plugin, "couples_items", False))
+
+
+def test_it_is_the_same_when_called_again(spec, plugin, family):
+    batch = Batch(family)
+    assert torch.equal(mean(plugin(batch.outputs())), mean(plugin(batch.outputs())))
