@@ -7,7 +7,6 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,8 @@ import click
 from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from swift_core.plugins.registry import Registry
 
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "datasets", "tokenizers", "safetensors", "pydantic")

@@ -1,7 +1,7 @@
 """The `swift` command: a table of sub-commands, each imported when it is used.
 
-Errors that users are meant to read become their lines on stderr and exit code 2, here and nowhere else. Anything else is a
-bug and keeps its traceback.
+Errors that users are meant to read become their lines on stderr and exit code 2, here and nowhere else. Anything else
+is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -9,13 +9,15 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 import swift_core
 from swift_core.errors import Problem, SwiftError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("swift_core.cli.plan:command", "Show what a run file will do, with the origin of each value."),

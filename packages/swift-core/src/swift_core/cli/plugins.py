@@ -1,4 +1,4 @@
-"""`swift plugins`: what is installed, and what a plugin takes. Imports no plugin, so it works when plugins are broken."""
+"""`swift plugins`: what is installed, and what a plugin takes. Imports no plugin, so broken ones do not matter."""
 
 from __future__ import annotations
 
@@ -108,7 +108,10 @@ def _warn(num_findings: int) -> None:
 @click.argument("reference", metavar="KIND/NAME")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def info(reference: str, as_json: bool) -> None:
-    """Show what a plugin is and takes, from its source: loss/dpo, dpo, loss/swift-loss-zoo:dpo, loss/./my_loss.py:Focal."""
+    """Show what a plugin is and takes, read from its source.
+
+    KIND/NAME is as in loss/dpo, loss/swift-loss-zoo:dpo or loss/./my_loss.py:Focal; NAME alone does when it is unique.
+    """
     from swift_core.plugins.lookup import look_up
     from swift_core.plugins.options import read_source
     from swift_core.plugins.registry import PluginError, installed

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Command(Protocol):
     """A `swift.commands` plugin: a `click.Command`. It is imported when its name stands on the command line.
 
-    The name of the entry point is the name of the command, with `_` written as `-`; a name of core's own is never replaced.
+    The name of the entry point is the name of the command, with `_` as `-`; core's own commands are not replaced.
     """
 
     name: str | None

@@ -17,8 +17,8 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 class Hooks(Protocol):
     """A `swift.hooks` plugin: a class built from its options, or a module; some of its functions carry `@hookimpl`.
 
-    An implementation takes those arguments of the specification that it needs, by name. It takes part only in runs whose
-    `plugins.enable` names it.
+    An implementation takes those arguments of the specification that it needs, by name. It takes part only in runs
+    whose `plugins.enable` names it.
     """
 
 

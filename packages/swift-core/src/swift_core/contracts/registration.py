@@ -5,8 +5,8 @@
 
     LOSS_MAPPING.register("focal")(Focal)      # the same
 
-Both fill one table, which the registry reads beside the installed distributions. What a file registers while it is loaded
-belongs to that file (`./my_file.py:focal`), so that two files may use one name.
+Both fill one table, which the registry reads beside the installed distributions. What a file registers while it is
+loaded belongs to that file (`./my_file.py:focal`), so that two files may use one name.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def registering_for(owner: str) -> Iterator[None]:
 
 
 def registered_by(owner: str, kind: str) -> dict[str, object]:
-    """Return the plugins of `kind` that the module `owner` of a file registered, or else everything outside files, by name."""
+    """Return the plugins of `kind` registered by the file whose module is `owner`, by name; outside files if empty."""
     return {name: plugin for (k, o, name), plugin in _table.items() if k == kind and o == owner}
 
 

@@ -1,17 +1,19 @@
 """From an annotation, as written in source, to a JSON schema (draft 7).
 
-Read are bool, int, float, str, Path, None, Literal, list, tuple, set, dict with string keys, unions, Optional, Annotated,
-aliases of those, and dataclasses. Anything else becomes the empty schema, which takes every value: it is checked on the
-live object.
+Read are bool, int, float, str, Path, None, Literal, list, tuple, set, dict with string keys, unions, Optional,
+Annotated, aliases of those, and dataclasses. Anything else becomes the empty schema, which takes every value: it is
+checked on the live object.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swift_core.plugins.source import Found, Module, dotted_name, find
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Schema = dict[str, Any]
 

@@ -6,10 +6,13 @@ Reading them lets a run file be refused for `beta: 0.0` before torch is imported
 from __future__ import annotations
 
 import ast
+from typing import TYPE_CHECKING
 
-from swift_core.plugins.annotations import Schema
-from swift_core.plugins.classes import ClassSource
 from swift_core.plugins.source import dotted_name
+
+if TYPE_CHECKING:
+    from swift_core.plugins.annotations import Schema
+    from swift_core.plugins.classes import ClassSource
 
 
 def bounds_in(source: ClassSource) -> dict[str, Schema]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -81,13 +82,18 @@ def prepared(target: object, options: Mapping[str, Any]) -> dict[str, Any]:
         raise OptionError(name, mistakes)
     ready = {}
     for key, value in options.items():
-        try:
-            ready[key] = _converted(value, hints.get(key, Any))
-        except ValueError as error:  # from the constructor of a nested dataclass
-            mistakes.append(OptionMistake((key,), f"{key}: {error}"))
+        ready[key] = _attempt(key, value, hints.get(key, Any), mistakes)
     if mistakes:
         raise OptionError(name, mistakes)
     return ready
+
+
+def _attempt(key: str, value: Any, hint: Any, mistakes: list[OptionMistake]) -> Any:
+    try:
+        return _converted(value, hint)
+    except ValueError as error:  # from the constructor of a nested dataclass
+        mistakes.append(OptionMistake((key,), f"{key}: {error}"))
+        return None
 
 
 def _name(target: object) -> str:
@@ -109,30 +115,38 @@ def _signature(target: object) -> tuple[inspect.Signature, dict[str, Any]]:
 
 
 def _hints(target: object) -> dict[str, Any]:
-    """Return the annotations of the constructor; those that name what was imported for type checkers only are left out."""
+    """Return the annotations of the constructor; one that names what only type checkers import counts as Any."""
     if dataclasses.is_dataclass(target):
         owners: list[Any] = [*reversed(getattr(target, "__mro__", [target]))]
     else:
         owners = [getattr(target, "__init__", target) if inspect.isclass(target) else target]
     hints: dict[str, Any] = {}
     for owner in owners:
-        try:
-            hints |= typing.get_type_hints(owner)
-        except Exception:  # evaluating annotations runs what their author wrote; each is tried by itself
-            hints |= _single_hints(owner)
+        scope = getattr(sys.modules.get(getattr(owner, "__module__", "")), "__dict__", {})
+        for name, annotation in _annotations(owner).items():
+            hints[name] = _hint(name, annotation, scope)
     return hints
 
 
-def _single_hints(owner: Any) -> dict[str, Any]:
-    hints = {}
-    for name, annotation in getattr(owner, "__annotations__", {}).items():
-        probe = types.SimpleNamespace(__annotations__={name: annotation}, __module__=getattr(owner, "__module__", None))
-        scope = getattr(inspect.getmodule(owner), "__dict__", {})
-        try:
-            hints[name] = typing.get_type_hints(probe, globalns=scope)[name]
-        except Exception:  # as above
-            hints[name] = Any
-    return hints
+def _annotations(owner: Any) -> dict[str, Any]:
+    """Return the annotations that `owner` itself has, evaluated or as strings."""
+    if sys.version_info >= (3, 14):
+        import annotationlib
+
+        return annotationlib.get_annotations(owner, format=annotationlib.Format.FORWARDREF)
+    try:
+        return inspect.get_annotations(owner)
+    except TypeError:  # a compiled constructor has none
+        return {}
+
+
+def _hint(name: str, annotation: Any, scope: dict[str, Any]) -> Any:
+    """Return the type of one annotation; Any when it names what only type checkers import."""
+    probe = types.SimpleNamespace(__annotations__={name: annotation})
+    try:
+        return typing.get_type_hints(probe, globalns=scope, include_extras=True)[name]
+    except Exception:  # evaluating an annotation runs what its author wrote
+        return Any
 
 
 def _live_source(signature: inspect.Signature, hints: Mapping[str, Any]) -> PluginSource:

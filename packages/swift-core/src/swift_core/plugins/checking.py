@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swift_core.contracts.plugin import OptionSpec, PluginSource
-from swift_core.plugins.annotations import Schema
 from swift_core.plugins.policy import did_you_mean
+
+if TYPE_CHECKING:
+    from swift_core.plugins.annotations import Schema
 
 _WORDS = {
     "boolean": "true or false",
@@ -30,7 +32,7 @@ class OptionMistake:
     """One option that is wrong."""
 
     path: tuple[str, ...]
-    """Keys from the options down to the value: `("schedule", "warmup")`; list members by index. Empty for the options as a whole."""
+    """Keys from the options down to the value: `("schedule", "warmup")`, members by index; empty for no one key."""
 
     message: str
     """What is wrong, as a clause without a full stop: `beta must be a number, got 'high'`."""

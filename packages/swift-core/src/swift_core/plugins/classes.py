@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from swift_core.plugins.annotations import unquoted
 from swift_core.plugins.docs import argument_help, docstring, text_under
 from swift_core.plugins.source import NOT_FOLLOWED, Found, Module, dotted_name, find
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -110,7 +112,7 @@ def has_unknown_decorator(found: Found) -> bool:
 
 
 def _decorator(module: Module, node: ast.expr) -> str:
-    """Return the last word of a decorator, an imported name under its original one; `register` for all of that family."""
+    """Return the last word of a decorator, an imported name under its original; `register` for all of that family."""
     name = dotted_name(node.func if isinstance(node, ast.Call) else node)
     statement = module.bindings.get(name)
     if isinstance(statement, ast.ImportFrom):
@@ -194,8 +196,8 @@ def plain(value: Any) -> Any:
         members = [plain(member) for member in value]
         return NO_LITERAL if NO_LITERAL in members else members
     if isinstance(value, dict):
-        members = {str(key): plain(member) for key, member in value.items()}
-        return NO_LITERAL if NO_LITERAL in members.values() else members
+        mapping = {str(key): plain(member) for key, member in value.items()}
+        return NO_LITERAL if NO_LITERAL in mapping.values() else mapping
     return value if value is None or isinstance(value, bool | int | float | str) else NO_LITERAL
 
 

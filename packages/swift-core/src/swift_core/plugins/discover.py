@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from swift_core.contracts.plugin import Origin, PluginSpec
 from swift_core.plugins.kinds import GROUPS
 from swift_core.plugins.metadata import Distribution, distributions_on, entries, entry_points_text, normalised
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 __all__ = ["Distribution", "Finding", "Scan", "is_plugin_name", "normalised", "scan"]
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from swift_core.errors import Problem, SwiftError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class PluginError(SwiftError):
@@ -26,12 +29,15 @@ class PluginError(SwiftError):
 
     @property
     def code(self) -> str:
+        """Stable name of the first problem."""
         return self.problems[0].code
 
     @property
     def message(self) -> str:
+        """What is wrong, of the first problem."""
         return self.problems[0].message
 
     @property
     def next_step(self) -> str:
+        """What helps, of the first problem."""
         return self.problems[0].next_step

@@ -11,12 +11,15 @@ import hashlib
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from swift_core.contracts.plugin import PluginSpec
 from swift_core.contracts.registration import registered_by, registering_for
 from swift_core.plugins.errors import PluginError
-from swift_core.plugins.kinds import Kind
 from swift_core.plugins.policy import did_you_mean
+
+if TYPE_CHECKING:
+    from swift_core.plugins.kinds import Kind
 
 
 def is_file_reference(reference: str) -> bool:
@@ -103,7 +106,7 @@ def _digest(content: bytes) -> str:
 
 
 def _names_in(content: bytes, written: str) -> set[str]:
-    """Return the names a file binds at top level or registers; `*` among them when more may be bound than can be read."""
+    """Return the names that a file binds or registers; `*` among them when more may be bound than can be read."""
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from swift_core.plugins.discover import Finding, Scan
 from swift_core.plugins.errors import PluginError
 from swift_core.plugins.loading import require_compatible
 from swift_core.plugins.options import read_source
-from swift_core.plugins.registry import Registry
 from swift_core.plugins.standing import standings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from swift_core.contracts.plugin import PluginSpec
+    from swift_core.plugins.registry import Registry
 
 
 def findings(registry: Registry) -> list[Finding]:
@@ -40,11 +45,15 @@ def _plugin_findings(registry: Registry) -> Iterator[Finding]:
             require_compatible(ours[0], registry.found.distributions[name])
         except PluginError as error:
             yield Finding(error.code, name, error.message)
-        for spec in ours:
-            try:
-                read_source(spec)
-            except PluginError as error:
-                yield Finding(error.code, name, error.message)
+        yield from filter(None, map(_unreadable, ours))
+
+
+def _unreadable(spec: PluginSpec) -> Finding | None:
+    try:
+        read_source(spec)
+    except PluginError as error:
+        return Finding(error.code, spec.distribution, error.message)
+    return None
 
 
 def _clashes(registry: Registry) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import pluggy
 
@@ -11,12 +11,15 @@ from swift_core.plugins import hookspecs
 from swift_core.plugins.errors import PluginError
 from swift_core.plugins.policy import did_you_mean
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 def manager(hooks: Iterable[object] = ()) -> pluggy.PluginManager:
-    """Return a pluggy manager with the specifications of `hookspecs` and with `hooks` registered, in their order.
+    """Return a pluggy manager with the specifications of `hookspecs` and with `hooks` registered, in order.
 
     Raises:
-        PluginError: When one implements a hook that does not exist, or asks for an argument that the hook does not have.
+        PluginError: When one implements a hook that does not exist, or asks for an argument that it does not have.
     """
     plugins = pluggy.PluginManager(PROJECT)
     plugins.add_hookspecs(hookspecs)

@@ -7,15 +7,13 @@
         def swift_train_end(self, result):
             print(f"trained {result.num_steps} steps")
 
-A wheel offers it as `herald = "my_wheel:Herald"` in the entry-point group `swift.hooks`, and a run file asks for it with
+A wheel offers it as `herald = "my_wheel:Herald"` in the entry-point group `swift.hooks`; a run file asks for it with
 `plugins: {enable: [herald]}`. An implementation takes the arguments that it needs, by name. All that are enabled are
 called, the last enabled first. One that raises stops the run. New arguments may be added; none is taken away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pluggy
@@ -23,6 +21,9 @@ import pluggy
 from swift_core.contracts.hooks import PROJECT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
     from swift_core.contracts.handover import Parts, RunConfig, RunPlan, RunResult
     from swift_core.contracts.hooks import ReportSection
     from swift_core.contracts.reward import InferRequest
@@ -32,11 +33,11 @@ hookspec = pluggy.HookspecMarker(PROJECT)
 
 
 @hookspec
-def swift_validate_config(config: RunConfig) -> Iterable[Problem] | None:  # type: ignore[empty-body]
+def swift_validate_config(config: RunConfig) -> Iterable[Problem] | None:
     """Return what is wrong with a run file; the problems are shown with core's own and the run does not start.
 
-    Called once, after the names in the file were resolved and before anything is built. `config.place(key)` is the place of
-    a key in the file. Torch is not imported yet and must not be: `swift plan` calls this too.
+    Called once, after the names in the file were resolved and before anything is built. `config.place(key)` is where a
+    key stands in the file. Torch is not imported yet and must not be: `swift plan` calls this too.
     """
 
 
@@ -87,5 +88,5 @@ def swift_train_end(result: RunResult) -> None:
 
 
 @hookspec
-def swift_report_section(result: RunResult) -> ReportSection | None:  # type: ignore[empty-body]
+def swift_report_section(result: RunResult) -> ReportSection | None:
     """Return a section of the run's report, or None."""

@@ -123,6 +123,6 @@ GROUPS: dict[str, Kind] = {kind.group: kind for kind in _TABLE}
 
 
 def kind_named(word: str) -> Kind | None:
-    """Return the kind a person means by `word`: its name in singular or plural, with `-`, a space or `_`, or its group."""
+    """Return the kind a person means by `word`: its name or group, in singular or plural, with `-` or `_`."""
     name = word.strip().lower().replace("-", "_").replace(" ", "_").removeprefix("swift.")
     return KINDS.get(name) or GROUPS.get(f"swift.{name}") or GROUPS.get(f"swift.{name}s")

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import swift_core
-from swift_core.contracts.plugin import PluginSpec
 from swift_core.contracts.registration import registered_by
 from swift_core.plugins.errors import PluginError
 from swift_core.plugins.kinds import KINDS
 from swift_core.plugins.metadata import Distribution, metadata_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from swift_core.contracts.plugin import PluginSpec
 
 
 def load(spec: PluginSpec, distributions: Mapping[str, Distribution], *, allow_code: bool) -> object:

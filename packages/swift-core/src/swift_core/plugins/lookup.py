@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from swift_core.contracts.plugin import PluginSpec
 from swift_core.plugins.errors import PluginError
 from swift_core.plugins.files import is_file_reference
 from swift_core.plugins.kinds import KINDS, kind_named
 from swift_core.plugins.metadata import normalised
 from swift_core.plugins.policy import did_you_mean
-from swift_core.plugins.registry import Registry
+
+if TYPE_CHECKING:
+    from swift_core.contracts.plugin import PluginSpec
+    from swift_core.plugins.registry import Registry
 
 
 def look_up(registry: Registry, reference: str) -> list[PluginSpec]:

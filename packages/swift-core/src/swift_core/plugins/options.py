@@ -1,7 +1,7 @@
 """Options of a plugin: read from its source, checked against it, and checked again on the live object.
 
-The constructor is the schema: its keyword-only parameters, or the fields of a dataclass, with annotations, defaults and the
-text under them. A function plugin's keyword-only parameters are its options, but for those that core fills in.
+The constructor is the schema: its keyword-only parameters, or the fields of a dataclass, with annotations, defaults and
+the text under them. A function plugin's keyword-only parameters are its options, but for those that core fills in.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -18,6 +17,8 @@ from swift_core.plugins.metadata import Distribution, normalised
 from swift_core.plugins.registry import VARIABLE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from swift_core.contracts.plugin import PluginSpec
     from swift_core.contracts.settings import PluginSettings
 
@@ -54,7 +55,7 @@ class Rule:
 
 
 def satisfies(version: str, specifier: str) -> bool:
-    """Say whether `version` is within `specifier` (PEP 440), pre-releases included; False for a version of no known form."""
+    """Say whether `version` is within `specifier` (PEP 440), pre-releases included; False for a malformed version."""
     from packaging.specifiers import SpecifierSet  # 25 ms; most runs name no version
     from packaging.version import InvalidVersion
 
@@ -115,7 +116,11 @@ def settings_policy(
     distributions: Mapping[str, Distribution],
     specs: Sequence[PluginSpec],
 ) -> Policy:
-    """Return the policy of a run file on top of the environment's; raise PluginError with everything that is wrong in them."""
+    """Return the policy of a run file on top of the environment's.
+
+    Raises:
+        PluginError: With everything that is wrong in either.
+    """
     errors = unknown_in_environment(environment, distributions)
     allow = _rules(settings.allow, "plugins.allow", errors)
     block = _rules(settings.block, "plugins.block", errors)
@@ -128,13 +133,16 @@ def settings_policy(
 
 
 def _rules(texts: Sequence[str], section: str, errors: list[PluginError]) -> tuple[Rule, ...]:
-    rules = []
-    for text in texts:
-        try:
-            rules.append(Rule.parse(text, section))
-        except PluginError as error:
-            errors.append(error)
-    return tuple(rules)
+    rules = [_rule(text, section, errors) for text in texts]
+    return tuple(rule for rule in rules if rule)
+
+
+def _rule(text: str, section: str, errors: list[PluginError]) -> Rule | None:
+    try:
+        return Rule.parse(text, section)
+    except PluginError as error:
+        errors.append(error)
+        return None
 
 
 def unknown_in_environment(environment: Policy, distributions: Mapping[str, Distribution]) -> list[PluginError]:

@@ -92,8 +92,8 @@ class Registry:
         """Import the plugin and return the class, function or object it points to.
 
         Raises:
-            PluginError: When it cannot be imported, was made for another swift-core, or is a file in a folder that is not
-                trusted. The exception of the plugin is its cause.
+            PluginError: When it cannot be imported, was made for another swift-core, or is a file in a folder that is
+                not trusted. The exception of the plugin is its cause.
         """
         from swift_core.plugins.loading import load
 

@@ -1,25 +1,27 @@
 """Find the source of a module and what a name in it is, without importing anything.
 
-`importlib.util.find_spec("a.b")` imports `a`; here the finders on `sys.meta_path` are asked folder by folder instead, so
-that no code of a plugin runs.
+`importlib.util.find_spec("a.b")` imports `a`; here the finders on `sys.meta_path` are asked folder by folder instead,
+so that no code of a plugin runs.
 """
 
 from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterator
 from functools import cached_property, lru_cache
-from importlib.machinery import ModuleSpec
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from importlib.machinery import ModuleSpec
 
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 NOT_FOLLOWED = frozenset(
     {"accelerate", "datasets", "numpy", "peft", "pydantic", "torch", "transformers", "trl", "typing"}
 )
-"""Packages whose source is not read: they define no option classes of plugins, and reading them takes a tenth of a second."""
+"""Packages whose source is not read: they define no plugin's options, and reading them takes a tenth of a second."""
 
 _MAX_HOPS = 12
 """Re-exports that are followed before a name counts as unknown; a circle of imports ends here."""
@@ -36,7 +38,7 @@ class Module:
 
     @cached_property
     def bindings(self) -> dict[str, ast.stmt]:
-        """Top-level names with the statement that binds them; the body of `if` and `try` wins over the other branches."""
+        """Top-level names with the statement that binds them; the body of an `if` wins over its other branches."""
         return dict(_bindings(self.tree.body))
 
     @property
@@ -95,15 +97,16 @@ def find_module(name: str) -> Path | None:
 
 
 def _ask_finders(name: str, parent: list[str] | None) -> ModuleSpec | None:
-    for finder in sys.meta_path:
-        find = getattr(finder, "find_spec", None)
-        try:
-            spec = find(name, parent) if find else None
-        except Exception:  # a finder that another wheel installed; Python would fail on it at import, which is later
-            continue
-        if spec is not None:
-            return spec
-    return None
+    specs = (_ask(finder, name, parent) for finder in sys.meta_path)
+    return next((spec for spec in specs if spec is not None), None)
+
+
+def _ask(finder: object, name: str, parent: list[str] | None) -> ModuleSpec | None:
+    find: Callable[[str, list[str] | None], ModuleSpec | None] | None = getattr(finder, "find_spec", None)
+    try:
+        return find(name, parent) if find else None
+    except Exception:  # a finder that some wheel installed is broken: Python says so when it imports
+        return None
 
 
 def read_module(name: str) -> Module | None:
@@ -127,7 +130,7 @@ def _parse(path: Path, name: str, changed: int) -> Module:
 
 
 def find(module: Module, dotted: str, hops: int = _MAX_HOPS) -> Found | None:
-    """Return what `dotted` is when written at top level of `module`, following imports and plain aliases; None if unknown."""
+    """Return what `dotted` means at top level of `module`, through imports and plain aliases; None if unknown."""
     head, _, rest = dotted.partition(".")
     node = module.bindings.get(head)
     if node is None or hops == 0:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
-from swift_core.contracts.plugin import PluginSpec
-from swift_core.plugins.registry import Registry
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from swift_core.contracts.plugin import PluginSpec
+    from swift_core.plugins.registry import Registry
 
 
 def standings(registry: Registry) -> dict[PluginSpec, str]:

@@ -10,11 +10,13 @@ import os
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swift_core.contracts.plugin import PluginSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 DEADLINE = 180.0
 """Seconds in which the plugins of one distribution must be imported; torch alone may take 20 on a cold machine."""

@@ -1,11 +1,14 @@
-"""A distribution that is really installed, as far as Python can tell, without building a wheel: for tests of the border."""
+"""A distribution that is installed as far as Python can tell, without building a wheel: for tests of the border."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 NOTHING: Mapping[str, str] = {}
 
