@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from swift_core.assemble.data.rows import Item, Mistakes
-from swift_core.assemble.template import Encoded, RowMistake, encode_conversation, encode_plain, encode_text
+from swift_core.assemble.spans import RowMistake
+from swift_core.assemble.template import Encoded, encode_conversation, encode_plain, encode_text
 from swift_core.errors import Place, Problem
 
 if TYPE_CHECKING:
