@@ -32,17 +32,30 @@ struct Rows {
     }
 };
 
-void adamw_step(const py::buffer& rows_buffer, const py::buffer& options_buffer, int num_threads) {
-    const Rows<swift_native::AdamWRow, std::int64_t> rows(rows_buffer, "rows");
-    const Rows<swift_native::AdamWOptions, double> options(options_buffer, "options");
+using AdamWRows = Rows<swift_native::AdamWRow, std::int64_t>;
+
+void check(const AdamWRows& rows, std::size_t num_groups, int num_threads) {
     if (num_threads < 1) {
         throw py::value_error("num_threads must be >= 1, got " + std::to_string(num_threads));
     }
-    if (const char* mistake = swift_native::check_adamw(rows.data, rows.size, options.size)) {
+    if (const char* mistake = swift_native::check_adamw(rows.data, rows.size, num_groups)) {
         throw py::value_error(mistake);
     }
+}
+
+void adamw_step(const py::buffer& rows_buffer, const py::buffer& options_buffer, int num_threads) {
+    const AdamWRows rows(rows_buffer, "rows");
+    const Rows<swift_native::AdamWOptions, double> options(options_buffer, "options");
+    check(rows, options.size, num_threads);
     const py::gil_scoped_release release;
     swift_native::adamw_step(rows.data, rows.size, options.data, num_threads);
+}
+
+void adamw_traffic(const py::buffer& rows_buffer, int num_threads) {
+    const AdamWRows rows(rows_buffer, "rows");
+    check(rows, 1, num_threads);
+    const py::gil_scoped_release release;
+    swift_native::adamw_traffic(rows.data, rows.size, num_threads);
 }
 
 void select_isa(const std::string& name) {
@@ -57,6 +70,7 @@ void select_isa(const std::string& name) {
 PYBIND11_MODULE(_native, module) {
     module.doc() = "C++ kernels of swift_native: addresses and sizes go in, nothing comes out.";
     module.def("adamw_step", &adamw_step, py::arg("rows"), py::arg("options"), py::arg("num_threads"));
+    module.def("adamw_traffic", &adamw_traffic, py::arg("rows"), py::arg("num_threads"));
     module.def("usable_isas", &swift_native::usable_isas);
     module.def("current_isa", &swift_native::current_isa);
     module.def("select_isa", &select_isa, py::arg("name"));

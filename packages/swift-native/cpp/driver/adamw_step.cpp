@@ -19,6 +19,11 @@ T* pointer(std::int64_t address) {
     return reinterpret_cast<T*>(static_cast<std::uintptr_t>(address));
 }
 
+AdamWArrays arrays_of(const AdamWRow& row) {
+    return {pointer<void>(row.param), pointer<const void>(row.grad), pointer<float>(row.exp_avg),
+            pointer<float>(row.exp_avg_sq), pointer<float>(row.max_exp_avg_sq)};
+}
+
 AdamWScalars scalars_at(const AdamWOptions& options, double step) {
     AdamWScalars scalars{};
     scalars.grad_sign = options.maximize != 0.0 ? -1.0F : 1.0F;
@@ -35,10 +40,13 @@ AdamWScalars scalars_at(const AdamWOptions& options, double step) {
 void update_chunk(const void* context, std::size_t tensor, std::int64_t begin, std::int64_t end) {
     const Job& job = *static_cast<const Job*>(context);
     const AdamWRow& row = job.rows[tensor];
-    const AdamWArrays arrays{pointer<void>(row.param), pointer<const void>(row.grad), pointer<float>(row.exp_avg),
-                             pointer<float>(row.exp_avg_sq), pointer<float>(row.max_exp_avg_sq)};
     const AdamWScalars scalars = scalars_at(job.options[row.group], static_cast<double>(*pointer<const float>(row.step)));
-    job.kernels->adamw[row.param_dtype][row.grad_dtype][row.max_exp_avg_sq != 0](arrays, scalars, begin, end);
+    job.kernels->adamw[row.param_dtype][row.grad_dtype][row.max_exp_avg_sq != 0](arrays_of(row), scalars, begin, end);
+}
+
+void move_chunk(const void* context, std::size_t tensor, std::int64_t begin, std::int64_t end) {
+    const Job& job = *static_cast<const Job*>(context);
+    job.kernels->traffic(arrays_of(job.rows[tensor]), begin, end);
 }
 
 bool is_dtype(std::int64_t number) { return number >= 0 && number < kNumDtypes; }
@@ -69,6 +77,14 @@ void adamw_step(const AdamWRow* rows, std::size_t num_rows, const AdamWOptions* 
     }
     const Job job{rows, options, &kernels()};
     for_each_chunk(chunks, num_threads, update_chunk, &job);
+}
+
+void adamw_traffic(const AdamWRow* rows, std::size_t num_rows, int num_threads) {
+    ChunkMap chunks;
+    chunks.reset(num_rows);
+    for (std::size_t i = 0; i < num_rows; ++i) chunks.add(rows[i].num_elements);
+    const Job job{rows, nullptr, &kernels()};
+    for_each_chunk(chunks, num_threads, move_chunk, &job);
 }
 
 }  // namespace swift_native

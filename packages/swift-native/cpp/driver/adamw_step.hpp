@@ -38,4 +38,8 @@ const char* check_adamw(const AdamWRow* rows, std::size_t num_rows, std::size_t 
 // Preconditions: check_adamw returned null; the addresses stay valid until the call returns; num_threads >= 1.
 void adamw_step(const AdamWRow* rows, std::size_t num_rows, const AdamWOptions* options, int num_threads);
 
+// Moves the memory of such a step with almost no arithmetic (kernels/traffic.hpp). Step counts stay as they are.
+// Preconditions: as for adamw_step; all rows are float.
+void adamw_traffic(const AdamWRow* rows, std::size_t num_rows, int num_threads);
+
 }  // namespace swift_native

@@ -11,11 +11,6 @@ namespace swift_native {
 namespace SWIFT_NATIVE_KERNELS {
 namespace {
 
-// Elements between two rounds of prefetches: four cache lines of float.
-constexpr std::int64_t kBlock = 64;
-// How far ahead to fetch, in elements: 2 KB of float. Hardware prefetchers stop at the page border; this does not.
-constexpr std::int64_t kAhead = 512;
-
 template <typename Param, typename Grad, bool kAmsgrad>
 SWIFT_NATIVE_INLINE void update(const AdamWArrays& arrays, const AdamWScalars& s, std::int64_t begin, std::int64_t end) {
     Param* SWIFT_NATIVE_RESTRICT param = static_cast<Param*>(arrays.param);

@@ -12,6 +12,11 @@
 namespace swift_native {
 namespace SWIFT_NATIVE_KERNELS {
 
+// Elements between two rounds of prefetches: four cache lines of float.
+constexpr int64_t kBlock = 64;
+// How far ahead to fetch, in elements: 2 KB of float. Hardware prefetchers stop at the page border; this does not.
+constexpr int64_t kAhead = 512;
+
 // Fetching past the end of an array is harmless: a prefetch never faults. The address is made as an integer because a
 // pointer that far past the end would not be valid.
 template <bool kWrite, int64_t kElements, typename Element>

@@ -5,10 +5,12 @@ namespace swift_native {
 namespace SWIFT_NATIVE_KERNELS {
 
 void fill_adamw(KernelTable& table);
+void fill_traffic(KernelTable& table);
 
 KernelTable table() {
     KernelTable table{};
     fill_adamw(table);
+    fill_traffic(table);
     return table;
 }
 

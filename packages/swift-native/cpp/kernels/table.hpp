@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/adamw.hpp"
+#include "kernels/traffic.hpp"
 
 namespace swift_native {
 
@@ -10,6 +11,7 @@ enum Dtype : int { kFloat32 = 0, kBFloat16 = 1, kNumDtypes = 2 };
 
 struct KernelTable {
     AdamWKernel adamw[kNumDtypes][kNumDtypes][2];  // [parameter type][gradient type][amsgrad]
+    TrafficKernel traffic;
 };
 
 #define SWIFT_NATIVE_DECLARE_KERNELS(isa) \
