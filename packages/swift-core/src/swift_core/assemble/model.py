@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from swift_core.assemble.dtype import DtypeChoice, resolve_dtype, resolve_threads
+from swift_core.assemble.dtype import resolve_dtype, resolve_threads
 from swift_core.errors import Problem, SwiftError
 from swift_core.plugins.registry import installed
 from swift_core.resolve.machine import Machine, this_machine
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from swift_core.contracts.handover import RunPlan
-    from swift_core.contracts.settings import DeviceSettings
+    from swift_core.contracts.settings import DeviceSettings, RunSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +41,8 @@ def load_model(plan: RunPlan) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
     settings = plan.settings
     folder = fetch(plan, settings.model.model_id, "model.model_id")
     tokenizer = tokenizer_for(plan, folder)
-    set_threads(settings.device, read_model(folder).num_parameters)
-    choice = dtype_choice(plan, folder)
-    loading = Loading(
-        dtype=choice.name,
-        attn_implementation=settings.model.attn_implementation,
-        quantization_bit=settings.model.quantization_bit,
-    )
+    set_threads(settings.device, folder)
+    loading = loading_for(settings, plan.load(plan.tuner), folder)
     model = _told(plan, "model.model_id", load_weights, folder, loading)
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     _require_rows_for(plan, tokenizer, model)
@@ -124,10 +119,15 @@ def _told(plan: RunPlan, key: str, work: Any, *arguments: Any) -> Any:
         raise SwiftError(problem) from error
 
 
-def dtype_choice(plan: RunPlan, folder: Path) -> DtypeChoice:
-    """Return the type of the weights in `folder` under `plan`."""
-    trains_adapter = bool(getattr(plan.load(plan.tuner), "trains_adapter", False))
-    return resolve_dtype(plan.settings, trains_adapter, read_model(folder).num_parameters, _machine())
+def loading_for(settings: RunSettings, tuner: Any, folder: Path) -> Loading:
+    """Return how the weights in `folder` are loaded under `settings`; `tuner` is the plugin or its class."""
+    trains_adapter = bool(getattr(tuner, "trains_adapter", False))
+    choice = resolve_dtype(settings, trains_adapter, read_model(folder).num_parameters, _machine())
+    return Loading(
+        dtype=choice.name,
+        attn_implementation=settings.model.attn_implementation,
+        quantization_bit=settings.model.quantization_bit,
+    )
 
 
 def _machine() -> Machine:
@@ -138,11 +138,11 @@ def _machine() -> Machine:
     return replace(this_machine(), num_gpus=torch.cuda.device_count() if usable else 0)
 
 
-def set_threads(device: DeviceSettings, size: int) -> None:
-    """Set torch's CPU threads for a model of `size` parameters."""
+def set_threads(device: DeviceSettings, folder: Path) -> None:
+    """Set torch's CPU threads for the model in `folder`."""
     import torch
 
-    if threads := resolve_threads(device.num_threads, size):
+    if threads := resolve_threads(device.num_threads, read_model(folder).num_parameters):
         torch.set_num_threads(threads)
 
 

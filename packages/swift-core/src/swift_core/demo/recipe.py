@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import random
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,7 @@ _NUM_DOCUMENTS = 20_000
 _NUM_STEPS = 1000
 _BATCH = 20
 _PEAK_LEARNING_RATE = 4e-3
+_SORTED_BATCHES = 5
 _WARMUP_STEPS = 25
 _SEED = 1
 
@@ -174,8 +176,7 @@ def _batches(rows: Sequence[tuple[list[int], int]], pad: int) -> Iterator[tuple[
     """Yield one right-padded batch a step: tokens, and labels that are -100 outside the answers."""
     import torch
 
-    for step in range(_NUM_STEPS):
-        batch = [rows[index % len(rows)] for index in range(step * _BATCH, (step + 1) * _BATCH)]
+    for batch in _alike(rows):
         longest = max(len(ids) for ids, _ in batch)
         input_ids = torch.full((_BATCH, longest), pad)
         labels = torch.full((_BATCH, longest), -100)
@@ -183,3 +184,14 @@ def _batches(rows: Sequence[tuple[list[int], int]], pad: int) -> Iterator[tuple[
             input_ids[row, : len(ids)] = torch.tensor(ids)
             labels[row, num_before : len(ids)] = torch.tensor(ids[num_before:])
         yield input_ids, labels
+
+
+def _alike(rows: Sequence[tuple[list[int], int]]) -> Iterator[Sequence[tuple[list[int], int]]]:
+    """Yield `_NUM_STEPS` batches of rows of like length, which need less padding."""
+    draw = random.Random(_SEED)
+    window = _BATCH * _SORTED_BATCHES
+    for start in range(0, _NUM_STEPS * _BATCH, window):
+        drawn = sorted((rows[index % len(rows)] for index in range(start, start + window)), key=lambda row: len(row[0]))
+        batches = [drawn[first : first + _BATCH] for first in range(0, window, _BATCH)]
+        draw.shuffle(batches)
+        yield from batches

@@ -1,0 +1,170 @@
+"""What a finished run trained, loaded again from its directory. Data only: of its code, installed plugins by name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from swift_core.cache import cache_dir, make_once
+from swift_core.contracts.settings import DataSettings, DeviceSettings, ModelSettings, RunSettings
+from swift_core.errors import Problem, SwiftError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_KNOWN_FORMAT = 1
+_NEXT = "give the directory that swift train printed"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedRun:
+    """A run directory whose training ended."""
+
+    directory: Path
+    settings: RunSettings
+    """Its sections `model`, `data` and `device`; the others have their defaults."""
+
+    tuner: Any
+    base_folder: Path
+    """The untrained model."""
+
+    @property
+    def artifact(self) -> Path:
+        """The folder with what was trained and the tokenizer."""
+        return self.directory / str(self.tuner.artifact)
+
+
+def open_run(directory: Path) -> TrainedRun:
+    """Return the run in `directory`; its base model is fetched when it is not on this machine.
+
+    Raises:
+        SwiftError: it is no run directory, training did not end, or a part is no longer installed.
+    """
+    plan = _read_plan(directory)
+    settings = _settings(plan, directory)
+    parts = {part["kind"]: part for part in plan["parts"]}
+    tuner = _plugin(parts["tuner"], directory)
+    if not (directory / str(tuner.artifact)).is_dir():
+        message = f"{directory} has no folder {tuner.artifact}: its training did not end."
+        raise _no_run(message, f"swift train {plan['run_file']} --resume {directory}")
+    hub = _plugin(parts["hub"], directory)
+    try:
+        folder = hub.fetch(settings.model.model_id, settings.model.revision, _base(plan, directory))
+    except ValueError as error:
+        raise _no_run(
+            f"The model that {directory} was trained from cannot be had: {error}.", "bring it back"
+        ) from error
+    return TrainedRun(directory, settings, tuner, folder)
+
+
+def _read_plan(directory: Path) -> dict[str, Any]:
+    file = directory / "plan.json"
+    if not file.is_file():
+        what = "has no plan.json, so it is no run directory." if directory.is_dir() else "is no folder."
+        raise _no_run(f"{directory} {what}", _NEXT)
+    try:
+        plan = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise _no_run(f"{file} cannot be read: {error}.", _NEXT) from error
+    if not isinstance(plan, dict) or plan.get("format") != _KNOWN_FORMAT:
+        raise _no_run(f"{file} was written by another version of swift-core.", "pip install --upgrade swift-core")
+    return plan
+
+
+def _no_run(message: str, next_step: str) -> SwiftError:
+    return SwiftError(Problem("no-run", message, None, next_step))
+
+
+def _settings(plan: Mapping[str, Any], directory: Path) -> RunSettings:
+    def values(section: str) -> dict[str, Any]:
+        return {key: valued["value"] for key, valued in plan["settings"][section].items()}
+
+    try:
+        return RunSettings(
+            model=ModelSettings(**values("model")),
+            data=DataSettings(**values("data")),
+            device=DeviceSettings(**values("device")),
+        )
+    except (KeyError, TypeError) as error:
+        message = f"{directory / 'plan.json'} was written by another version of swift-core: {error}."
+        raise _no_run(message, "pip install --upgrade swift-core") from error
+
+
+def _base(plan: Mapping[str, Any], directory: Path) -> Path:
+    """Return the folder that relative model paths start from: the run file's, or where both were moved to."""
+    run_file = Path(plan["run_file"])
+    return run_file.parent if run_file.is_file() else directory.parent
+
+
+def _plugin(part: Mapping[str, Any], directory: Path) -> Any:
+    """Return a part of the run, built from the installed plugin of the same name and wheel."""
+    from swift_core.plugins.options import build
+    from swift_core.plugins.registry import installed
+
+    if part["origin"] not in ("wheel", "editable"):
+        message = f"{directory} was trained with the {part['kind']} {part['target']}, which is no installed plugin."
+        raise _no_run(message, "install it as a wheel, and train again with its name")
+    registry = installed()
+    options = {
+        name: option["value"] for name, option in part["options"].items() if option["origin"] != "plugin default"
+    }
+    return build(registry.load(registry.resolve(part["kind"], f"{part['wheel']}:{part['name']}", directory)), options)
+
+
+def load_base(run: TrainedRun) -> PreTrainedModel:
+    """Return the untrained model of `run` on its device; set torch's threads."""
+    from swift_core.assemble.model import compute_device, load_weights, loading_for, set_threads
+
+    set_threads(run.settings.device, run.base_folder)
+    model = load_weights(run.base_folder, loading_for(run.settings, run.tuner, run.base_folder))
+    return model.to(compute_device(run.settings.device))
+
+
+def load_run_tokenizer(run: TrainedRun) -> PreTrainedTokenizerBase:
+    """Return the tokenizer that was saved with what was trained, with the chat template of the run."""
+    from swift_core.assemble.model import load_tokenizer
+
+    return load_tokenizer(run.artifact)
+
+
+def merged(directory: Path) -> Path:
+    """Return a folder in the cache with the run's adapter merged into its base model.
+
+    Raises:
+        ValueError: there is no such run, or its tuner cannot be merged.
+    """
+    try:
+        run = open_run(directory)
+    except SwiftError as error:
+        raise ValueError(" ".join(problem.message.rstrip(".") for problem in error.problems)) from error
+    digest = hashlib.sha256(str(run.base_folder.resolve()).encode())
+    for file in sorted(run.artifact.iterdir()):
+        if file.is_file():
+            digest.update(file.name.encode() + file.read_bytes())
+    folder = cache_dir() / "merged" / f"{directory.resolve().name}-{digest.hexdigest()[:16]}"
+    return make_once(folder, lambda unfinished: _merge(run, unfinished))
+
+
+def _merge(run: TrainedRun, folder: Path) -> None:
+    """Save base plus adapter, added in float32 and stored in the base's own type."""
+    from swift_core.assemble.model import Loading, load_weights
+
+    base = load_weights(run.base_folder, Loading())
+    stored: Any = _stored_dtype(run.base_folder)
+    whole: Any = run.tuner.from_pretrained(base, run.artifact)
+    if not hasattr(whole, "merge_and_unload"):
+        raise ValueError(f"what {type(run.tuner).__name__} trained cannot be merged into its base model")
+    whole.merge_and_unload().to(stored).save_pretrained(folder)
+    load_run_tokenizer(run).save_pretrained(folder)
+
+
+def _stored_dtype(folder: Path) -> Any:
+    import torch
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(folder, trust_remote_code=False).dtype or torch.float32
