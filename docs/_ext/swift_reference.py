@@ -4,13 +4,14 @@
     {kinds}               every kind of plugin, from `swift_core.plugins.kinds`
     {plugins} KIND        the installed plugins of a kind with their options, read from source
 
-Each directive writes Markdown and lets MyST read it.
+Each directive writes Markdown and lets MyST read it. Docstrings, which are Markdown too, are rewritten for autodoc.
 """
 
 from __future__ import annotations
 
 import ast
 import dataclasses
+import re
 import typing
 from collections.abc import Iterator
 
@@ -125,8 +126,19 @@ def shown(value: object) -> str:
     return words[value] if isinstance(value, bool | str | type(None)) and value in words else str(value)
 
 
+def as_rst(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Rewrite a docstring in place: `code` gets two backticks, and an indented block after a blank line is literal."""
+    for number in reversed(range(2, len(lines))):
+        opens = lines[number].startswith("    ") and not lines[number - 1] and not lines[number - 2].startswith(" ")
+        if opens and not lines[number - 2].endswith("::"):
+            lines.insert(number - 1, "")
+            lines.insert(number, "::")
+    lines[:] = [line if line.startswith("    ") else re.sub(r"(?<!`)`([^`]+)`(?!`)", r"``\1``", line) for line in lines]
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Add the directives."""
     for name, directive in {"run-file": RunFile, "kinds": Kinds, "plugins": Plugins}.items():
         app.add_directive(name, directive)
+    app.connect("autodoc-process-docstring", as_rst, priority=400)  # before napoleon, which reads colons
     return {"parallel_read_safe": True, "parallel_write_safe": True}
