@@ -250,7 +250,7 @@ def _state_dtype(param: Tensor) -> torch.dtype:
 def _refresh(state: dict[str, Any], grad: Tensor, side: Side, group: dict[str, Any]) -> bool:
     """Renew the basis when it is due; return False when the gradient is not finite and the step must be left out.
 
-    A refresh that meets NaN or infinity is put off to the next step: no count moves. One that meets zeros is passed over.
+    A refresh that meets NaN or infinity is put off to the next step: no count moves. Zeros leave the basis as it is.
     """
     if int(state.get("step", 0)) % group["update_proj_gap"] and "basis" in state:
         return True

@@ -1,8 +1,8 @@
 """Rewards as core calls them, whichever dialect they are written in.
 
 A reward is `(infer_requests, ground_truths, **columns)` or `(completions, **columns)`. Its signature is read once; each
-call then hands over what it asks for by name and nothing else. What comes back is checked: a finite number, or None, for
-each answer.
+call then hands over what it asks for by name and nothing else. What comes back is checked: a finite number, or None,
+for each answer.
 """
 
 from __future__ import annotations

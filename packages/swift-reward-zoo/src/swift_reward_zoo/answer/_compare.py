@@ -9,7 +9,7 @@ from functools import lru_cache
 from swift_reward_zoo.answer._guard import is_balanced, is_small
 from swift_reward_zoo.answer._number import Number, numbers_equal, read_number
 from swift_reward_zoo.answer._plain import compact, plain
-from swift_reward_zoo.answer._structure import Parts, comparable, split_parts
+from swift_reward_zoo.answer._structure import Parts, as_interval, comparable, split_parts
 from swift_reward_zoo.answer._symbolic import SOLVER
 
 _FUNCTIONS = frozenset(
@@ -39,6 +39,7 @@ _FUNCTIONS = frozenset(
 _CHOICE = re.compile(r"\(?([A-J])\)?")
 _CHOSEN = re.compile(r"\(?([A-J])(?:\)|[.:])?(?:\s.*)?")
 _NAMED = re.compile(r"^\(?(?:[A-Za-z](?:_\{?\w+\}?|\([a-z]\))?|\\[a-z]+)\)?\s*(?:=|\\in)\s*(?=[^=])")
+_QUANTITY = re.compile(r"^[A-Za-z](?:\s*[-+]?\s*[A-Za-z])*\s*=\s*(?=[^=])")
 _ARTICLE = re.compile(r"^(?:the|an?)\s+", re.IGNORECASE)
 _MAX_READ = 5000
 
@@ -63,7 +64,7 @@ def read_given(text: str) -> Answer:
     """Return a model's answer; never fails."""
     if len(text) > _MAX_READ:
         return Answer(text, text, None, None, is_words=True)
-    spelled = plain(text)
+    spelled = _first_of_equals(plain(text))
     number = read_number(spelled)
     parts = None if number else split_parts(spelled)
     return Answer(spelled, compact(spelled), number, parts, _is_words(spelled))
@@ -104,7 +105,8 @@ def same_answer(expected: Answer, given: Answer, timeout: float) -> bool:
     if stripped is not None:
         return same_answer(*stripped, timeout)
     if expected.parts or given.parts:
-        return _same_parts(expected.parts, given.parts, timeout)
+        gold = expected.parts or as_interval(expected.text)
+        return _same_parts(gold, given.parts or as_interval(given.text), timeout)
     return _same_symbolic(expected, given, timeout)
 
 
@@ -166,9 +168,22 @@ def _latex(text: str) -> str:
     return re.sub(r"\*", r" \\cdot ", re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text))
 
 
+def _first_of_equals(text: str) -> str:
+    r"""Return the first of several spellings of one number (`1/2 = 0.5`, `1/3 \approx 0.33`), else `text`."""
+    exact, approximate, _ = text.partition(r"\approx")
+    sides = [side.strip() for side in exact.split("=")]
+    numbers = [read_number(side) for side in sides] if approximate or len(sides) > 1 else []
+    first = numbers[0] if numbers else None
+    if first and all(number and numbers_equal(first, number) for number in numbers):
+        return sides[0]
+    return exact.strip() if approximate else text
+
+
 def _without_name(expected: Answer, given: Answer) -> tuple[Answer, Answer] | None:
     """Take `x =` off the side that has it when the other has not, or off both when it is the same name; else None."""
     names = [_NAMED.match(side.text) for side in (expected, given)]
+    if "=" not in expected.text and names[1] is None:
+        names[1] = _QUANTITY.match(given.text)
     found = [name.group().replace(" ", "") for name in names if name]
     if not found or (len(found) == 2 and found[0] != found[1]):
         return None

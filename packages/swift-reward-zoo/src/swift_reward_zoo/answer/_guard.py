@@ -8,11 +8,12 @@ _MAX_LENGTH = 500
 _MAX_DEPTH = 20
 _MAX_FACTORIAL = 5000
 _REFUSED = re.compile(
-    r"\^[^{}\s]*\^"  # a tower: a^b^c
-    r"|\^\s*\{[^{}]*(?:\^|!|\\[ct]dot|\\times|\*)"  # an exponent that is itself worked out
+    r"\^[^{}\s+\-]*\^"  # a tower: a^b^c
+    r"|\^\s*\{[^{}]*(?:[\d)}]\s*\^|\^\s*\{?\d\d|!|\\cdot|\\times|\*)"  # an exponent that is itself worked out
     r"|\^\s*\{?\s*[-+]?\d{5,}"  # a large exponent
     r"|[)}!]\s*!|\d{5,}\s*!"  # a factorial of something large or unknown
-    r"|\\(?:prod|sum|int|iint|lim|binom|dbinom|tbinom|pmod|bmod)(?![a-z])"
+    r"|\\(?:prod|sum|int|iint|lim|pmod|bmod)(?![a-z])"
+    r"|\\[dt]?binom[^a-z]*\d{4,}"
     r"|\d{400,}"
 )
 _FACTORIAL = re.compile(r"(\d+)\s*!")

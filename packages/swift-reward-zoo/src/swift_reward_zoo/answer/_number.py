@@ -19,6 +19,7 @@ _SCIENTIFIC = re.compile(
 _POWER = re.compile(r"(\d{1,9}) ?\^ ?(?:\{ ?(-?\d{1,5}) ?\}|(-?\d{1,5}))")
 _SLASH = re.compile(rf"\(?({_DECIMAL})\)? ?/ ?\(?([-+]?{_DECIMAL})\)?")
 _FRAC = re.compile(rf"\\frac ?(?:\{{ ?([-+]?{_DECIMAL}) ?\}}|(\d)) ?(?:\{{ ?([-+]?{_DECIMAL}) ?\}}|(\d))")
+_REPEATING = re.compile(r"(\d*)\.(\d*)\\(?:overline|bar) ?\{ ?(\d+) ?\}")
 _MIXED = re.compile(rf"(\d+) ?(?:and )?({_FRAC.pattern})|(\d+) (?:and )?(\d+) ?/ ?(\d+)")
 _UNIT = re.compile(
     r"^(.*?[\d.}%)])\s+"
@@ -164,6 +165,8 @@ def _read_unsigned(text: str) -> Number | None:
         return _quotient(found[1], found[2])
     if found := _FRAC.fullmatch(text):
         return _quotient(found[1] or found[2], found[3] or found[4])
+    if found := _REPEATING.fullmatch(text):
+        return _repeating(found[1], found[2], found[3])
     if found := _MIXED.fullmatch(text):
         whole = int(found[1] or found[7])
         part = _quotient(found[3] or found[4] or found[8], found[5] or found[6] or found[9])
@@ -179,6 +182,11 @@ def _decimal(text: str, exponent: int) -> Number:
     if not (point and fraction) or exponent:
         return Number(value)
     return Number(value, len(fraction), len((whole + fraction).lstrip("0")))
+
+
+def _repeating(whole: str, fixed: str, period: str) -> Number:
+    head = _decimal(f"{whole or 0}.{fixed}", 0).value
+    return Number(head + Fraction(int(period), (10 ** len(period) - 1) * 10 ** len(fixed)))
 
 
 def _power(base: int, exponent: int) -> Number | None:

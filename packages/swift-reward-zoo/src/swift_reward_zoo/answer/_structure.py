@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass
 
 _MAX_PARTS = 60
-_PAIRS = {"(": ")[", "[": "])", "{": "}"}
+_BETWEEN = re.compile(r"([^<>=a-z]+)(<=?|\\le) ?[a-zA-Z] ?(<=?|\\le)([^<>=]+)")
+_ONE_SIDED = re.compile(r"[a-zA-Z] ?(<=?|>=?|\\le|\\ge)([^<>=]+)")
+_PAIRS = {"(": ")]", "[": "])", "{": "}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,19 @@ def split_parts(text: str) -> Parts | None:
     items = _split(re.sub(r",?\s(?:and|or)\s", ", ", text), ",")
     items_signed = _with_signs(items)
     return Parts("list", items_signed) if len(items_signed) > 1 else None
+
+
+def as_interval(text: str) -> Parts | None:
+    r"""Return the interval that an inequality in one letter describes, or None: `1 < x \le 2` is `(1, 2]`."""
+    if found := _BETWEEN.fullmatch(text):
+        low, above, below, high = found.groups()
+        return Parts(("(" if above == "<" else "[") + (")" if below == "<" else "]"), (low.strip(), high.strip()))
+    if found := _ONE_SIDED.fullmatch(text):
+        sign, bound = found[1], found[2].strip()
+        if sign in ("<", r"\le", "<="):
+            return Parts("()" if sign == "<" else "(]", (r"-\infty", bound))
+        return Parts("()" if sign == ">" else "[)", (bound, r"\infty"))
+    return None
 
 
 def comparable(expected: Parts, given: Parts) -> bool:

@@ -74,12 +74,13 @@ def _parse(text: str) -> Any:
 
 
 def _with_constants(parsed: Any) -> Any:
-    """Return `parsed` with i and e as the constants they are in an answer, and symbols that differ by name alone."""
+    """Return `parsed` with i and e as the constants they are in an answer, symbols told by name alone, decimals exact."""
     import sympy
 
     constants = {"i": sympy.I, "e": sympy.E}
     renamed = {symbol: constants.get(symbol.name, sympy.Symbol(symbol.name)) for symbol in parsed.free_symbols}
-    return parsed.subs(renamed) if renamed else parsed
+    exact = {number: sympy.Rational(str(number)) for number in parsed.atoms(sympy.Float)}
+    return parsed.subs(renamed | exact) if renamed or exact else parsed
 
 
 def _equal(expected: Any, question: dict[str, Any]) -> bool:
@@ -136,8 +137,6 @@ def _same_inequality(expected: Any, given: Any) -> bool:
 
 
 def _same_expression(expected: Any, given: Any) -> bool:
-    if expected.free_symbols != given.free_symbols:
-        return False
     pairs = _values(expected, given)
     return bool(pairs) and all(_close(a, b) for a, b in pairs)
 
@@ -157,7 +156,7 @@ def _values(first: Any, second: Any) -> list[tuple[Any, Any]]:
     """Return both values at fixed points where both are defined; one pair when there is no symbol."""
     import sympy
 
-    symbols = sorted(first.free_symbols, key=str)
+    symbols = sorted(first.free_symbols | second.free_symbols, key=str)
     pairs = []
     for start in range(len(_POINTS) if symbols else 1):
         point = {
