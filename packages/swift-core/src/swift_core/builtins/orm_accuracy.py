@@ -16,8 +16,8 @@ class OrmAccuracy:
     """Mean score of the answers to held-out prompts under the rewards of `reward.orms`.
 
     With rewards that score 1 for right and 0 for wrong it is the accuracy. `orm_accuracy` is the mean over rewards by
-    their weights, those of weight 0 left out; with several rewards `orm_accuracy_NAME` is the mean of each. Answers that
-    a reward abstains from are not in its mean; `orm_abstained` counts them when there are any.
+    their weights, those of weight 0 left out; with several rewards `orm_accuracy_NAME` is the mean of each. Answers
+    that a reward abstains from are not in its mean; `orm_abstained` counts them when there are any.
     """
 
     eats: ClassVar[Literal["predictions", "generations"]] = "generations"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 
 from swift_reward_zoo.answer._guard import is_balanced, is_small
@@ -36,6 +37,7 @@ _FUNCTIONS = frozenset(
         "tanh",
     ]
 )
+_INTEGER = re.compile(r"-?[1-9][0-9]{0,14}|0")
 _CHOICE = re.compile(r"\(?([A-J])\)?")
 _CHOSEN = re.compile(r"\(?([A-J])(?:\)|[.:])?(?:\s.*)?")
 _NAMED = re.compile(r"^\(?(?:[A-Za-z](?:_\{?\w+\}?|\([a-z]\))?|\\[a-z]+)\)?\s*(?:=|\\in)\s*(?=[^=])")
@@ -62,6 +64,8 @@ class Answer:
 
 def read_given(text: str) -> Answer:
     """Return a model's answer; never fails."""
+    if _INTEGER.fullmatch(text):  # most answers there are
+        return Answer(text, text, Number(Fraction(int(text))), None, is_words=False)
     if len(text) > _MAX_READ:
         return Answer(text, text, None, None, is_words=True)
     spelled = _first_of_equals(plain(text))

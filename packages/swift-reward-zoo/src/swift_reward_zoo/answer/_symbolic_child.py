@@ -25,7 +25,7 @@ def main() -> None:
     _limit_memory()
     answers = sys.stdout
     sys.stdout = sys.stderr
-    import math_verify  # noqa: F401 - loaded before the first question is timed
+    import math_verify  # type: ignore[import-untyped]  # noqa: F401 - loaded before the first question is timed
 
     answers.write("ready\n")
     answers.flush()
@@ -74,8 +74,8 @@ def _parse(text: str) -> Any:
 
 
 def _with_constants(parsed: Any) -> Any:
-    """Return `parsed` with i and e as the constants they are in an answer, symbols told by name alone, decimals exact."""
-    import sympy
+    """Return `parsed` with i and e as constants, symbols told apart by name alone, and decimals exact."""
+    import sympy  # type: ignore[import-untyped]
 
     constants = {"i": sympy.I, "e": sympy.E}
     renamed = {symbol: constants.get(symbol.name, sympy.Symbol(symbol.name)) for symbol in parsed.free_symbols}
