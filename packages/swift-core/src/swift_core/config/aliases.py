@@ -43,7 +43,7 @@ def rename_aliases(root: Node, problems: list[Problem]) -> None:
         if section is None or not isinstance(section.value, dict) or rename.written[-1] not in section.value:
             continue
         node = section.value.pop(rename.written[-1])
-        if not section.value and section.source == "command line":
+        if not section.value and section is not root and section.source == "command line":
             del root.value[rename.written[0]]  # the override names nothing else in this section
         _move(root, node, rename, problems)
 

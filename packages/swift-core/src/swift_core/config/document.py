@@ -111,8 +111,7 @@ class Composer:
         if text is None:
             text = self._lines[line] if line < len(self._lines) else ""
         column += self._offset if line == 0 else 0
-        shown = text[:MAX_SHOWN_LINE].rstrip() if column < MAX_SHOWN_LINE else ""
-        return Place(self._file, line + self._first_line, column + 1, shown)
+        return Place(self._file, line + self._first_line, column + 1, shown_line(text, column))
 
     def _problem(self, code: str, message: str, line: int, column: int, next_step: str = "") -> Problem:
         return Problem(code, message, self.place(line, column), next_step)
@@ -193,6 +192,16 @@ class Composer:
     @staticmethod
     def _is_text(node: YamlNode) -> bool:
         return isinstance(node, ScalarNode) and node.tag in (_TAG + "str", _TAG + "timestamp")
+
+
+def shown_line(text: str, column: int = 0) -> str:
+    """Return a line as messages print it: clean, and not endless."""
+    return printable(text)[:MAX_SHOWN_LINE].rstrip() if column < MAX_SHOWN_LINE else ""
+
+
+def printable(text: str) -> str:
+    """Return `text` without what a terminal would not show as one character."""
+    return "".join(character if character.isprintable() else " " if character == "\t" else "?" for character in text)
 
 
 def _not_text(node: YamlNode, place: Place) -> Problem:

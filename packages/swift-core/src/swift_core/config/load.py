@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from swift_core.config.aliases import rename_aliases, take_shorthands
-from swift_core.config.document import Composer, Node
+from swift_core.config.document import Composer, Node, printable
 from swift_core.config.files import read_text
 from swift_core.config.overrides import merge, parse_overrides
 from swift_core.config.rules import broken_rules
@@ -71,7 +72,13 @@ def _ordered(problems: list[Problem], file: str) -> list[Problem]:
         place = problem.place
         return (place is None or place.file != file, place.line if place else 0, place.column if place else 0)
 
-    return sorted(dict.fromkeys(problems), key=position)
+    return sorted(dict.fromkeys(map(_on_one_line, problems)), key=position)
+
+
+def _on_one_line(problem: Problem) -> Problem:
+    """Return the problem without line breaks and control characters that a key of the file brought into it."""
+    texts = {name: " ".join(map(printable, getattr(problem, name).splitlines())) for name in ("message", "next_step")}
+    return replace(problem, **texts)
 
 
 def _config(path: Path, settings: RunSettings, root: Node, shorthands: dict[str, Node]) -> RunConfig:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from swift_core.config.document import Composer, Node
+from swift_core.config.document import Composer, Node, shown_line
 from swift_core.errors import Place, Problem, SwiftError
 
 FILE = "command line"
@@ -69,18 +69,19 @@ def _merge_list(old: Node, new: Node, problems: list[Problem]) -> None:
 
 def _parse(text: str, number: int) -> Node:
     path, equals, value = text.partition("=")
-    start = Place(FILE, number, 1, text)
+    shown = shown_line(text)
+    start = Place(FILE, number, 1, shown)
     if not equals:
         raise SwiftError(Problem("override-form", f"{text!r} is no override: it has no '='", start, _FORM))
     steps = path.split(".")
     if not all(step and step == step.strip() for step in steps):
-        shown = "it names no key" if not path.strip() else f"{path!r} is not a dotted key"
-        raise SwiftError(Problem("override-form", f"{text!r} is no override: {shown}", start, _FORM))
+        why = "it names no key" if not path.strip() else f"{path!r} is not a dotted key"
+        raise SwiftError(Problem("override-form", f"{text!r} is no override: {why}", start, _FORM))
     leaf = _value(value, text, number, len(path) + 1)
     column = len(path) + 1
     for depth, step in reversed(list(enumerate(steps))):
         column -= len(step) + 1
-        key = Place(FILE, number, column + 1, text)
+        key = Place(FILE, number, column + 1, shown if column < len(shown) else "")
         leaf.key = key
         if depth < len(steps) - 1:
             leaf.place = key
@@ -96,7 +97,7 @@ def _value(value: str, text: str, number: int, offset: int) -> Node:
     if composer.problems:
         raise SwiftError(composer.problems)
     if node is None:
-        place = Place(FILE, number, offset + 1, text)
+        place = Place(FILE, number, offset + 1, shown_line(text, offset))
         message = f"{text!r} gives no value"
         raise SwiftError(Problem("override-form", message, place, "write a value after '=', or leave the override out"))
     return node

@@ -120,7 +120,7 @@ def describe(value: Any) -> str:
     if isinstance(value, str):
         return f"the text {_clipped(repr(value))}"
     if isinstance(value, dict):
-        return f"a mapping with the keys {', '.join(map(str, value))}" if value else "an empty mapping"
+        return f"a mapping with the keys {_clipped(', '.join(map(str, value)))}" if value else "an empty mapping"
     if isinstance(value, list):
         return f"the list {_clipped(repr(value))}"
     return _clipped(repr(value))

@@ -47,9 +47,10 @@ def _wheel(part: PartPlan) -> str:
 
 
 def _chosen_by(plan: RunPlan, part: PartPlan) -> str:
-    key = part.key if part.key in plan.config.origins else ""
-    origin = plan.config.origins.get(key)
-    return f"{part.key} ({origin.place or origin.kind})" if origin else f"{part.key} (default)"
+    origin = plan.config.origins.get(part.key)
+    if origin:
+        return f"{part.key} ({origin.place or origin.kind})"
+    return f"{part.key} (it knows {plan.settings.model.model_id})" if part.kind == "hub" else f"{part.key} (default)"
 
 
 def _options(part: PartPlan) -> Iterator[tuple[str, str, str]]:
