@@ -22,7 +22,7 @@ def compiler():
 
 @pytest.mark.parametrize("name", KERNELS)
 def test_a_kernel_shares_no_inline_code_and_needs_nothing_but_the_square_root(tmp_path, name):
-    """A weak symbol is inline code that a linker may merge: AVX-512 instructions could then run on a plain processor."""
+    """A weak symbol is inline code that a linker may merge: a plain processor could then meet AVX-512 instructions."""
     flags = ["-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off", "-fvisibility=hidden"]
     warnings = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
     made = tmp_path / "kernel.o"

@@ -179,3 +179,12 @@ def test_amsgrad_may_be_switched_on_in_mid_run():
     train(net, optimizer, 2, seed=2)
     (param, *_) = net.parameters()
     assert torch.all(optimizer.state[param]["max_exp_avg_sq"] >= optimizer.state[param]["exp_avg_sq"])
+
+
+def test_moments_that_are_no_plain_tensors_are_refused():
+    net = torch.nn.Linear(3, 4, bias=False)
+    optimizer = AdamW(net.parameters())
+    train(net, optimizer, 1, seed=1)
+    optimizer.state[net.weight]["exp_avg"] = torch.ones(4, 3, dtype=torch.float64).to_sparse()
+    with pytest.raises(ValueError, match="the optimizer state of parameter 0 of group 0 cannot be used: exp_avg is a"):
+        optimizer.step()

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from swift_native._refuse import is_ordinary
+
 
 def moment_names(amsgrad: bool) -> tuple[str, ...]:
     """Return the keys of the moments, in the order in which the kernel takes them."""
@@ -27,7 +29,7 @@ def make_ready(state: dict[str, Any], param: Tensor, names: tuple[str, ...], lab
         label: What to call the parameter in an error.
 
     Raises:
-        ValueError: A loaded moment has another shape than the parameter.
+        ValueError: A loaded moment has another shape than the parameter, or is no plain tensor in host memory.
     """
     state["step"] = _as_step(state.get("step", 0.0))
     for name in names:
@@ -37,19 +39,25 @@ def make_ready(state: dict[str, Any], param: Tensor, names: tuple[str, ...], lab
         if moment.shape != param.shape:
             shapes = f"{tuple(moment.shape)}, the parameter {tuple(param.shape)}"
             raise ValueError(f"the optimizer state of {label} is of another model: {name} has shape {shapes}")
-        state[name] = moment.to(dtype=torch.float32, device=param.device)
+        if not is_ordinary(moment):
+            kind = f"{type(moment).__name__} of {moment.dtype} on {moment.device}"
+            raise ValueError(f"the optimizer state of {label} cannot be used: {name} is a {kind}")
+        state[name] = moment.detach().to(dtype=torch.float32)
 
 
 def is_ready(state: dict[str, Any], param: Tensor, names: tuple[str, ...]) -> bool:
     """Return whether the kernel can use `state` as it is."""
     step = state.get("step")
-    if not (isinstance(step, Tensor) and step.dtype is torch.float32 and step.is_cpu and step.numel() == 1):
+    if type(step) is not Tensor or step.dtype is not torch.float32 or not step.is_cpu or step.numel() != 1:
         return False
-    moments = [state.get(name) for name in names]
-    return all(
-        isinstance(moment, Tensor) and moment.dtype is torch.float32 and moment.is_cpu and moment.shape == param.shape
-        for moment in moments
-    )
+    shape = param.shape
+    for name in names:
+        moment = state.get(name)
+        if type(moment) is not Tensor or moment.dtype is not torch.float32 or not moment.is_cpu:
+            return False
+        if moment.shape != shape:
+            return False
+    return True
 
 
 def _as_step(step: Tensor | float) -> Tensor:
