@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from swift_core.contracts.plugin import Origin, PluginSpec
-from swift_core.plugins.kinds import GROUPS
+from swift_core.plugins.kinds import GROUPS, kind_named
 from swift_core.plugins.metadata import Distribution, distributions_on, entries, entry_points_text, normalised
 
 if TYPE_CHECKING:
@@ -73,8 +73,9 @@ def _specs(distribution: Distribution, text: str, findings: list[Finding]) -> It
     for group, name, value in entries(text):
         kind = GROUPS.get(group)
         if kind is None:
-            if group.startswith("swift.") and group + "s" in GROUPS:
-                message = f"the entry-point group {group!r} is not one of swift's; {group + 's'!r} is"
+            meant = kind_named(group) if group.startswith("swift.") else None
+            if meant:
+                message = f"the entry-point group {group!r} is not one of swift's; {meant.group!r} is"
                 findings.append(Finding("unknown-group", distribution.name, message))
             continue
         target = _target(value)

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 WHEEL_OF: dict[tuple[str, str], str] = {
+    ("loss", "apo_down"): "swift-loss-zoo",
+    ("loss", "apo_zero"): "swift-loss-zoo",
+    ("loss", "bco_pair"): "swift-loss-zoo",
+    ("loss", "discopop"): "swift-loss-zoo",
     ("loss", "dpo"): "swift-loss-zoo",
+    ("loss", "exo"): "swift-loss-zoo",
+    ("loss", "hinge"): "swift-loss-zoo",
+    ("loss", "ipo"): "swift-loss-zoo",
+    ("loss", "nca"): "swift-loss-zoo",
     ("loss", "orpo"): "swift-loss-zoo",
+    ("loss", "robust_dpo"): "swift-loss-zoo",
     ("loss", "simpo"): "swift-loss-zoo",
+    ("loss", "sppo_hard"): "swift-loss-zoo",
     ("optimizer", "galore_adamw"): "swift-optim-zoo",
     ("optimizer", "native_adamw"): "swift-native",
     ("orm", "math"): "swift-reward-zoo",

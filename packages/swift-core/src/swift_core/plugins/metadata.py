@@ -59,7 +59,7 @@ def _metadata_folders(folder: str) -> list[str]:
 
 def _distribution(folder: str, metadata: str) -> Distribution:
     path = os.path.join(folder, metadata)
-    name, _, rest = metadata[: -len(".dist-info")].partition("-")
+    name, _, rest = metadata.rpartition(".")[0].partition("-")
     version = rest if metadata.endswith(".dist-info") else re.sub(r"-py\d.*\Z", "", rest)
     return Distribution(normalised(name), version or _version_in(path), path)
 
