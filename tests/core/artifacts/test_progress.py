@@ -39,6 +39,7 @@ def test_off_a_terminal_every_log_event_is_one_plain_line(watched):
     lines = output.splitlines()
     assert lines[0] == "step 0/20  eval_loss 2"
     assert lines[1].startswith("step 5/20  loss 0.2  learning_rate 0.0001  ")
+    assert lines[1].endswith("s")
     assert len(lines) == 5
     assert "\r" not in output
     assert "\x1b" not in output

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from swift_core.artifacts.directory import create, write
 from swift_core.artifacts.metrics_file import metrics_line
 from swift_core.artifacts.report import render_report, write_report
-from swift_core.artifacts.report_view import changes, duration, sample_rows, size, text
+from swift_core.artifacts.report_view import changes, duration, fact_rows, sample_rows, size, text
 from swift_core.cli.report import command
 from swift_core.errors import SwiftError
 
@@ -181,6 +181,17 @@ def test_an_expected_answer_is_recognised_despite_spaces():
 def test_nothing_expected_is_never_met():
     (row,) = sample_rows([{"prompt": "Hi", "expected": None, "before": "", "after": ""}])
     assert (row["before_right"], row["after_right"]) == (False, False)
+
+
+def test_nested_facts_become_rows():
+    facts = {"data": {"rows_read": 3}, "sources": [{"rows": 1}, {"rows": 2}], "lengths": [1, 2], "none": []}
+    assert fact_rows(facts) == [
+        ("data: rows read", "3"),
+        ("sources 1: rows", "1"),
+        ("sources 2: rows", "2"),
+        ("lengths", "[1, 2]"),
+        ("none", "[]"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,8 @@ class Progress(TrainerCallback):
             if self._bar is not None:
                 self._bar.update(self._bar.task_ids[0], loss=f"loss {loss:.4g}")
                 return
-        line = log_line(logs, step=state.global_step, num_steps=state.max_steps, speed=self._speed(state.global_step))
+        speed = self._speed(state.global_step) if loss is not None else ""
+        line = log_line(logs, step=state.global_step, num_steps=state.max_steps, speed=speed)
         if line:
             self._print(line)
 

@@ -114,6 +114,9 @@ def fact_rows(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str
         label = f"{prefix}{name.replace('_', ' ')}"
         if isinstance(value, Mapping):
             rows += fact_rows(value, f"{label}: ")
+        elif isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
+            for number, item in enumerate(value, start=1):
+                rows += fact_rows(item, f"{label} {number}: ")
         else:
             rows.append((label, text(value)))
     return rows

@@ -28,13 +28,17 @@
     value: (_, value) => figure(value),
   });
 
+  // A flat line sits in the middle of a range of its own size.
+  const range = (_, low, high) =>
+    low === high ? [low - (Math.abs(low) || 1) / 2, high + (Math.abs(high) || 1) / 2] : uPlot.rangeNum(low, high, 0.1, true);
+
   const draw = (place) => {
     const chart = charts[Number(place.dataset.chart)];
     const labels = Object.keys(chart.series);
     const options = {
       width: Math.max(place.clientWidth, 200),
       height: 220,
-      scales: { x: { time: false } },
+      scales: { x: { time: false }, y: { range } },
       axes: [axis({}), axis({ size: 64, values: (_, ticks) => ticks.map(figure) })],
       series: [{ label: "step" }, ...labels.map(line)],
     };
