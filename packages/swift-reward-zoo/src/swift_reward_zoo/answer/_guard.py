@@ -11,6 +11,7 @@ _REFUSED = re.compile(
     r"\^[^{}\s+\-]*\^"  # a tower: a^b^c
     r"|\^\s*\{[^{}]*(?:[\d)}]\s*\^|\^\s*\{?\d\d|!|\\cdot|\\times|\*)"  # an exponent that is itself worked out
     r"|\^\s*\{?\s*[-+]?\d{5,}"  # a large exponent
+    r"|[)}]\s*\^\s*\{?\s*[-+]?\d{4,}"  # a large power of a group
     r"|[)}!]\s*!|\d{5,}\s*!"  # a factorial of something large or unknown
     r"|\\(?:prod|sum|int|iint|lim|pmod|bmod)(?![a-z])"
     r"|\\[dt]?binom[^a-z]*\d{4,}"
