@@ -124,7 +124,6 @@ class LightEncoder(_Encoder):
         config = _json(folder / "tokenizer_config.json")
         named = _named_tokens(config, _json(folder / "special_tokens_map.json"))
         _declare(tokenizer, config, named)
-        _set_opening(tokenizer, config, named)
         templates = {"default": chat_template} if chat_template else _templates(folder, config)
         return cls(tokenizer, named, templates, template_kwargs or {})
 
@@ -219,22 +218,6 @@ def _declare(tokenizer: Tokenizer, config: Mapping[str, Any], named: Mapping[str
     contents = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
     missing = [text for text in texts if isinstance(text, str) and text not in contents]
     tokenizer.add_special_tokens(list(dict.fromkeys(missing)))
-
-
-def _set_opening(tokenizer: Tokenizer, config: Mapping[str, Any], named: Mapping[str, str]) -> None:
-    """Let `add_bos_token` in the configuration overrule the tokenizer file, as transformers does."""
-    from tokenizers import processors
-
-    if "add_bos_token" not in config and "add_eos_token" not in config:
-        return
-    begin = named.get("bos_token") if config.get("add_bos_token") else None
-    index = tokenizer.token_to_id(begin) if begin else None
-    if begin is None or index is None:
-        tokenizer.post_processor = processors.TemplateProcessing(single="$A", pair="$A $B", special_tokens=[])
-    else:
-        tokenizer.post_processor = processors.TemplateProcessing(
-            single=[begin, "$A"], pair=[begin, "$A", "$B"], special_tokens=[(begin, index)]
-        )
 
 
 def _opening(tokenizer: Tokenizer) -> list[int]:

@@ -1,6 +1,6 @@
 """Where in a rendered conversation the turns stand that are trained.
 
-A turn's text is what rendering it adds to the prompt that stands before it when the model is asked for it. That is found
+A turn's text is what rendering it adds to the prompt the model is asked for it with. That is found
 by rendering the conversation's beginnings, so it holds for any template that never rewrites what it wrote before; one
 that does is refused. Where a template has generation blocks, they must say the same.
 """
@@ -92,8 +92,8 @@ def _not_stable(index: int, difference: str) -> RowMistake:
 def _never_ends(index: int, turn_text: str) -> RowMistake:
     return RowMistake(
         "end-of-turn-not-trained",
-        f"The chat template ends turn {index + 1} with {turn_text[-12:]!r} and no special token, so the model would never "
-        "learn to stop.",
+        f"The chat template ends turn {index + 1} with {turn_text[-12:]!r} and no special token, so the model would "
+        "never learn to stop.",
         "use a template that ends an assistant turn with the end-of-text token (model.chat_template)",
     )
 
