@@ -135,9 +135,10 @@ def test_the_child_of_a_fork_steps_as_its_parent_does():
         process = os.fork()
         if process == 0:
             signal.alarm(30)
+            forgotten = _native.num_pool_threads() == 0
             child_optimizer.step()
             same = child.detach().numpy().tobytes() == parent.detach().numpy().tobytes()
-            os._exit(0 if same and _native.num_pool_threads() == 1 else 3)
+            os._exit(0 if same and forgotten and _native.num_pool_threads() == 1 else 3)
         assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
         optimizer.step()
         print("ended well")
