@@ -138,6 +138,8 @@ def array_of(items: Schema) -> Schema:
 
 def tuple_of(members: list[Schema]) -> Schema:
     """Return the schema of a list with one member per schema."""
+    if not members:
+        return {"type": "array", "maxItems": 0}
     return {"type": "array", "items": members, "minItems": len(members), "maxItems": len(members)}
 
 

@@ -122,7 +122,7 @@ def _retype(kind: str, value: Any) -> str:
     if isinstance(value, str) and kind == "boolean" and value.lower() in _TRUTH:
         return f"Write {_TRUTH[value.lower()]} without quotes."
     if kind == "string" and isinstance(value, int | float | bool):
-        return f"Write {shown(str(value))} in quotes."
+        return f"Write {shown(shown(value))} in quotes."
     if kind == "array" and isinstance(value, int | float | str):
         return f"Write [{value}]."
     return ""
@@ -149,7 +149,7 @@ def _check_members(schema: Mapping[str, Any], value: Any, path: tuple[str, ...])
 
 
 def _check_array(schema: Mapping[str, Any], value: Any, path: tuple[str, ...]) -> Iterator[OptionMistake]:
-    items = schema.get("items", {})
+    items = schema.get("items", [] if schema.get("maxItems") == 0 else {})
     if isinstance(items, list) and len(items) != len(value):
         yield OptionMistake(path, f"{'.'.join(path)} must have {len(items)} members, got {len(value)}")
         return

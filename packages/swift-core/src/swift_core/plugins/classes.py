@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from swift_core.plugins.annotations import unquoted
@@ -198,6 +199,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         mapping = {str(key): plain(member) for key, member in value.items()}
         return NO_LITERAL if NO_LITERAL in mapping.values() else mapping
+    if isinstance(value, float) and not math.isfinite(value):
+        return NO_LITERAL
     return value if value is None or isinstance(value, bool | int | float | str) else NO_LITERAL
 
 
