@@ -191,7 +191,7 @@ def test_building_checks_everything_again():
     with pytest.raises(OptionError) as caught:
         build(Plugin, {"beta": "x", "betas": [1], "warmup": {"steps": 1, "form": 1}, "bet": 1})
     assert [mistake.path for mistake in caught.value.mistakes] == [("beta",), ("betas",), ("warmup", "form"), ("bet",)]
-    assert [problem.message for problem in caught.value.problems][0] == "Plugin: beta must be a number, got 'x'."
+    assert caught.value.problems[0].message == "Plugin: beta must be a number, got 'x'."
 
 
 def test_a_refusal_of_the_constructor_is_told_at_its_option():

@@ -366,7 +366,8 @@ def test_every_plugin_installed_here_can_be_read_without_torch():
     import subprocess
 
     code = (
-        "import sys\nfrom swift_core.plugins.registry import installed\nfrom swift_core.plugins.options import read_source\n"
+        "import sys\nfrom swift_core.plugins.options import read_source\n"
+        "from swift_core.plugins.registry import installed\n"
         "for spec in installed().specs(): read_source(spec)\n"
         "print(sorted({'torch', 'transformers', 'peft', 'datasets'} & set(sys.modules)))"
     )

@@ -79,8 +79,7 @@ def read(directory, content: bytes):
 def assert_answers(directory, content, options):
     try:
         source = read(directory, content)
-    except PluginError as error:
-        assert error.code == "broken-plugin"
+    except PluginError:
         return
     for option in source.options:
         json.dumps(option.default, allow_nan=False)

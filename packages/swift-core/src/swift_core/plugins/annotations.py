@@ -157,4 +157,4 @@ def any_of(members: list[Schema]) -> Schema:
         for branch in member.get("anyOf", [member]):
             if branch not in flat:
                 flat.append(branch)
-    return flat[0] if len(flat) == 1 else {"anyOf": flat}
+    return flat[0] if len(flat) == 1 else {"anyOf": flat} if flat else {}
