@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -149,11 +150,12 @@ def python_with_wheels(session: nox.Session) -> Path:
 
 def source_digest() -> str:
     """Return a hash over everything the installed wheels depend on."""
-    files = [path for package in PACKAGES for path in package.rglob("*") if path.is_file()]
-    kept = [path for path in files if "__pycache__" not in path.parts and path.suffix not in {".pyc", ".so"}]
+    files = [path.relative_to(ROOT) for package in PACKAGES for path in package.rglob("*") if path.is_file()]
+    leftovers = re.compile(r"(^|/)(\.|__pycache__/|build/|dist/)|\.egg-info/|\.so$")
+    kept = [path for path in files if not leftovers.search(path.as_posix())]
     digest = hashlib.sha256()
-    for path in sorted([*kept, CONSTRAINTS, ROOT / "noxfile.py"]):
-        digest.update(f"{path.relative_to(ROOT)}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    for path in sorted([*kept, Path("constraints.txt"), Path("noxfile.py")]):
+        digest.update(f"{path}\0{hashlib.sha256((ROOT / path).read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest()
 
 

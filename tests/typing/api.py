@@ -10,15 +10,20 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from swift_core.plugin_api import (
+    AgentTemplate,
+    Callback,
     DatasetFormat,
+    Evaluator,
+    Exporter,
     Generations,
     Hub,
     InferRequest,
     Loss,
     LossOutput,
+    LossScale,
     Message,
     Metric,
     OptimizerFactory,
@@ -30,10 +35,13 @@ from swift_core.plugin_api import (
     Problem,
     ProcessReward,
     Record,
+    ReportSection,
     SchedulerFactory,
     SwiftError,
     TokenOutputs,
     Tuner,
+    hookimpl,
+    register_loss,
     require_between,
     require_nonnegative,
     require_positive,
@@ -182,6 +190,77 @@ class Steps:
         return [[1.0 for _ in request.response.splitlines()] for request in infer_requests]
 
 
+class FirstRoundOnly:
+    """A loss scale."""
+
+    def get_loss_scale(
+        self, context: str, context_type: Literal["query", "response", "system", "other"], is_last_round: bool, /
+    ) -> tuple[Sequence[str], Sequence[float]]:
+        return [context], [0.0 if is_last_round else 1.0]
+
+
+class Bell(TrainerCallback):
+    """A callback."""
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        control.should_save = state.global_step == 10
+
+
+class Brackets:
+    """An agent template."""
+
+    def format_tools(self, tools: Sequence[Mapping[str, Any]], system: str, /) -> str:
+        return f"{system}{len(tools)} tools"
+
+    def format_calls(self, tool_calls: Sequence[Mapping[str, Any]], /) -> str:
+        return "".join(f"[{call['name']}]" for call in tool_calls)
+
+    def format_results(self, results: Sequence[str], /) -> str:
+        return "".join(results)
+
+    def parse_calls(self, text: str, /) -> Sequence[Mapping[str, Any]]:
+        return [{"name": text.strip("[]"), "arguments": {}}]
+
+
+class Zip:
+    """An exporter."""
+
+    def export(self, run: Path, target: Path, /) -> Path:
+        return target / run.name
+
+
+class Quiz:
+    """An evaluator."""
+
+    def evaluate(self, run: Path, /) -> Mapping[str, float]:
+        return {"right": 1.0}
+
+
+class Herald:
+    """Hooks."""
+
+    @hookimpl
+    def swift_report_section(self) -> ReportSection:
+        return ReportSection("Herald", "All went well.")
+
+
+@register_loss("always_zero")
+class AlwaysZero:
+    """A loss that a file registers."""
+
+    needs_reference: ClassVar[bool] = False
+    couples_items: ClassVar[bool] = False
+
+    def __call__(self, tokens: TokenOutputs, /) -> Tensor:
+        return 0 * tokens.logps.sum()
+
+
+registered: Loss = AlwaysZero()
+loss_scale: LossScale = FirstRoundOnly()
+callback: Callback = Bell()
+agent_template: AgentTemplate = Brackets()
+exporter: Exporter = Zip()
+evaluator: Evaluator = Quiz()
 token_loss: Loss = Focal(gamma=1.0)
 pair_loss: Loss = Hinge(margin=0.5)
 optimizer: Callable[..., torch.optim.Optimizer] = SignDescent

@@ -16,6 +16,6 @@ class Callback(Protocol):
     """
 
     def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, /, **context: Any
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> TrainerControl | None:
         """React to an optimizer step; return `control`, changed, to stop, save or evaluate."""
