@@ -46,8 +46,8 @@ class ShareGPT:
     def record(self, row: Mapping[str, Any], where: str) -> Record:
         """Return the conversation; with chosen and rejected, all of it is the prompt of that pair."""
         turns = _converted(row.get("conversations"), "conversations")
-        if system := row.get("system"):
-            turns = [cast("Message", {"role": "system", "content": system}), *turns]
+        if row.get("system"):
+            turns = [cast("Message", {"role": "system", "content": _turns.text(row, "system")}), *turns]
         plain = {key: value for key, value in row.items() if key not in ("chosen", "rejected")}
         record = _turns.conversation(plain, where, turns)
         if not _turns.has(row, "chosen", "rejected"):
