@@ -133,7 +133,7 @@ def test_data_of_which_nothing_is_left_is_an_error(plan_of, write_rows, encoder)
     write_rows("train.jsonl", chat("a", "b" * 50))
     (problem,) = problems_of(plan_of({"dataset": "train.jsonl", "max_length": 20, "overlong": "drop"}), encoder)
     assert problem.code == "no-rows"
-    assert problem.message.startswith("All 1 rows are longer than data.max_length, 20 tokens")
+    assert problem.message.startswith("Every one of 1 rows is longer than data.max_length, 20 tokens")
 
 
 def test_every_wrong_row_is_told_or_counted(plan_of, write_rows, encoder):

@@ -57,7 +57,8 @@ def _encoder(plan: RunPlan) -> TextEncoder:
 
 
 def _source_line(source: SourceFacts) -> str:
-    return f"{source.reference}: {source.rows:,} rows, format {source.format}, because {source.because}"
+    count = "1 row" if source.rows == 1 else f"{source.rows:,} rows"
+    return f"{source.reference}: {count}, format {source.format}, because {source.because}"
 
 
 def _template_line(plan: RunPlan, encoder: TextEncoder, items: Sequence[Item]) -> str:
