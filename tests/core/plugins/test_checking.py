@@ -96,9 +96,9 @@ def test_a_list_of_the_wrong_length_says_how_long_it_must_be():
 
 
 def test_unknown_missing_and_positional_options_are_told_apart():
-    found = check_options(source(required=("rank",), rank=INTEGER, beta=NUMBER), {"bета": 1, "params": []})
+    found = check_options(source(required=("rank",), rank=INTEGER, beta=NUMBER), {"beat": 1, "params": []})
     assert [(mistake.code, mistake.message) for mistake in found] == [
-        ("unknown-option", "there is no option 'bета'; the options are rank, beta"),
+        ("unknown-option", "there is no option 'beat'; the options are rank, beta"),
         (
             "unknown-option",
             "'params' is a positional parameter of the plugin; only keyword-only ones (after `*`) are options",

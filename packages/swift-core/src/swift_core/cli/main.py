@@ -107,7 +107,7 @@ def _load_other(name: str) -> click.Command | None:
 
 @click.group(
     cls=LazyGroup,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    context_settings={"help_option_names": ["-h", "--help"]},
     invoke_without_command=True,
 )
 @click.version_option(swift_core.__version__, prog_name="swift-core", message="%(prog)s %(version)s")
@@ -124,7 +124,7 @@ def swift(context: click.Context) -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 2 for a mistake of the user, 130 when interrupted."""
     try:
-        code = swift.main(arguments, prog_name="swift", standalone_mode=False)
+        code = swift.main(arguments, prog_name="swift", standalone_mode=False, terminal_width=_width())
     except click.UsageError as error:
         _fail(_usage_problem(error).render(), error.exit_code)
     except click.ClickException as error:
@@ -135,6 +135,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted", 130)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _width() -> int:
+    """Return how wide help may be; click would import shutil and three compressors to find out."""
+    try:
+        columns = int(os.environ.get("COLUMNS", "0")) or os.get_terminal_size().columns
+    except (ValueError, OSError):
+        columns = 80
+    return max(min(columns, 120) - 2, 50)
 
 
 def _usage_problem(error: click.UsageError) -> Problem:
