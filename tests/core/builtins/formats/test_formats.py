@@ -47,7 +47,10 @@ ROWS = {
         "rejected": [user("q"), assistant("b")],
     },
     "preference of ms-swift": {"messages": [user("q"), assistant("a")], "rejected_response": "b"},
-    "preference of messages": {"messages": [user("q"), assistant("a")], "rejected_messages": [user("q"), assistant("b")]},
+    "preference of messages": {
+        "messages": [user("q"), assistant("a")],
+        "rejected_messages": [user("q"), assistant("b")],
+    },
     "preference after messages": {"messages": [user("q")], "chosen": assistant("a"), "rejected": assistant("b")},
     "prompt": {"prompt": "q", "ground_truth": "a"},
     "prompt turns": {"prompt": [user("q")], "answer": "a"},
@@ -225,8 +228,8 @@ plain = st.recursive(
     ),
     max_leaves=6,
 )
-COLUMNS = """messages conversations prompt completion chosen rejected text instruction output label question answer tools
-history rejected_response rejected_messages margin system input"""
+COLUMNS = """messages conversations prompt completion chosen rejected text instruction output label question answer
+tools history rejected_response rejected_messages margin system input"""
 columns = st.sampled_from(COLUMNS.split())
 
 

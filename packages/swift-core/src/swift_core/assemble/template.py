@@ -7,6 +7,7 @@ included. So an end token that is also the padding token is trained where an ans
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -93,13 +94,15 @@ def encode_conversation(
 def _trained(offsets: Sequence[Span], spans: Sequence[Span]) -> list[bool]:
     """Say of each token whether its characters overlap a span; a token without characters belongs where it stands.
 
-    The spans are in order and apart from each other, as the tokens are.
+    Tokens are in the order of the text, so neither their starts nor their ends ever fall.
     """
-    trained, number = [], 0
-    for start, end in offsets:
-        while number < len(spans) and spans[number][1] <= start:
-            number += 1
-        trained.append(number < len(spans) and max(end, start + 1) > spans[number][0])
+    starts = [start for start, _ in offsets]
+    ends = [end if end > start else start + 1 for start, end in offsets]
+    trained = [False] * len(offsets)
+    for low, high in spans:
+        if low < high:
+            first, last = bisect_right(ends, low), bisect_left(starts, high)
+            trained[first:last] = [True] * (last - first)
     return trained
 
 

@@ -41,10 +41,8 @@ class Preference:
 
     def record(self, row: Mapping[str, Any], where: str) -> Record:
         """Return prompt, chosen and rejected, all plain or all conversations."""
-        if _turns.lacks(row, "chosen"):
-            prompt, chosen, rejected = _replies(row)
-        else:
-            prompt, chosen, rejected = _pair(row)
+        split = _pair if _turns.has(row, "chosen", "rejected") else _replies
+        prompt, chosen, rejected = split(row)
         common = Record(
             where=where,
             margin=_margin(row),
