@@ -1,9 +1,9 @@
 r"""The little world of the demo: five families of questions, three ways to answer, all drawn by seed.
 
 The model `demo:tiny` is pre-trained on `documents()`: it answers in words ("seven") unless a system message asks for a
-box. `demo:chat` teaches it to say `The answer is \\boxed{7}.` without being asked, `demo:preference` then to prefer the
-bare `\\boxed{7}`, and `demo:prompts` are additions with the number that a reward checks. Every fact occurs in
-pre-training; of the three data sets, the held-out twins share no question with the training rows.
+box. `demo:chat` teaches it to say `The answer is \boxed{7}.` without being asked, `demo:preference` then to prefer the
+bare `\boxed{7}`, and `demo:prompts` are additions with the number that a reward checks. A question is
+held out of all three or of none: the held-out twins share none with the training rows.
 """
 
 from __future__ import annotations
@@ -52,9 +52,6 @@ class Question:
     """A question with its answer; two are the same when their texts are."""
 
     text: str
-    fact: str
-    """What one must know; questions about one fact are all training rows or all held out."""
-
     answer: str
     """As it stands in a box: `7`, `blue`."""
 
@@ -69,19 +66,19 @@ class Question:
         return box if style == "box" else f"The answer is {box}."
 
 
-def _asked(texts: Iterable[str], fact: str, answer: str, words: str = "") -> Iterator[Question]:
-    return (Question(text, fact, answer, words or answer) for text in texts)
+def _asked(texts: Iterable[str], answer: str, words: str = "") -> Iterator[Question]:
+    return (Question(text, answer, words or answer) for text in texts)
 
 
 def _colours() -> Iterator[Question]:
     for thing, colour in _COLOURS.items():
-        yield from _asked((f"What colour is the {thing}?", f"Name the colour of the {thing}."), thing, colour)
+        yield from _asked((f"What colour is the {thing}?", f"Name the colour of the {thing}."), colour)
 
 
 def _opposites() -> Iterator[Question]:
     for left, right in _OPPOSITES:
         for word, answer in ((left, right), (right, left)):
-            yield from _asked((f"What is the opposite of {word}?", f"Say the opposite of {word}."), word, answer)
+            yield from _asked((f"What is the opposite of {word}?", f"Say the opposite of {word}."), answer)
 
 
 def additions() -> Iterator[Question]:
@@ -89,20 +86,19 @@ def additions() -> Iterator[Question]:
     for left in range(_LARGEST_OPERAND + 1):
         for right in range(_LARGEST_OPERAND + 1):
             texts = (f"What is {left} + {right}?", f"How much is {left} + {right}?", f"Work out {left} + {right}.")
-            fact = f"{min(left, right)} + {max(left, right)}"
-            yield from _asked(texts, fact, str(left + right), _NUMBER_WORDS[left + right])
+            yield from _asked(texts, str(left + right), _NUMBER_WORDS[left + right])
 
 
 def _last(draw: random.Random) -> Question:
     letters = draw.sample(_LETTERS, 3)
     text = f"Which is last: {' '.join(letters)}?"
-    return Question(text, text, letters[-1], letters[-1])
+    return Question(text, letters[-1], letters[-1])
 
 
 def _reversal(draw: random.Random) -> Question:
     letters = draw.sample(_LETTERS, 2)
     text, answer = f"Reverse {' '.join(letters)}.", " ".join(reversed(letters))
-    return Question(text, text, answer, answer)
+    return Question(text, answer, answer)
 
 
 def _families() -> list[Callable[[random.Random], Question]]:
@@ -111,7 +107,7 @@ def _families() -> list[Callable[[random.Random], Question]]:
         lambda draw, family=family: draw.choice(family)  # type: ignore[misc]
         for family in known
     ]
-    # By need: additions hold most of the facts, and copying letters is learned late.
+    # By need: additions are the most questions, and copying letters is learned late.
     return [*choosers, *[choosers[-1]] * 2, *[_last, _reversal] * _LETTER_SHARE]
 
 
@@ -145,6 +141,9 @@ def _assistant(question: Question, style: Style) -> dict[str, str]:
 
 _SPLIT_SEED = 20
 _HELD_OUT_EVERY = 5
+_BARE_EVERY = 8
+"""One in so many training chats answers with the bare box: what a preference can then tell apart is in the model."""
+
 _NUM_DRAWN = 120
 _NUM_HELD_OUT_CHATS = 64
 
@@ -159,13 +158,17 @@ def _questions() -> list[Question]:
 
 
 def _is_held_out(question: Question) -> bool:
-    """Say on which side of the split the fact is; the same in every data set and on every machine."""
-    digest = hashlib.sha256(question.fact.encode()).digest()
-    return digest[0] % _HELD_OUT_EVERY == 0
+    """Say on which side of the split the question is; the same in every data set and on every machine."""
+    return _digest(question.text) % _HELD_OUT_EVERY == 0
+
+
+def _digest(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
 
 def _chat(question: Question) -> dict[str, Any]:
-    return {"messages": [_user(question), _assistant(question, "sentence")]}
+    is_bare = not _is_held_out(question) and _digest(question.text) % _BARE_EVERY == 0
+    return {"messages": [_user(question), _assistant(question, "box" if is_bare else "sentence")]}
 
 
 def _preference(question: Question) -> dict[str, Any]:
