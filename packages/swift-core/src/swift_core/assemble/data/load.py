@@ -111,8 +111,8 @@ def _all_dropped(plan: RunPlan, tally: Tally) -> Problem:
     length, where = tally.longest
     return Problem(
         "no-rows",
-        f"Every one of {tally.num_rows:,} rows is longer than data.max_length, {plan.settings.data.max_length:,} tokens, "
-        f"and data.overlong is {plan.settings.data.overlong}; the longest has {length:,} ({where}).",
+        f"Every one of {tally.num_rows:,} rows is longer than data.max_length, {plan.settings.data.max_length:,} "
+        f"tokens, and data.overlong is {plan.settings.data.overlong}; the longest has {length:,} ({where}).",
         plan.config.place("data.max_length") or plan.config.place("data.overlong"),
         f"set data.max_length to {length}",
     )
