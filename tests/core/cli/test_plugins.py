@@ -1,4 +1,4 @@
-"""`swift plugins`, `doctor` and `trust`, as a user types them: in another process, with distributions really installed."""
+"""`swift plugins`, `doctor` and `trust`, as a user types them: in another process, with distributions installed."""
 
 from __future__ import annotations
 

@@ -86,6 +86,30 @@ def test_a_file_that_cannot_be_had_is_said_before_anything_runs(registry, tmp_pa
     assert next_step
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "class Focal: ...",
+        "Focal, Other = object, object",
+        "with open(__file__):\n    Focal = int",
+        "if True:\n    from collections import OrderedDict as Focal",
+        "from collections import *",
+        "globals()['Focal'] = int",
+        "def __getattr__(name): ...",
+        "for Focal in []: ...\nFocal: type = int",
+        "PATTERN = '\\d'\nclass Focal: ...",
+    ],
+)
+def test_a_name_in_a_file_is_found_however_it_is_bound(registry, tmp_path, source):
+    (tmp_path / "my_loss.py").write_text(source, encoding="utf-8")
+    assert registry.resolve("loss", "./my_loss.py:Focal", tmp_path).name == "Focal"
+
+
+def test_a_name_inside_a_function_of_a_file_is_not_one_of_its_plugins(registry, tmp_path):
+    (tmp_path / "my_loss.py").write_text("def make():\n    class Focal: ...\n", encoding="utf-8")
+    assert error(registry, "loss", "./my_loss.py:Focal", tmp_path)[1] == "./my_loss.py has no 'Focal'. It has make."
+
+
 def test_a_file_plugin_is_known_by_its_path_and_its_content(registry, tmp_path):
     file = tmp_path / "my_loss.py"
     file.write_text("class Focal: ...", encoding="utf-8")

@@ -17,6 +17,7 @@ from swift_core.contracts.plugin import PluginSpec
 from swift_core.contracts.registration import registered_by, registering_for
 from swift_core.plugins.errors import PluginError
 from swift_core.plugins.policy import did_you_mean
+from swift_core.plugins.source import read_file
 
 if TYPE_CHECKING:
     from swift_core.plugins.kinds import Kind
@@ -43,7 +44,7 @@ def find_file(kind: Kind, reference: str, base: Path) -> PluginSpec:
         message = f"{written} is not a Python file; plugins in other languages come as wheels."
         raise PluginError("unsupported-file", message, "write a .py file")
     content = _content(path, written)
-    names = _names_in(content, written)
+    names = _names_in(path, written)
     if attribute.split(".")[0] not in names and "*" not in names:
         hint = did_you_mean(attribute, sorted(names)) or (f" It has {', '.join(sorted(names))}." if names else "")
         message = f"{written} has no {attribute!r}.{hint}"
@@ -105,25 +106,16 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _names_in(content: bytes, written: str) -> set[str]:
-    """Return the names that a file binds or registers; `*` among them when more may be bound than can be read."""
+def _names_in(path: Path, written: str) -> set[str]:
+    """Return the names that a file binds at top level or registers; `*` among them when there may be more."""
     try:
-        tree = ast.parse(content)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        module = read_file(path)
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = f" in line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         message = f"{written} is not valid Python{line}: {getattr(error, 'msg', error)}."
         raise PluginError("broken-plugin", message, f"python -m py_compile {written}") from error
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            names.add(node.name)
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            names.add(node.id)
-        elif isinstance(node, ast.alias):
-            names.add((node.asname or node.name).split(".")[0])
-        elif isinstance(node, ast.Call):
-            names |= _registered_name(node)
-    return names
+    calls = [node for node in ast.walk(module.tree) if isinstance(node, ast.Call)]
+    return set(module.bindings).union({"*"} if module.is_open else (), *map(_registered_name, calls))
 
 
 def _registered_name(call: ast.Call) -> set[str]:

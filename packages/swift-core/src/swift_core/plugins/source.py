@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import sys
+import warnings
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -70,15 +71,25 @@ def _bindings(body: list[ast.stmt]) -> Iterator[tuple[str, ast.stmt]]:
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield node.name, node
         elif isinstance(node, ast.Assign | ast.AnnAssign):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            yield from ((target.id, node) for target in targets if isinstance(target, ast.Name))
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                yield from _bound_by(target, node)
         elif isinstance(node, ast.Import | ast.ImportFrom):
             yield from (((alias.asname or alias.name).split(".")[0], node) for alias in node.names)
-        elif isinstance(node, ast.If):
+        elif isinstance(node, ast.If | ast.For | ast.While):
             yield from _bindings(node.orelse + node.body)
+        elif isinstance(node, ast.With):
+            yield from _bindings(node.body)
         elif isinstance(node, ast.Try):
             handlers = [statement for handler in node.handlers for statement in handler.body]
             yield from _bindings(handlers + node.orelse + node.body)
+
+
+def _bound_by(target: ast.expr, node: ast.Assign | ast.AnnAssign) -> Iterator[tuple[str, ast.stmt]]:
+    """Yield what one target binds; a name in a tuple is bound to a statement that `find` makes nothing of."""
+    if isinstance(target, ast.Name):
+        yield target.id, node
+    elif isinstance(target, ast.Tuple | ast.List):
+        yield from ((name.id, ast.Expr(target)) for name in ast.walk(target) if isinstance(name, ast.Name))
 
 
 def find_module(name: str) -> Path | None:
@@ -126,7 +137,9 @@ def read_file(path: Path, name: str = "") -> Module:
 
 @lru_cache(maxsize=256)
 def _parse(path: Path, name: str, changed: int) -> Module:
-    return Module(name, path, ast.parse(path.read_bytes(), filename=str(path)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an odd escape in a plugin's string is its author's concern
+        return Module(name, path, ast.parse(path.read_bytes(), filename=str(path)))
 
 
 def find(module: Module, dotted: str, hops: int = _MAX_HOPS) -> Found | None:
