@@ -18,7 +18,10 @@ MINIMAL = "model: {model_id: demo:tiny}\ndata: {dataset: demo:chat}\n"
     [
         (MINIMAL + "training_args: {seed: 7}\n", MINIMAL + "train: {seed: 7}\n"),
         (MINIMAL + "train: {loss_config: {z_loss: 1}}\n", MINIMAL + "train: {loss_kwargs: {z_loss: 1}}\n"),
-        (MINIMAL + "train: {dtype: float32}\n", "model: {model_id: demo:tiny, dtype: float32}\ndata: {dataset: demo:chat}\n"),
+        (
+            MINIMAL + "train: {dtype: float32}\n",
+            "model: {model_id: demo:tiny, dtype: float32}\ndata: {dataset: demo:chat}\n",
+        ),
         (
             MINIMAL + "training_args: {quantization_bit: 4}\n",
             "model: {model_id: demo:tiny, quantization_bit: 4}\ndata: {dataset: demo:chat}\ntrain: {}\n",

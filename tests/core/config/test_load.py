@@ -54,7 +54,9 @@ def test_an_empty_section_has_its_defaults() -> None:
 
 
 def test_a_plain_string_in_a_list_of_parts_is_a_name() -> None:
-    text = MINIMAL + "train: {callbacks: [a, {name: b, kwargs: {c: 1}}]}\nreward: {orms: [math, {name: x, weight: 2}]}\n"
+    text = (
+        MINIMAL + "train: {callbacks: [a, {name: b, kwargs: {c: 1}}]}\nreward: {orms: [math, {name: x, weight: 2}]}\n"
+    )
 
     settings = parse(text, HERE).settings
 
@@ -79,6 +81,12 @@ def test_anchors_and_merges_are_written_out() -> None:
 
     assert train.loss_kwargs == {"a": 1, "b": 2}
     assert train.tuner_kwargs == {"a": 1, "b": 3}
+
+
+def test_an_anchor_given_twice_means_the_nearest_one_above() -> None:
+    text = MINIMAL + "train:\n  loss_kwargs: &a {x: 1}\n  tuner_kwargs: &a {x: 2}\n  optimizer_kwargs: *a\n"
+
+    assert parse(text, HERE).settings.train.optimizer_kwargs == {"x": 2}
 
 
 def test_a_bomb_of_aliases_is_refused_quickly() -> None:

@@ -26,12 +26,15 @@ SCALARS = (
 )
 VALUES = st.recursive(
     SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=4), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=4), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 FRAGMENTS = st.sampled_from(
-    ["model:", "data:", "train:", "  ", "\t", "- ", "{", "}", "[", "]", ": ", "&a ", "*a", "<<: ", "'", '"', "|", ">", "!!map ",
-     "%YAML 1.1", "---", "...", "?", "#", "\n", "1e-4", "no", "~", "model_id", "demo:tiny", "\x00", "\ufeff", "\u2028", "é"]
+    ["model:", "data:", "train:", "  ", "\t", "- ", "{", "}", "[", "]", ": ", "&a ", "*a", "<<: ", "'", '"', "|", ">",
+     "!!map ", "%YAML 1.1", "---", "...", "?", "#", "\n", "1e-4", "no", "~", "model_id", "demo:tiny", "\x00", "\ufeff",
+     "\u2028", "é"]
 )  # fmt: skip
 
 
@@ -61,19 +64,26 @@ def test_any_yaml_like_text_gives_a_config_or_problems(text: str) -> None:
     read(MINIMAL + text)
 
 
-@given(st.dictionaries(st.sampled_from(["model", "data", "train", "reward", "device", "plugins", "output_dir"]), VALUES))
+@given(
+    st.dictionaries(st.sampled_from(["model", "data", "train", "reward", "device", "plugins", "output_dir"]), VALUES)
+)
 @settings(max_examples=200, deadline=None)
 def test_any_mapping_gives_a_config_or_problems(mapping: dict[str, object]) -> None:
     read(json.dumps(mapping))
 
 
-@given(st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=4), st.sampled_from(["train", "model", "data", "device"]))
+@given(
+    st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=4), st.sampled_from(["train", "model", "data", "device"])
+)
 @settings(max_examples=200, deadline=None)
 def test_any_section_gives_a_config_or_problems(section: dict[str, object], name: str) -> None:
     read(json.dumps({"model": {"model_id": "demo:tiny"}, "data": {"dataset": "demo:chat"}, name: section}))
 
 
-@given(st.text(max_size=30) | st.tuples(st.sampled_from(KEYS), VALUES.map(json.dumps)).map(lambda p: f"train.{p[0]}={p[1]}"))
+@given(
+    st.text(max_size=30)
+    | st.tuples(st.sampled_from(KEYS), VALUES.map(json.dumps)).map(lambda p: f"train.{p[0]}={p[1]}")
+)
 @settings(max_examples=200, deadline=None)
 def test_any_override_gives_a_config_or_problems(override: str) -> None:
     read(MINIMAL + "train: {callbacks: [a], loss_kwargs: {beta: 1}}\n", override)
@@ -90,7 +100,8 @@ def test_a_number_that_is_written_comes_back(value: float) -> None:
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufeff\u2028\u2029\x85"), min_size=1))
 @settings(deadline=None)
 def test_text_that_is_written_comes_back(value: str) -> None:
-    config = read(f"model: {{model_id: demo:tiny}}\ndata: {{dataset: demo:chat, system: {json.dumps(value, ensure_ascii=False)}}}\n")
+    quoted = json.dumps(value, ensure_ascii=False)
+    config = read(f"model: {{model_id: demo:tiny}}\ndata: {{dataset: demo:chat, system: {quoted}}}\n")
 
     assert isinstance(config, RunConfig), config
     assert config.settings.data.system == value

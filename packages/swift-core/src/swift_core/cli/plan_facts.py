@@ -1,22 +1,25 @@
-"""The figures of `swift plan`: sizes, lengths, steps and memory, from headers and from the data itself, without torch."""
+"""The figures of `swift plan`: sizes, lengths, steps and memory, from headers and the data itself, without torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swift_core.assemble.data.survey import DataSurvey, model_folder, survey
 from swift_core.assemble.dtype import DtypeChoice, resolve_dtype
-from swift_core.contracts.handover import RunPlan
 from swift_core.resolve.device import launch_line
 from swift_core.resolve.machine import this_machine
 from swift_core.resolve.memory import Memory, estimate
 from swift_core.resolve.model_facts import ModelFacts, read_model
 from swift_core.resolve.trainable import count_trainable
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from swift_core.contracts.handover import RunPlan
+
 ADAM_STATES = 2.0
-"""Numbers that Adam keeps for one trained weight; taken for every optimizer that does not declare `states_per_weight`."""
+"""Numbers that Adam keeps for one trained weight; for optimizers that do not declare `states_per_weight`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +56,7 @@ def _is_paired(plan: RunPlan) -> bool:
     return plan.procedure.source.declared.get("rows") == "pairs"
 
 
-def _memory(
-    plan: RunPlan, model: ModelFacts, dtype: DtypeChoice, trainable: int, data: DataSurvey | None
-) -> Memory:
+def _memory(plan: RunPlan, model: ModelFacts, dtype: DtypeChoice, trainable: int, data: DataSurvey | None) -> Memory:
     longest = data.lengths.longest if data and data.lengths else plan.settings.data.max_length
     needs_copy = plan.loss.source.declared.get("needs_reference") and (
         plan.settings.model.ref_model_id or not plan.tuner.source.declared.get("trains_adapter")
@@ -83,7 +84,9 @@ def summary(plan: RunPlan, facts: PlanFacts) -> list[tuple[str, str]]:
 def _run_line(plan: RunPlan) -> str:
     train = plan.settings.train
     loss, optimizer = plan.loss.plugin.name, plan.optimizer.plugin.name
-    return f"stage {plan.procedure.plugin.name}, loss {loss}, optimizer {optimizer}, learning rate {train.learning_rate:g}"
+    return (
+        f"stage {plan.procedure.plugin.name}, loss {loss}, optimizer {optimizer}, learning rate {train.learning_rate:g}"
+    )
 
 
 def _model_line(plan: RunPlan, facts: PlanFacts) -> str:

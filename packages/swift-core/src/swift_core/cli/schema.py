@@ -11,7 +11,7 @@ import click
 @click.command("schema")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write it to FILE.")
 def command(out: Path | None) -> None:
-    """Print the JSON schema (draft 7) of run files, with the options of installed plugins.
+    r"""Print the JSON schema (draft 7) of run files, with the options of installed plugins.
 
     Editors with the YAML language server complete and check a run file whose first line names the schema:
 

@@ -1,7 +1,7 @@
 """Other spellings that a run file may use, and what they mean here.
 
-A renamed key is moved to its own name. A shorthand (`train.lora_rank`) is set aside: only the chosen parts can say which
-option it means, so `resolve/` settles it. One meaning given twice is a problem that names both places.
+A renamed key is moved to its own name. A shorthand (`train.lora_rank`) is set aside: only the chosen parts can say
+which option it means, so `resolve/` settles it. One meaning given twice is a problem that names both places.
 """
 
 from __future__ import annotations

@@ -1,21 +1,25 @@
 """A run file as a tree in which every key and every value knows its place.
 
-YAML 1.2: `1e-4` is a number and `no` is text. ruamel.yaml composes the nodes; the tree is built here, because a run file
-is plain data (text, numbers, booleans, lists, mappings) and each repeated key must be reported, not only the first.
+YAML 1.2: `1e-4` is a number and `no` is text. ruamel.yaml composes the nodes; the tree is built here, because a run
+file is plain data (text, numbers, booleans, lists, mappings) and each repeated key is reported, not only the first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import warnings
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.nodes import Node as YamlNode
 
 from swift_core.config.syntax import syntax_problem
 from swift_core.errors import Place, Problem, SwiftError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 Source = Literal["file", "command line"]
 
@@ -98,9 +102,13 @@ class Composer:
     def compose(self) -> Node | None:
         """Return the tree, or None for a text without a value; raises SwiftError when it is no YAML."""
         try:
-            node = self._yaml.compose(self._text)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ReusedAnchorWarning)  # YAML allows it: the nearest one above counts
+                node = self._yaml.compose(self._text)
         except RecursionError:
-            raise SwiftError(self._problem("yaml-syntax", "the lists or mappings are nested too deeply", 0, 0)) from None
+            raise SwiftError(
+                self._problem("yaml-syntax", "the lists or mappings are nested too deeply", 0, 0)
+            ) from None
         except (YAMLError, ValueError) as error:  # ValueError: an escape such as "\U00110000" that is no character
             raise SwiftError(syntax_problem(error, self.place, self._text)) from None
         return None if node is None else self._build(node, key=None)
@@ -183,7 +191,9 @@ class Composer:
         for source in sources:
             if not isinstance(source, MappingNode):
                 message = "'<<' takes a mapping or an alias of one"
-                self.problems.append(Problem("yaml-syntax", message, place, "write `<<: *name` with `&name` on a mapping"))
+                self.problems.append(
+                    Problem("yaml-syntax", message, place, "write `<<: *name` with `&name` on a mapping")
+                )
                 continue
             built = self._build(source, None).value or {}
             merged = {**built, **merged}  # as in YAML 1.1, the first source wins

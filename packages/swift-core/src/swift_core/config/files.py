@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from swift_core.errors import Place, Problem, SwiftError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MAX_BYTES = 1_000_000
 """A run file is a page of text; something a thousand times larger is a data file given by mistake."""
@@ -55,7 +58,9 @@ def _missing(path: Path) -> Problem:
     import difflib
 
     folder = path.parent
-    names = sorted(child.name for child in folder.iterdir() if child.suffix in (".yaml", ".yml")) if folder.is_dir() else []
+    names = (
+        sorted(child.name for child in folder.iterdir() if child.suffix in (".yaml", ".yml")) if folder.is_dir() else []
+    )
     close = difflib.get_close_matches(path.name, names, n=1, cutoff=0.5)
     hint = f" Did you mean {folder / close[0]}?" if close else ""
     return Problem("run-file-missing", f"there is no file {path}.{hint}", next_step="check the path of the run file")

@@ -40,7 +40,9 @@ def sections_schema() -> dict[str, Any]:
 
 
 def _describe(name: str, definition: dict[str, Any]) -> None:
-    texts = field_texts().get(name, {})
+    texts: dict[str, str] = {}
+    for cls in reversed(getattr(settings, name).__mro__):
+        texts |= field_texts().get(cls.__name__, {})
     definition["description"] = inspect.cleandoc(getattr(settings, name).__doc__ or "")
     for key, option in definition.get("properties", {}).items():
         if key in texts and "$ref" not in option:
@@ -67,7 +69,7 @@ def _accept_aliases(schema: dict[str, Any], definitions: dict[str, Any]) -> None
 
 
 def _accept_names(definitions: dict[str, Any]) -> None:
-    """Let a plain string stand for a part without options, as the loader does, and an empty section for its defaults."""
+    """Let a plain string stand for a part without options, as the loader does."""
     for section, name in PART_LISTS:
         owner = "RewardSettings" if section == "reward" else _CLASS_OF[section]
         option = definitions[owner]["properties"][name]
@@ -97,9 +99,7 @@ def _untitled(node: Any) -> Any:
         return [_untitled(item) for item in node]
     if not isinstance(node, dict):
         return node
-    return {
-        key: _untitled(value) for key, value in node.items() if key != "title" or not isinstance(value, str)
-    }
+    return {key: _untitled(value) for key, value in node.items() if key != "title" or not isinstance(value, str)}
 
 
 def _relocated(node: Any) -> Any:

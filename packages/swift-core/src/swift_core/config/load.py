@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from swift_core.config.aliases import rename_aliases, take_shorthands
 from swift_core.config.document import Composer, Node, printable
@@ -13,8 +13,12 @@ from swift_core.config.overrides import merge, parse_overrides
 from swift_core.config.rules import broken_rules
 from swift_core.config.schema import normalise, validate
 from swift_core.contracts.handover import RunConfig, ValueOrigin
-from swift_core.contracts.settings import RunSettings
 from swift_core.errors import Place, Problem, SwiftError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from swift_core.contracts.settings import RunSettings
 
 
 def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
@@ -50,18 +54,24 @@ def parse(text: str, path: Path, overrides: Sequence[str] = ()) -> RunConfig:
 
 def _compose(text: str, path: Path) -> tuple[Node, list[Problem]]:
     if text.lstrip().startswith("%"):
-        place = Place(str(path), text[: len(text) - len(text.lstrip())].count("\n") + 1, 1, text.lstrip().splitlines()[0])
+        place = Place(
+            str(path), text[: len(text) - len(text.lstrip())].count("\n") + 1, 1, text.lstrip().splitlines()[0]
+        )
         message = "a run file is YAML 1.2 without directives, and this line is one"
         raise SwiftError(Problem("yaml-syntax", message, place, "remove the line"))
     composer = Composer(text, str(path))
     root = composer.compose()
-    if root is None or root.value is None and not composer.problems:
+    if root is None or (root.value is None and not composer.problems):
         message = f"{path} is empty"
-        raise SwiftError(Problem("empty-run-file", message, None, "write at least `model:` and `data:`; see swift schema"))
+        raise SwiftError(
+            Problem("empty-run-file", message, None, "write at least `model:` and `data:`; see swift schema")
+        )
     if not isinstance(root.value, dict):
         kind = "a list" if isinstance(root.value, list) else "text"
         message = f"a run file is a mapping of sections, and this is {kind}"
-        raise SwiftError([*composer.problems, Problem("not-a-mapping", message, root.place, "write `model:` and `data:`")])
+        raise SwiftError(
+            [*composer.problems, Problem("not-a-mapping", message, root.place, "write `model:` and `data:`")]
+        )
     return root, composer.problems
 
 
@@ -77,7 +87,9 @@ def _ordered(problems: list[Problem], file: str) -> list[Problem]:
 
 def _on_one_line(problem: Problem) -> Problem:
     """Return the problem without line breaks and control characters that a key of the file brought into it."""
-    texts = {name: " ".join(map(printable, getattr(problem, name).splitlines())) for name in ("message", "next_step")}
+    texts: dict[str, Any] = {
+        name: " ".join(map(printable, getattr(problem, name).splitlines())) for name in ("message", "next_step")
+    }
     return replace(problem, **texts)
 
 

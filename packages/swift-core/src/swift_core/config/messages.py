@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from swift_core.config.document import Node
 from swift_core.config.suggest import closest, describe, required_keys, sections
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from swift_core.config.document import Node
 
 _TYPES = {
     "string_type": "text",
@@ -45,7 +48,10 @@ def sentence(path: Sequence[str | int], node: Node, details: Sequence[Mapping[st
     if kinds[0] == "finite_number":
         return f"{name} must be a finite number, got {got}", "write a number"
     if path and isinstance(path[-1], int) and kinds[0] == "dataclass_type":
-        return f"{name} must be a name, or a mapping with `name` and `kwargs`; got {got}", "write the name of the plugin"
+        return (
+            f"{name} must be a name, or a mapping with `name` and `kwargs`; got {got}",
+            "write the name of the plugin",
+        )
     expected = " or ".join(dict.fromkeys(_TYPES.get(kind, first["msg"]) for kind in kinds))
     return f"{name} must be {expected}, got {got}", _retype(path, node.value, kinds)
 
@@ -70,7 +76,10 @@ def _choice(name: str, node: Node, detail: Mapping[str, Any]) -> tuple[str, str]
     shorter = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "half": "float16", "float": "float32"}
     guess = guess or next((choice for choice in choices if shorter.get(str(node.value)) == choice), "")
     hint = f" Did you mean {guess!r}?" if guess else ""
-    return f"{name} must be {allowed}, got {describe(node.plain())}.{hint}", f"write {guess}" if guess else "write one of them"
+    return (
+        f"{name} must be {allowed}, got {describe(node.plain())}.{hint}",
+        f"write {guess}" if guess else "write one of them",
+    )
 
 
 def _give_value(path: Sequence[str | int]) -> str:

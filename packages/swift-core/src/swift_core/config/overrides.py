@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swift_core.config.document import Composer, Node, shown_line
 from swift_core.errors import Place, Problem, SwiftError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FILE = "command line"
 _FORM = "write key=value, such as train.max_steps=100"
@@ -17,11 +19,17 @@ def parse_overrides(overrides: Sequence[str]) -> tuple[list[Node], list[Problem]
     trees: list[Node] = []
     problems: list[Problem] = []
     for number, text in enumerate(overrides, start=1):
-        try:
-            trees.append(_parse(text, number))
-        except SwiftError as error:
-            problems += error.problems
+        tree, mistakes = _parsed(text, number)
+        trees += [tree] if tree else []
+        problems += mistakes
     return trees, problems
+
+
+def _parsed(text: str, number: int) -> tuple[Node | None, Sequence[Problem]]:
+    try:
+        return _parse(text, number), ()
+    except SwiftError as error:
+        return None, error.problems
 
 
 def merge(base: Node, override: Node, problems: list[Problem]) -> None:

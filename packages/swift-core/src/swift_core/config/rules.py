@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from swift_core.config.document import Node
 from swift_core.config.suggest import describe
 from swift_core.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from swift_core.config.document import Node
 
 _STEP_KEYS = ("logging_steps", "eval_steps", "save_steps", "warmup_steps")
 

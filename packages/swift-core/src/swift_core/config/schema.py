@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -15,14 +15,29 @@ from swift_core.config.suggest import sections, unknown_key
 from swift_core.contracts.settings import PartRef, RewardRef, RunSettings
 from swift_core.errors import Place, Problem
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 PART_LISTS = (("train", "callbacks"), ("train", "metrics"), ("reward", "orms"))
 """Lists of plugins, in which a plain string stands for a name without options."""
 
 
 @lru_cache(maxsize=1)
 def settings_adapter() -> TypeAdapter[RunSettings]:
-    """Return pydantic's reader of a whole run file."""
-    return TypeAdapter(RunSettings)
+    """Return pydantic's reader of a whole run file.
+
+    Pydantic's own plugins stay out: to find them it would read the entry points of every installed distribution.
+    """
+    variable = "PYDANTIC_DISABLE_PLUGINS"
+    before = os.environ.get(variable)
+    os.environ[variable] = "__all__"
+    try:
+        return TypeAdapter(RunSettings)
+    finally:
+        if before is None:
+            del os.environ[variable]
+        else:
+            os.environ[variable] = before
 
 
 def normalise(root: Node) -> None:
@@ -57,7 +72,7 @@ def _part(item: Node) -> Node:
 def _problems(root: Node, file: str, error: ValidationError) -> list[Problem]:
     grouped: dict[tuple[str | int, ...], list[Mapping[str, Any]]] = {}
     for detail in error.errors(include_url=False):
-        grouped.setdefault(_path(root, detail), []).append(detail)  # type: ignore[arg-type]
+        grouped.setdefault(_path(root, detail), []).append(detail)
     paths = [path for path in grouped if not any(_inside(path, other) for other in grouped)]
     unknown = [_unknown(root, path) for path in paths if _kind(grouped[path]) == "unknown"]
     meant = [name for _, name in unknown if name]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import typing
-from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import lru_cache
 from types import MappingProxyType
@@ -16,6 +15,8 @@ from swift_core.contracts.settings import RunSettings
 from swift_core.errors import Problem
 
 if typing.TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from swift_core.config.document import Node
 
 
@@ -50,7 +51,7 @@ def closest(name: str, known: Iterable[str]) -> str:
 
 
 def unknown_key(node: Node, path: tuple[str | int, ...], known: Iterable[str]) -> tuple[Problem, str]:
-    """Return the problem of the key at `path`, which is none of `known`, and the dotted key it was meant to be, or ''."""
+    """Return the problem of the key at `path`, which is none of `known`, and the dotted key that was meant, or ''."""
     name = str(path[-1])
     section = ".".join(str(step) for step in path[:-1])
     where = f"section {section!r} has no key" if section else "a run file has no section or key"

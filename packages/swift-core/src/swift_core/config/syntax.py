@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
 
 from swift_core.errors import Place, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _WORDS = (
     ("cannot start any token", "`", "a value cannot start with '`'", "put the value in quotes"),
@@ -51,7 +54,9 @@ def syntax_problem(error: Exception, place: Callable[[int, int], Place], text: s
     for part, character, message, next_step in _WORDS:
         if part in said and (not character or f"'{character}'" in said):
             return Problem("yaml-syntax", message.replace("OPENED", _opened(error, place)), here, next_step)
-    return Problem("yaml-syntax", f"this is not valid YAML: {_one_line(said)}", here, "check this line and the one above")
+    return Problem(
+        "yaml-syntax", f"this is not valid YAML: {_one_line(said)}", here, "check this line and the one above"
+    )
 
 
 def _mark(error: Exception, text: str) -> tuple[int, int]:

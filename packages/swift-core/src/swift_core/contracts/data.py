@@ -109,7 +109,11 @@ class TextEncoder(Protocol):
         """Return the text of `ids`, special tokens included."""
 
     def render(
-        self, messages: Sequence[Message], *, tools: Sequence[Mapping[str, Any]] = (), add_generation_prompt: bool = False
+        self,
+        messages: Sequence[Message],
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        add_generation_prompt: bool = False,
     ) -> str:
         """Return the conversation as one string; raise ValueError when there is no chat template or it refuses."""
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class LossOutput:
     """Losses of the items of one micro-batch. Core forms the mean over the whole optimizer step, on all ranks:
 
-        sum(losses * weights) / sum(weights)
+    sum(losses * weights) / sum(weights)
     """
 
     losses: Tensor

@@ -33,7 +33,9 @@ class OutcomeReward(Protocol):
     Either dialect: `(infer_requests, ground_truths, **columns)` or `(completions, **columns)`.
     """
 
-    def __call__(self, infer_requests: Sequence[InferRequest], ground_truths: Sequence[str], /) -> Sequence[float | None]:
+    def __call__(
+        self, infer_requests: Sequence[InferRequest], ground_truths: Sequence[str], /
+    ) -> Sequence[float | None]:
         """Return one score per answer; raise for data that is broken, never for an answer that is wrong."""
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+from typing import TYPE_CHECKING
 
-from swift_core.contracts.handover import RunPlan
-from swift_core.resolve.findings import Findings
+if TYPE_CHECKING:
+    from swift_core.contracts.handover import RunPlan
+    from swift_core.resolve.findings import Findings
 
 TRACKERS = {
     "clearml": "clearml",
@@ -48,7 +50,9 @@ def _trackers(findings: Findings) -> None:
     for index, name in enumerate(findings.config.settings.train.report_to):
         key = f"train.report_to.{index}"
         if name in ("none", "all"):
-            findings.wrong("unknown-tracker", f"{name!r} is not the name of a tracker", key, "name each tracker, or remove the key")
+            findings.wrong(
+                "unknown-tracker", f"{name!r} is not the name of a tracker", key, "name each tracker, or remove the key"
+            )
         elif name not in TRACKERS:
             findings.wrong("unknown-tracker", f"no tracker named {name!r}", key, f"known: {', '.join(TRACKERS)}")
         elif importlib.util.find_spec(TRACKERS[name]) is None:
@@ -74,7 +78,7 @@ def _reference(findings: Findings, plan: RunPlan) -> None:
     if not plan.loss.source.readable or plan.loss.source.declared.get("needs_reference"):
         return
     settings = findings.config.settings
-    written = [("model.ref_model_id", settings.model.ref_model_id)]
+    written: list[tuple[str, object]] = [("model.ref_model_id", settings.model.ref_model_id)]
     written.append(("train.precompute_ref_log_probs", settings.train.precompute_ref_log_probs))
     for key, value in written:
         if value:

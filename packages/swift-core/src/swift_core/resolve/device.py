@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from swift_core.contracts.handover import RunConfig, ValueOrigin
-from swift_core.resolve.findings import Findings
-from swift_core.resolve.machine import Machine
-from swift_core.resolve.parts import Looked
+
+if TYPE_CHECKING:
+    from swift_core.resolve.findings import Findings
+    from swift_core.resolve.machine import Machine
+    from swift_core.resolve.parts import Looked
 
 
 def check_device(findings: Findings, machine: Machine, tuner: Looked | None, *, planning: bool) -> RunConfig:
@@ -114,7 +117,9 @@ def _quantisation(findings: Findings, machine: Machine, tuner: Looked | None) ->
         return
     if _on_cpu(config, machine):
         message = f"{bits}-bit weights need a GPU and bitsandbytes, and {_why_no_gpu(config, machine)}"
-        next_step = "remove quantization_bit; on a CPU `dtype: bfloat16` with tuner_strategy: lora needs the least memory"
+        next_step = (
+            "remove quantization_bit; on a CPU `dtype: bfloat16` with tuner_strategy: lora needs the least memory"
+        )
         findings.wrong("no-gpu", message, key, next_step)
     elif "bitsandbytes" not in machine.packages:
         message = f"{bits}-bit weights need the package bitsandbytes, which is not installed"

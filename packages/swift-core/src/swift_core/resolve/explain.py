@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
 from textwrap import wrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from swift_core.contracts.handover import PartPlan, RunPlan
 from swift_core.contracts.plan_json import part_dict, settings_dict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from swift_core.contracts.handover import PartPlan, RunPlan
 
 WIDTH = 110
 

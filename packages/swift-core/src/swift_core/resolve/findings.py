@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from swift_core.contracts.handover import RunConfig
 from swift_core.errors import Place, Problem, SwiftError
+
+if TYPE_CHECKING:
+    from swift_core.contracts.handover import RunConfig
 
 
 @dataclass(slots=True)

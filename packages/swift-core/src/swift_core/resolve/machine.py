@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ def this_machine(environment: Mapping[str, str] = os.environ, devices: Path = Pa
 
 
 def _visible(value: str | None, present: int) -> int:
-    """Return how many of `present` GPUs CUDA_VISIBLE_DEVICES leaves; as in CUDA, the list ends at the first wrong entry."""
+    """Return how many of `present` GPUs CUDA_VISIBLE_DEVICES leaves; as in CUDA, a wrong entry ends the list."""
     if value is None:
         return present
     count = 0

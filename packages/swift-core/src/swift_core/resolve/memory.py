@@ -11,9 +11,11 @@ after Korthikanti et al., 2022, arXiv:2205.05198, section 4.1, with the attentio
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from swift_core.contracts.settings import RunSettings
-from swift_core.resolve.model_facts import ModelFacts
+if TYPE_CHECKING:
+    from swift_core.contracts.settings import RunSettings
+    from swift_core.resolve.model_facts import ModelFacts
 
 TILE_NUMBERS = 1 << 24
 """Logits that are formed at one time, in numbers."""

@@ -1,6 +1,6 @@
 """What a model folder says about itself without being loaded: `config.json` and the headers of its safetensors files.
 
-A safetensors file begins with the length of a JSON header, 8 bytes little-endian, then the header: name -> dtype and shape.
+A safetensors file begins with the length of a JSON header, 8 bytes little-endian; then name -> dtype, shape.
 https://huggingface.co/docs/safetensors (format).
 """
 
@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 _MAX_HEADER = 100_000_000
 """Bytes; the format's own limit."""
@@ -37,7 +39,7 @@ class ModelFacts:
         return sum(math.prod(shape) for shape in self.shapes.values())
 
     def number(self, *names: str) -> int:
-        """Return the first of the config's numbers that is there, or 0; multimodal models keep them in `text_config`."""
+        """Return the first of the config's numbers that is there, or 0; multimodal models have `text_config`."""
         text = self.config.get("text_config")
         for source in (self.config, text if isinstance(text, dict) else {}):
             for name in names:

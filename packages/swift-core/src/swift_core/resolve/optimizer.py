@@ -1,14 +1,16 @@
-"""Options of the optimizer that stand in `train` under the names of transformers: `learning_rate`, `weight_decay`, `adam_*`."""
+"""Options of the optimizer that stand in `train` under the names of transformers, such as `learning_rate`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swift_core.contracts.handover import RunConfig, ValueOrigin
-from swift_core.contracts.settings import TrainSettings
-from swift_core.resolve.findings import Findings
-from swift_core.resolve.shorthands import OptionSet
+
+if TYPE_CHECKING:
+    from swift_core.contracts.settings import TrainSettings
+    from swift_core.resolve.findings import Findings
+    from swift_core.resolve.shorthands import OptionSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def _origin(config: RunConfig, shared: Shared, written: list[str]) -> ValueOrigi
 
 
 def _from_options(findings: Findings, config: RunConfig, chosen: OptionSet, shared: Shared) -> RunConfig:
-    """Let `train` show the value that stands in `optimizer_kwargs`; given in both, the command line wins over the file."""
+    """Let `train` show the value that stands in `optimizer_kwargs`; where both are given, the command line wins."""
     full = f"{chosen.key}.{shared.option}"
     long = config.origins.get(full)
     for key in _written(config, shared):
@@ -84,13 +86,12 @@ def _shown(config: RunConfig, shared: Shared, value: Any, origin: ValueOrigin | 
     numbers = [v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)]
     if len(numbers) != len(shared.keys) or len(numbers) != len(values):
         return config  # not what the option takes: its check says so
-    train: TrainSettings = replace(config.settings.train, **dict(zip(shared.keys, map(float, numbers), strict=True)))
+    values_by_key: dict[str, Any] = dict(zip(shared.keys, map(float, numbers), strict=True))
+    train: TrainSettings = replace(config.settings.train, **values_by_key)
     kind, place = (origin.kind, origin.place) if origin else ("chosen", None)
     note = f"from train.optimizer_kwargs.{shared.option}"
     origins = {f"train.{key}": ValueOrigin(kind, place, note) for key in shared.keys}
-    return replace(
-        config, settings=replace(config.settings, train=train), origins={**config.origins, **origins}
-    )
+    return replace(config, settings=replace(config.settings, train=train), origins={**config.origins, **origins})
 
 
 def _refuse_unused(findings: Findings, chosen: OptionSet, shared: Shared) -> None:

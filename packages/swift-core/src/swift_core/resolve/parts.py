@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swift_core.contracts.handover import PartPlan, RunConfig, ValueOrigin
-from swift_core.contracts.plugin import PluginSource, PluginSpec
 from swift_core.contracts.settings import PartRef, RewardRef
-from swift_core.errors import SwiftError
+from swift_core.errors import Problem, SwiftError
 from swift_core.plugins.options import check_options, read_source
-from swift_core.plugins.registry import Registry
-from swift_core.resolve.findings import Findings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from swift_core.contracts.plugin import PluginSource, PluginSpec
+    from swift_core.plugins.registry import Registry
+    from swift_core.resolve.findings import Findings
 
 CHOSEN = ValueOrigin("chosen")
 
@@ -103,9 +106,7 @@ class PartFinder:
                 parts.append(self.part(looked, reference.kwargs, f"{here}.kwargs", weight=weight))
         return tuple(parts)
 
-    def _check(
-        self, looked: Looked, options: Mapping[str, Any], key: str, origins: Mapping[str, ValueOrigin]
-    ) -> None:
+    def _check(self, looked: Looked, options: Mapping[str, Any], key: str, origins: Mapping[str, ValueOrigin]) -> None:
         for mistake in check_options(looked.source, options):
             name = mistake.path[0] if mistake.path else ""
             where = ".".join((key, *mistake.path))
@@ -116,8 +117,8 @@ class PartFinder:
             elif mistake.suggestion:
                 next_step = mistake.suggestion[0].lower() + mistake.suggestion[1:].rstrip(".")
             if name in options and f"{key}.{name}" not in self.config.origins:  # given by another key
-                written = next((k for k, origin in self.config.origins.items() if origin is origins[name]), key)
-                self.findings.wrong("wrong-option", message, written, next_step)
+                place = origins[name].place or self.config.place(key)
+                self.findings.problems.append(Problem("wrong-option", message, place, next_step))
             elif not looked.has_option(name):
                 self.findings.wrong_key("unknown-option", message, where, next_step)
             else:

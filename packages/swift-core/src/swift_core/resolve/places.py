@@ -17,7 +17,9 @@ def path_of(text: str, base: Path) -> Path:
 
 def looks_like_path(text: str) -> bool:
     """Say whether `text` can only be meant as a path, whether or not it exists."""
-    return text.startswith((".", "/", "~")) or text.endswith("/") or text.count("/") > 1 or text.endswith(_DATA_SUFFIXES)
+    return (
+        text.startswith((".", "/", "~")) or text.endswith("/") or text.count("/") > 1 or text.endswith(_DATA_SUFFIXES)
+    )
 
 
 def is_hub_id(text: str) -> bool:

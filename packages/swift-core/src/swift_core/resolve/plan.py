@@ -1,16 +1,14 @@
-"""From a `RunConfig` to a `RunPlan`: names become plugins, options are checked, and everything wrong is said at once."""
+"""From a `RunConfig` to a `RunPlan`: names become plugins, options are checked, all that is wrong is said at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swift_core.contracts.handover import PartPlan, RunConfig, RunPlan
 from swift_core.errors import Problem, SwiftError
 from swift_core.plugins.building import OptionError, build
-from swift_core.plugins.registry import Registry
 from swift_core.resolve.checks import check_settings
 from swift_core.resolve.device import check_device
 from swift_core.resolve.findings import Findings
@@ -20,6 +18,11 @@ from swift_core.resolve.parts import Looked, PartFinder
 from swift_core.resolve.shorthands import OptionSet, place_shorthands
 from swift_core.resolve.sources import check_data, check_model_files, find_hub
 from swift_core.resolve.stage import find_loss, find_stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from swift_core.plugins.registry import Registry
 
 
 def resolve(

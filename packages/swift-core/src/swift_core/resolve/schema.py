@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swift_core.config.json_schema import sections_schema
-from swift_core.contracts.plugin import PluginSource, PluginSpec
 from swift_core.errors import SwiftError
 from swift_core.plugins.options import read_source
-from swift_core.plugins.registry import Registry
+
+if TYPE_CHECKING:
+    from swift_core.contracts.plugin import PluginSource, PluginSpec
+    from swift_core.plugins.registry import Registry
 
 Schema = dict[str, Any]
 
@@ -37,7 +39,11 @@ def run_schema(registry: Registry) -> Schema:
     for kind, section, key in _LISTS:
         _list(definitions[section]["properties"][key], registry, kind)
     for kind, section, key in _NAMES:
-        _name(definitions[section]["properties"][key], _sources(registry, kind), _pair_losses(registry) if kind == "trainer" else ())
+        _name(
+            definitions[section]["properties"][key],
+            _sources(registry, kind),
+            _pair_losses(registry) if kind == "trainer" else (),
+        )
     return schema
 
 
@@ -57,7 +63,9 @@ def _sources(registry: Registry, kind: str) -> list[tuple[PluginSpec, PluginSour
 def _pair_losses(registry: Registry) -> tuple[str, ...]:
     """Return the losses on pairs: their names stand for a stage too."""
     return tuple(
-        spec.name for spec, source in _sources(registry, "loss") if source and "PairOutputs" in "".join(source.inputs[:1])
+        spec.name
+        for spec, source in _sources(registry, "loss")
+        if source and "PairOutputs" in "".join(source.inputs[:1])
     )
 
 
@@ -80,7 +88,7 @@ def _choice(section: Schema, registry: Registry, kind: str, key: str, options_ke
         if spec.name != default:
             condition["required"] = [key]
         options = _options(source)
-        then = {"properties": {options_key: options for options_key in options_keys}}
+        then = {"properties": dict.fromkeys(options_keys, options)}
         section.setdefault("allOf", []).append({"if": condition, "then": then})
 
 

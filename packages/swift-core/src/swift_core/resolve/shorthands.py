@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swift_core.contracts.handover import ValueOrigin
-from swift_core.resolve.findings import Findings
-from swift_core.resolve.parts import Looked
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from swift_core.resolve.findings import Findings
+    from swift_core.resolve.parts import Looked
 
 OPTION_NAMES = {
     "train.lora_rank": (("lora_rank", None), ("rank", "tuner"), ("r", "tuner")),
@@ -69,5 +72,3 @@ def _give(findings: Findings, key: str, name: str, taker: OptionSet) -> None:
     findings.note(f"{key} means {full}")
     taker.options[name] = config.shorthands[key]
     taker.origins[name] = ValueOrigin(short.kind, short.place, f"written as {key}")
-
-

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterator
-from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from swift_core.contracts.hub import Hub
-from swift_core.contracts.plugin import PluginSpec
 from swift_core.errors import SwiftError
 from swift_core.plugins.options import build
-from swift_core.resolve.parts import Looked, PartFinder
 from swift_core.resolve.places import is_hub_id, looks_like_path, missing_parent, neighbour, path_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from swift_core.contracts.hub import Hub
+    from swift_core.contracts.plugin import PluginSpec
+    from swift_core.resolve.parts import Looked, PartFinder
 
 DEMO_DATA = ("chat", "preference", "prompts", "chat-heldout", "preference-heldout", "prompts-heldout")
 DEMO_MODELS = ("tiny",)
@@ -21,7 +24,7 @@ _OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 
 def find_hub(finder: PartFinder) -> Looked | None:
-    """Return the model source: the one named, or the one that claims `model.model_id`. First-party ones are asked first."""
+    """Return the model source: the one named, or the one that claims `model.model_id`; first-party ones come first."""
     model = finder.config.settings.model
     if model.hub != "auto":
         return finder.look("hub", "model.hub", model.hub)
@@ -151,7 +154,9 @@ def _check_data_item(finder: PartFinder, key: str, text: str) -> None:
     if looks_like_path(name) or not is_hub_id(name):
         _missing_data(finder, path, name, key)
     elif any(os.environ.get(variable, "").upper() in ("1", "TRUE", "YES", "ON") for variable in _OFFLINE):
-        finder.findings.note(f"{key}: {name!r} is no file here, and this machine is set offline: only a cached copy will do")
+        finder.findings.note(
+            f"{key}: {name!r} is no file here, and this machine is set offline: only a cached copy will do"
+        )
 
 
 def _missing_data(finder: PartFinder, path: Path, name: str, key: str) -> None:
@@ -170,7 +175,9 @@ def check_model_files(finder: PartFinder) -> None:
         if not path.is_file():
             hint = " It takes the path of a Jinja file, not the name of a template." if not path.suffix else ""
             message = f"there is no chat template {path}.{hint or missing_parent(path) or neighbour(path)}"
-            finder.findings.wrong("missing-path", message, "model.chat_template", "remove it to use the tokenizer's own")
+            finder.findings.wrong(
+                "missing-path", message, "model.chat_template", "remove it to use the tokenizer's own"
+            )
     reference = model.ref_model_id
     if reference and ":" not in reference and looks_like_path(reference):
         path = path_of(reference, finder.base)

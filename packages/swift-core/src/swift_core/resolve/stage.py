@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
+from typing import TYPE_CHECKING
 
-from swift_core.contracts.handover import PartPlan
 from swift_core.errors import SwiftError
-from swift_core.resolve.parts import Looked, PartFinder
+
+if TYPE_CHECKING:
+    from swift_core.contracts.handover import PartPlan
+    from swift_core.resolve.parts import Looked, PartFinder
 
 PAIRS = "PairOutputs"
 FAMILY_WORDS = {"TokenOutputs": "single answers", "PairOutputs": "pairs of answers"}

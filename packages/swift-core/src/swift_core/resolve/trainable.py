@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from swift_core.contracts.handover import PartPlan
-from swift_core.resolve.model_facts import ModelFacts
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from swift_core.contracts.handover import PartPlan
+    from swift_core.resolve.model_facts import ModelFacts
 
 _NO_LINEAR = ("embed", "wte", "wpe", "lm_head", "embed_out", "norm", "ln_")
 
