@@ -291,3 +291,9 @@ def test_empty_lines_do_not_shift_the_line_of_a_row(plan_of, write_rows, encoder
     path.write_text("\n\n" + json.dumps(chat("a", 3)) + "\n")
     (problem,) = problems_of(plan_of({"dataset": "train.jsonl"}), encoder)
     assert str(problem.place) == "train.jsonl:3:1"
+
+
+def test_row_of_one_token_has_nothing_that_predicts_it(plan_of, write_rows, encoder):
+    write_rows("train.jsonl", {"prompt": "", "completion": ""})
+    (problem,) = problems_of(plan_of({"dataset": "train.jsonl"}), encoder)
+    assert (problem.code, str(problem.place)) == ("nothing-trained", "train.jsonl:1:1")
