@@ -194,7 +194,7 @@ def load_weights(folder: Path, loading: Loading) -> PreTrainedModel:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from swift_core.assemble.quiet import quiet_loading
+    from swift_core.quiet import quiet_loading
 
     quiet_loading()
     try:

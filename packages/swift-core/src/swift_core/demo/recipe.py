@@ -12,9 +12,9 @@ import random
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from swift_core.assemble.quiet import quiet_loading
 from swift_core.cache import cache_dir, make_once
 from swift_core.demo import corpus
+from swift_core.quiet import quiet_loading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

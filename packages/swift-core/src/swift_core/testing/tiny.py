@@ -36,8 +36,8 @@ def tiny_model(folder: Path, *, family: Family = "llama", shape: TinyShape | Non
     """
     import torch
 
-    from swift_core.assemble.quiet import quiet_loading
     from swift_core.demo.recipe import make_tokenizer
+    from swift_core.quiet import quiet_loading
 
     quiet_loading()
     tokenizer = make_tokenizer(_TEXTS, 300)

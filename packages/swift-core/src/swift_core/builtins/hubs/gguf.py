@@ -86,7 +86,7 @@ def _convert(file: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    from swift_core.assemble.quiet import quiet_loading
+    from swift_core.quiet import quiet_loading
 
     quiet_loading()
     try:
