@@ -90,6 +90,12 @@ def test_processes_that_torchrun_started_may_train(plan_of: PlanOf) -> None:
     assert plan.config.origins["device.parallel_method"].kind == "chosen"
 
 
+def test_processes_on_other_machines_need_no_gpu_here(plan_of: PlanOf) -> None:
+    machine = Machine(num_gpus=2, world_size=4, local_world_size=2)
+
+    assert plan_of(RUN + "device: {num_processes: 4}\n", machine=machine).settings.device.num_processes == 4
+
+
 def test_ddp_without_a_number_takes_the_processes_of_torchrun(plan_of: PlanOf) -> None:
     plan = plan_of(RUN + "device: {parallel_method: ddp}\n", machine=Machine(num_gpus=0, world_size=2))
 

@@ -19,6 +19,7 @@ def command(out: Path | None) -> None:
       swift schema --out swift.schema.json
       # yaml-language-server: $schema=swift.schema.json
     """
+    from swift_core.errors import Problem, SwiftError
     from swift_core.plugins.registry import installed
     from swift_core.resolve.schema import run_schema
 
@@ -26,5 +27,9 @@ def command(out: Path | None) -> None:
     if out is None:
         click.echo(text)
         return
-    out.write_text(text + "\n", encoding="utf-8")
+    try:
+        out.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        message = f"cannot write {out}: {error.strerror}"
+        raise SwiftError(Problem("unwritable", message, next_step="name a file in a folder that is there")) from None
     click.echo(f"wrote {out}; first line of a run file: # yaml-language-server: $schema={out}")

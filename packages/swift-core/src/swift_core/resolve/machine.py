@@ -25,6 +25,9 @@ class Machine:
     world_size: int | None = None
     """Processes that torchrun started; None when it started none."""
 
+    local_world_size: int | None = None
+    """Those of them that are on this machine."""
+
     has_bf16_units: bool = False
     """Whether the CPU multiplies matrices in bfloat16."""
 
@@ -36,14 +39,18 @@ def this_machine(environment: Mapping[str, str] = os.environ, devices: Path = Pa
     """Look at this machine; nothing is imported and no driver is asked."""
     present = sum(1 for path in devices.glob("nvidia[0-9]*") if path.name[6:].isdecimal())
     visible = _visible(environment.get("CUDA_VISIBLE_DEVICES"), present)
-    world = environment.get("WORLD_SIZE", "")
     return Machine(
         num_gpus=visible,
         hidden_gpus=present - visible,
-        world_size=int(world) if world.isdecimal() else None,
+        world_size=_count(environment.get("WORLD_SIZE", "")),
+        local_world_size=_count(environment.get("LOCAL_WORLD_SIZE", "")),
         has_bf16_units=_has_bf16_units(),
         packages=frozenset(name for name in ("bitsandbytes", "flash_attn") if importlib.util.find_spec(name)),
     )
+
+
+def _count(text: str) -> int | None:
+    return int(text) if text.isdecimal() and int(text) else None
 
 
 def _visible(value: str | None, present: int) -> int:
