@@ -20,8 +20,8 @@ from swift_core.resolve.plan import resolve
 
 NAMES = st.text(max_size=6) | st.sampled_from(
     ["dpo", "sft", "simpo", "adamw", "galore_adamw", "lora", "full", "linear", "auto", "math", "./x.py:A", "a:b:c", ":",
-     "swift-core:adamw", "..", "./", "./.py:", "~", "demo:tiny", "demo:", "#3", "a#b#1", "gguf:", "gguf:package:", "a/b",
-     "//", "\u00e9"]
+     "swift-core:adamw", "..", "./", "./.py:", "~", "demo:tiny", "demo:", "#3", "a#b#1", "gguf:", "gguf:package:",
+     "a/b", "//", "\u00e9"]
 )  # fmt: skip
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=4),

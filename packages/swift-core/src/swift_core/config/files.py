@@ -9,8 +9,8 @@ from swift_core.errors import Place, Problem, SwiftError
 if TYPE_CHECKING:
     from pathlib import Path
 
-MAX_BYTES = 1_000_000
-"""A run file is a page of text; something a thousand times larger is a data file given by mistake."""
+MAX_BYTES = 100_000
+"""A run file is a page of text; something a hundred times larger is a data file given by mistake."""
 
 
 def read_text(path: Path) -> str:
@@ -19,7 +19,7 @@ def read_text(path: Path) -> str:
         if path.is_dir():
             raise SwiftError(_folder(path))
         if path.stat().st_size > MAX_BYTES:
-            message = f"{path} is larger than 1 MB; a run file is a page of YAML"
+            message = f"{path} is larger than 100 kB; a run file is a page of YAML"
             raise SwiftError(Problem("run-file-too-large", message, next_step="give the run file, not the data"))
         data = path.read_bytes()
     except FileNotFoundError:
