@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+
 from swift_core.builtins.cross_entropy import CrossEntropy
 from swift_core.testing.outputs import given_tokens
 

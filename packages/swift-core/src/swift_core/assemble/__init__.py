@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from swift_core.contracts.handover import Parts, RewardPart, RunPlan
 
 

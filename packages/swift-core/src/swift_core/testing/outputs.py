@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TypeVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, TypeVar
 
 from swift_core.contracts.loss import LazyOutputs, PairOutputs, TokenOutputs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
 
 Outputs = TypeVar("Outputs", bound=LazyOutputs)
 
