@@ -65,7 +65,10 @@ def _question(row: Mapping[str, Any]) -> str:
 
 def _earlier(row: Mapping[str, Any]) -> list[Message]:
     turns = [_turn("system", _turns.text(row, "system"))] if row.get("system") else []
-    for index, pair in enumerate(row.get("history") or []):
+    history = row.get("history") or []
+    if not isinstance(history, list | tuple):
+        raise ValueError(f"history must be a list of questions with answers, got {history!r}")
+    for index, pair in enumerate(history):
         if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(isinstance(side, str) for side in pair):
             raise ValueError(f"history[{index}] must be a question and an answer, got {pair!r}")
         turns += [_turn("user", pair[0]), _turn("assistant", pair[1])]
