@@ -104,13 +104,13 @@ def test_a_directory_in_use_is_never_written_over(swift):
 def interrupted(swift):
     """Start a long run, press Ctrl-C after its first steps, and return what it printed and its exit code."""
     swift.write("run.yaml", SFT.replace("max_steps: 20", "max_steps: 400"))
-    process = swift.start("train", "run.yaml")
     seen = []
-    for line in process.stdout:
-        seen.append(line)
-        if line.startswith("step 5/"):
-            process.send_signal(signal.SIGINT)
-    return "".join(seen), process.wait(timeout=60)
+    with swift.start("train", "run.yaml") as process:
+        for line in process.stdout:
+            seen.append(line)
+            if line.startswith("step 5/"):
+                process.send_signal(signal.SIGINT)
+    return "".join(seen), process.returncode
 
 
 def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(swift):

@@ -1,7 +1,7 @@
 """What went wrong, where, and what to do next: the one error type that users are meant to read.
 
-A `Problem` is one mistake with its place in the run file. A `SwiftError` carries every problem that was found, so that a
-user mends a file once and not one key at a time. The command line prints them and exits with code 2.
+A `Problem` is one mistake with its place in the run file. A `SwiftError` carries every problem that was found: a user
+mends a file once and not one key at a time. The command line prints them and exits with code 2.
 """
 
 from __future__ import annotations
@@ -63,3 +63,9 @@ class SwiftError(Exception):
         if not self.problems:
             raise ValueError("a SwiftError needs at least one problem")
         super().__init__("\n".join(problem.render() for problem in self.problems))
+
+
+class InterruptedRunError(SwiftError):
+    """Ctrl-C ended a run at a step boundary; a checkpoint is there."""
+
+    exit_code = 130

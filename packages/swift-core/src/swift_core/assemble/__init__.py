@@ -8,17 +8,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from swift_core.contracts.handover import Parts, RewardPart, RunPlan
+    from swift_core.contracts.handover import Parts, RunPlan
 
 
 def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> Parts:
-    """Return the live parts of `plan`, cheapest first, so that a broken part stops the run before a model is loaded.
+    """Return the live parts of `plan`.
+
+    What is cheap comes first: a refused file, a broken part or a bad row stops the run before a model is loaded.
 
     Args:
         plan: What to build.
         directory: The run directory.
         resume: The checkpoint to go on from; None starts at the beginning.
+
+    Raises:
+        SwiftError: A part, the data or the model cannot be used.
     """
+    for part in plan.parts:
+        if part.plugin.path is not None:
+            plan.load(part)  # files run only from trusted folders: ask before torch is imported
+    hooks = build_hooks(plan)
+    hooks.hook.swift_plan_ready(plan=plan)
+
     import torch
     import transformers
 
@@ -26,30 +37,32 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
     from swift_core.assemble.collate import PairCollator, TokenCollator
     from swift_core.assemble.data.load import load_data
     from swift_core.assemble.encoder import HfEncoder
-    from swift_core.assemble.model import load_model, load_reference
+    from swift_core.assemble.model import fetch, load_model, load_reference, tokenizer_for
     from swift_core.assemble.optimizer import build_optimizer, build_scheduler
+    from swift_core.assemble.rewards import build_rewards
     from swift_core.cache import cache_dir
     from swift_core.contracts.handover import Parts
 
     transformers.set_seed(plan.settings.train.seed)
     procedure, loss, tuner = plan.load(plan.procedure), plan.create(plan.loss), plan.create(plan.tuner)
     metrics = [(part.plugin.name, plan.create(part)) for part in plan.metrics]
-    rewards, callbacks, hooks = build_rewards(plan), build_callbacks(plan), build_hooks(plan)
+    rewards, callbacks = build_rewards(plan), build_callbacks(plan)
     for part in (plan.optimizer, plan.scheduler):
         plan.load(part)
 
-    base, tokenizer = load_model(plan)
+    folder = fetch(plan, plan.settings.model.model_id, "model.model_id")
+    tokenizer = tokenizer_for(plan, folder)
     encoder = HfEncoder(tokenizer, plan.settings.model.chat_template_kwargs)
     data = load_data(plan, encoder)
+    base = load_model(plan, folder, tokenizer)
     reference = load_reference(plan, base) if getattr(loss, "needs_reference", False) else None
     torch.manual_seed(plan.settings.train.seed)
-    model = tuner.prepare_model(base)
     collators: dict[str, Any] = {"tokens": TokenCollator, "pairs": PairCollator}
     return Parts(
         plan=plan,
         directory=directory,
         cache=cache_dir(),
-        model=model,
+        model=tuner.prepare_model(base),
         tokenizer=tokenizer,
         encoder=encoder,
         tuner=tuner,
@@ -60,7 +73,7 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
         eval_dataset=data.eval,
         eval_records=data.eval_records,
         collator=collators[procedure.rows](encoder.pad_token_id),
-        make_optimizer=partial(build_optimizer, plan),
+        make_optimizer=partial(build_optimizer, plan, dataset=data.train),
         make_scheduler=partial(build_scheduler, plan),
         metrics=metrics,
         rewards=rewards,
@@ -71,24 +84,13 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
     )
 
 
-def build_rewards(plan: RunPlan) -> list[RewardPart]:
-    """Return the rewards of the run file, each under a name of its own."""
-    from swift_core.assemble.rewards import adapt_reward
-    from swift_core.contracts.handover import RewardPart
-
-    names = [part.plugin.name for part in plan.orms]
-    return [
-        RewardPart(
-            name=(name := part.plugin.name if names.count(part.plugin.name) == 1 else f"{part.plugin.name}_{index}"),
-            weight=part.weight,
-            score=adapt_reward(name, plan.create(part)),
-        )
-        for index, part in enumerate(plan.orms)
-    ]
-
-
 def build_hooks(plan: RunPlan) -> Any:
-    """Return a plugin manager that calls the enabled `swift.hooks` plugins."""
+    """Return a manager that calls the enabled `swift.hooks` plugins, after they had their say on the run file."""
+    from swift_core.errors import SwiftError
     from swift_core.plugins.hooks import manager
 
-    return manager(plan.load(part) for part in plan.hooks)
+    hooks = manager(plan.create(part) for part in plan.hooks)
+    answers = hooks.hook.swift_validate_config(config=plan.config)
+    if problems := [problem for answer in answers for problem in answer or ()]:
+        raise SwiftError(problems)
+    return hooks

@@ -32,15 +32,18 @@ class Loading:
     quantization_bit: int = 0
 
 
-def load_model(plan: RunPlan) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Return the untrained model of `plan`, on its device, and the tokenizer; set torch's threads.
+def load_model(plan: RunPlan, folder: Path, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
+    """Return the untrained model of `plan`, on its device; set torch's threads.
+
+    Args:
+        plan: The run.
+        folder: Where the model lies: `fetch`.
+        tokenizer: Its tokenizer: `tokenizer_for`.
 
     Raises:
-        SwiftError: the model cannot be had, loaded or used.
+        SwiftError: the model cannot be loaded or used.
     """
     settings = plan.settings
-    folder = fetch(plan, settings.model.model_id, "model.model_id")
-    tokenizer = tokenizer_for(plan, folder)
     set_threads(settings.device, folder)
     loading = loading_for(settings, plan.load(plan.tuner), folder)
     model = _told(plan, "model.model_id", load_weights, folder, loading)
@@ -48,7 +51,7 @@ def load_model(plan: RunPlan) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]
     _require_rows_for(plan, tokenizer, model)
     if plan.hub.plugin.name == "huggingface":
         model.config._name_or_path = settings.model.model_id  # what the adapter is for, and not where it lay
-    return model.to(compute_device(settings.device)), tokenizer
+    return model.to(compute_device(settings.device))
 
 
 def load_reference(plan: RunPlan, model: PreTrainedModel) -> PreTrainedModel | None:

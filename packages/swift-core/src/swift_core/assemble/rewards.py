@@ -12,9 +12,14 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from swift_core.contracts.handover import RewardPart
 from swift_core.contracts.reward import InferRequest, RewardInputs
+from swift_core.errors import Problem, SwiftError
+
+if TYPE_CHECKING:
+    from swift_core.contracts.handover import RunPlan
 
 _REQUESTS = "infer_requests"
 _COMPLETIONS = "completions"
@@ -116,6 +121,26 @@ def adapt_reward(name: str, reward: Callable[..., Any]) -> AdaptedReward:
         optional=tuple(p.name for p in columns if p.default is not p.empty),
         takes_all=len(named) < len(parameters),
     )
+
+
+def build_rewards(plan: RunPlan) -> list[RewardPart]:
+    """Return the rewards of the run file, each under a name of its own.
+
+    Raises:
+        SwiftError: A reward cannot be loaded or is written in neither dialect; all of them are told.
+    """
+    names = [part.plugin.name for part in plan.orms]
+    parts, problems = [], []
+    for index, part in enumerate(plan.orms):
+        name = part.plugin.name if names.count(part.plugin.name) == 1 else f"{part.plugin.name}_{index}"
+        try:
+            parts.append(RewardPart(name=name, weight=part.weight, score=adapt_reward(name, plan.create(part))))
+        except ValueError as error:
+            where = plan.config.place(part.key)
+            problems.append(Problem("broken-plugin", f"{error}.", where, f"swift plugins info orm/{part.plugin.name}"))
+    if problems:
+        raise SwiftError(problems)
+    return parts
 
 
 def _result(scores: Any) -> Any:

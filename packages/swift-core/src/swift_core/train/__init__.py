@@ -6,15 +6,18 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from swift_core.contracts.handover import Parts, RunResult
+    from swift_core.errors import InterruptedRunError
     from swift_core.train.evaluate import Answers
     from swift_core.train.trainer import SwiftTrainer
 
 
 def train(parts: Parts) -> RunResult:
-    """Judge, train, judge again; return what came of it."""
+    """Judge, train, judge again; return what came of it.
+
+    Raises:
+        InterruptedRunError: Ctrl-C ended it; its checkpoint is in the run directory, and no final model is.
+    """
     from swift_core.artifacts.directory import create
     from swift_core.contracts.handover import RunResult
     from swift_core.train.evaluate import samples
@@ -23,14 +26,27 @@ def train(parts: Parts) -> RunResult:
     trainer = _build(parts)
     before, first_answers = _judge(trainer)
     seconds, interrupted = _fit(trainer)
-    after: Mapping[str, float] = {}
-    pairs = []
-    if not interrupted:
-        after, last_answers = _judge(trainer)
-        pairs = samples(first_answers, last_answers)
-    result = RunResult(parts, trainer.state.global_step, before, after, pairs, seconds, interrupted)
+    steps = trainer.state.global_step
+    if interrupted:
+        parts.hooks.hook.swift_train_end(result=RunResult(parts, steps, before, {}, [], seconds, interrupted=True))
+        raise _stopped(parts, steps)
+    after, last_answers = _judge(trainer)
+    result = RunResult(parts, steps, before, after, samples(first_answers, last_answers), seconds)
     parts.hooks.hook.swift_train_end(result=result)
     return result
+
+
+def _stopped(parts: Parts, steps: int) -> InterruptedRunError:
+    """Return the end of an interrupted run, with the way to go on."""
+    from swift_core.errors import InterruptedRunError, Problem
+
+    return InterruptedRunError(
+        Problem(
+            "interrupted",
+            f"stopped after step {steps}; the checkpoint is {parts.directory / f'checkpoint-{steps}'}.",
+            next_step=f"swift train {parts.plan.config.path} --resume {parts.directory}",
+        )
+    )
 
 
 def _build(parts: Parts) -> SwiftTrainer:
