@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
 
 _HELD_OUT = "eval_"
 _FIRST = ("loss", "reward_accuracy", "reward_margin", "orm_accuracy", "exact_match", "learning_rate", "grad_norm")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Iterable
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from swift_core.artifacts.mask_preview import mask_preview
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from swift_core.contracts.handover import RunPlan, RunResult
 
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "datasets", "tokenizers", "safetensors")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from swift_core.artifacts.metrics_file import METRICS_FILE, forget_after, metrics_line, read_metrics
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["MetricsLog", "read_metrics"]
 

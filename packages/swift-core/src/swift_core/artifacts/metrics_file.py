@@ -7,13 +7,15 @@ finite number is null, and `nonfinite` says what it was: `{"loss": null, "nonfin
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swift_core.artifacts.atomic import write_text
 from swift_core.artifacts.plain import is_nonfinite, scalar
 from swift_core.errors import Place, Problem, SwiftError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 METRICS_FILE = "metrics.jsonl"
 

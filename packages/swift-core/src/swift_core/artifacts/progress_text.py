@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import plotille  # type: ignore[import-untyped]
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 _SKIPPED = ("_runtime", "_per_second", "epoch", "total_flos", "jit_compilation_time", "train_loss")
 

@@ -10,11 +10,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict
 from importlib import resources
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -24,6 +22,10 @@ from swift_core.artifacts.curves import charts
 from swift_core.artifacts.metrics_file import METRICS_FILE, read_metrics
 from swift_core.artifacts.report_view import changes, fact_rows, headline, part_rows, sample_rows, settings, state
 from swift_core.errors import Problem, SwiftError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 REPORT_FILE = "report.html"
 _PACKAGE = "swift_core.artifacts"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from swift_core.contracts.metric import Generations
+if TYPE_CHECKING:
+    from swift_core.contracts.metric import Generations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

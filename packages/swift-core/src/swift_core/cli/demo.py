@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from swift_core.cli.demo_runs import MUST_RISE, DemoRun, Model, demo_directory, gguf_override, run_stage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @click.command("demo")
