@@ -40,6 +40,7 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
     from swift_core.assemble.model import fetch, load_model, load_reference, tokenizer_for
     from swift_core.assemble.optimizer import build_optimizer, build_scheduler
     from swift_core.assemble.rewards import build_rewards
+    from swift_core.assemble.tuner import apply_tuner
     from swift_core.cache import cache_dir
     from swift_core.contracts.handover import Parts
 
@@ -62,7 +63,7 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
         plan=plan,
         directory=directory,
         cache=cache_dir(),
-        model=tuner.prepare_model(base),
+        model=apply_tuner(plan, tuner, base),
         tokenizer=tokenizer,
         encoder=encoder,
         tuner=tuner,

@@ -195,6 +195,7 @@ def load_weights(folder: Path, loading: Loading) -> PreTrainedModel:
         ValueError: it is none, or weights are missing in it.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     from swift_core.quiet import quiet_loading
@@ -209,7 +210,7 @@ def load_weights(folder: Path, loading: Loading) -> PreTrainedModel:
             trust_remote_code=False,
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"the model of {folder} cannot be loaded: {_first_line(error)}") from error
     if missing := sorted(info["missing_keys"]):
         raise ValueError(f"the weights in {folder} lack {len(missing)} tensors of the model, {missing[0]} among them")
