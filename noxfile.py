@@ -76,7 +76,7 @@ def types(session: nox.Session) -> None:
     session.install(*nox.project.dependency_groups(TOOLS, "types"))
     python = str(python_with_wheels(session))
     session.run("mypy", "--python-executable", python, *(str(source) for source in SOURCES), "tests/typing/api.py")
-    session.run("pyright", "--pythonpath", python, "--project", "tests/typing")
+    session.run("pyright", "--pythonpath", python)
 
 
 @nox.session(reuse_venv=True)
