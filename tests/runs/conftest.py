@@ -19,7 +19,7 @@ class Swift:
     folder: Path
 
     def __call__(self, *arguments, code=0, timeout=240, **environment):
-        """Run `swift ARGUMENTS` in the folder; return what it printed; an exit code other than `code` fails the test."""
+        """Run `swift ARGUMENTS` in the folder and return what it printed; the exit code must be `code`."""
         done = subprocess.run(
             [self.python, "-m", "swift_core", *map(str, arguments)],
             cwd=self.folder,

@@ -1,0 +1,1 @@
+"""Plugins that come with core; they enter by the same entry points as everybody's."""

@@ -19,4 +19,4 @@ class AgentTemplate(Protocol):
         """Return the text of the turn that answers the calls, in their order."""
 
     def parse_calls(self, text: str, /) -> Sequence[Mapping[str, Any]]:
-        """Return the calls in an assistant's text; none when it calls nothing. Raise ValueError for a malformed call."""
+        """Return the calls in an assistant's text, none when it calls nothing; ValueError for a malformed call."""

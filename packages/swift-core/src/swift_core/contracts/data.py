@@ -34,7 +34,7 @@ class Record:
 
     prompt: str | Sequence[Message] | None = None
     completion: str | Sequence[Message] | None = None
-    """What the model should answer. A conversation is a prompt of its first turns and a completion from the first trained turn on."""
+    """What the model should answer. Of a conversation, the turns from the first trained one on."""
 
     chosen: str | Sequence[Message] | None = None
     rejected: str | Sequence[Message] | None = None
@@ -49,7 +49,7 @@ class Record:
 
 
 class DatasetFormat(Protocol):
-    """A `swift.datasets` plugin: what rows look like and how they become records. Built without options or from keyword-only ones.
+    """A `swift.datasets` plugin: what rows look like and how they become records. Built from its options.
 
     It must not import torch, transformers or datasets when it is loaded: `swift plan` uses it.
     """
@@ -120,4 +120,4 @@ class TextEncoder(Protocol):
     def generation_marks(
         self, messages: Sequence[Message], *, tools: Sequence[Mapping[str, Any]] = ()
     ) -> list[tuple[int, int]]:
-        """Return the characters of `render` that the template's `{% generation %}` blocks wrote; none without such blocks."""
+        """Return the characters of `render` that `{% generation %}` blocks of the template wrote; none without them."""

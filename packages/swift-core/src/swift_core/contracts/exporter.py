@@ -10,4 +10,4 @@ class Exporter(Protocol):
     """A `swift.exporters` plugin, built from its options."""
 
     def export(self, run: Path, target: Path, /) -> Path:
-        """Write the model of run directory `run` to `target` and return what was written; ValueError says why it cannot."""
+        """Write the model of run directory `run` to `target`; return what was written, or raise ValueError."""

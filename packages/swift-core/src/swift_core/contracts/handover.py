@@ -107,6 +107,7 @@ class RunPlan:
 
     @property
     def settings(self) -> RunSettings:
+        """The sections of the run file."""
         return self.config.settings
 
     @property

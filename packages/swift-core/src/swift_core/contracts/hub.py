@@ -16,4 +16,4 @@ class Hub(Protocol):
         """Return the folder when it is already on this machine, without network and without work."""
 
     def fetch(self, model_id: str, revision: str, base: Path) -> Path:
-        """Return the folder, downloading or converting first when needed; raise ValueError with the reason when it cannot."""
+        """Return the folder, downloading or converting first when needed; ValueError says why it cannot."""

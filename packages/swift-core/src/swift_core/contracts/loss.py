@@ -3,7 +3,7 @@
     loss(outputs, labels, **context) -> LossOutput | Tensor
 
 `outputs` is lazy: what a loss does not read is not computed. Families, by what they eat: `TokenOutputs` (stages pt and
-sft) and `PairOutputs` (preference stages). Core looks at the signature once: `outputs` comes first, `labels` second when
+sft) and `PairOutputs` (preference stages). Core looks at the signature once: `outputs` comes first, `labels` second if
 there is a second positional parameter, and `loss_scale` and `num_items_in_batch` by name when they are asked for.
 """
 

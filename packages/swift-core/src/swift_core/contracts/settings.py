@@ -1,8 +1,8 @@
 """The sections of a run file, as plain data.
 
-Every field is a key of the run file. The annotation is its type, the default its default, the text under it its help: the
-loader, `swift schema` and the docs read them from here. Names are those of `transformers.TrainingArguments` where it has
-the thing. `config/` validates; the dataclasses themselves check nothing.
+Every field is a key of the run file. The annotation is its type, the default its default, the text under it its help:
+the loader, `swift schema` and the docs read them from here. Names are those of `transformers.TrainingArguments` where
+it has the thing. `config/` validates; the dataclasses themselves check nothing.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class DataSettings:
     """Longest sequence in tokens."""
 
     overlong: Literal["error", "drop", "truncate"] = "error"
-    """What becomes of a longer one. `drop` and `truncate` are counted and printed; `truncate` never cuts off the whole answer."""
+    """What becomes of a longer one. `drop` and `truncate` are counted; `truncate` never cuts off the whole answer."""
 
     shuffle: bool = True
     """Draw training rows in an order given by `train.seed`; false keeps the order of the file."""
@@ -268,7 +268,7 @@ class PluginSettings:
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
     allow: list[Name] = field(default_factory=list)
-    """Distributions (patterns, with version specifiers) that may be used; empty allows all. First-party ones always may."""
+    """Distributions (patterns, with versions) that may be used; empty allows all. First-party ones always may."""
 
     block: list[Name] = field(default_factory=list)
     """Distributions (`acme-*`) or single plugins (`acme-losses:focal`) that may not."""

@@ -1,0 +1,1 @@
+"""What tests of plugins need: outputs with given values, made-up distributions, tiny models."""
