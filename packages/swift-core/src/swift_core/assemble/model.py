@@ -51,7 +51,7 @@ def load_model(plan: RunPlan, folder: Path, tokenizer: PreTrainedTokenizerBase) 
     _require_rows_for(plan, tokenizer, model)
     if plan.hub.plugin.name == "huggingface":
         model.config._name_or_path = settings.model.model_id  # what the adapter is for, and not where it lay
-    return model.to(compute_device(settings.device))
+    return placed(model, compute_device(settings.device))
 
 
 def load_reference(plan: RunPlan, model: PreTrainedModel) -> PreTrainedModel | None:
@@ -84,12 +84,20 @@ def _other_reference(plan: RunPlan, model: PreTrainedModel) -> PreTrainedModel:
             "log-probabilities can only be compared over one vocabulary"
         )
         raise SwiftError(Problem("reference-vocabulary", message, plan.config.place(key), "use a model of one family"))
-    return reference.to(model.device)
+    return placed(reference, model.device)
+
+
+def placed(model: PreTrainedModel, device: torch.device) -> PreTrainedModel:
+    """Return `model` on `device`; quantised weights stay where they were loaded, since they cannot be moved."""
+    untyped: Any = model  # transformers' own annotations of `to` are wrong
+    result: PreTrainedModel = model if getattr(model, "is_quantized", False) else untyped.to(device)
+    return result
 
 
 def _frozen(model: PreTrainedModel) -> PreTrainedModel:
     model.requires_grad_(False)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def fetch(plan: RunPlan, model_id: str, key: str) -> Path:
@@ -201,8 +209,9 @@ def load_weights(folder: Path, loading: Loading) -> PreTrainedModel:
     from swift_core.quiet import quiet_loading
 
     quiet_loading()
+    load: Any = AutoModelForCausalLM.from_pretrained  # annotated as if it never returned the info too
     try:
-        model, info = AutoModelForCausalLM.from_pretrained(
+        model, info = load(
             folder,
             dtype=getattr(torch, loading.dtype),
             attn_implementation=loading.attn_implementation,
@@ -246,7 +255,8 @@ def _first_line(error: Exception) -> str:
 
 def _require_rows_for(plan: RunPlan, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
     """Refuse a tokenizer with more tokens than the model has embeddings for."""
-    rows = model.get_input_embeddings().weight.shape[0]
+    embeddings: Any = model.get_input_embeddings()
+    rows = embeddings.weight.shape[0]
     if len(tokenizer) > rows:
         message = f"the tokenizer has {len(tokenizer)} tokens and the model embeddings for {rows}"
         place = plan.config.place("model.model_id")

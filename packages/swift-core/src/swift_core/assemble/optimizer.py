@@ -52,7 +52,9 @@ def build_optimizer(plan: RunPlan, model: torch.nn.Module, dataset: Any = None) 
     """
     part = plan.optimizer
     factory = plan.load(part)
-    options = {name: tuple(value) if isinstance(value, list) else value for name, value in part.options.items()}
+    options: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in part.options.items()
+    }
     if _takes_trainer_form(factory):
         optimizer, schedule = _both(plan, factory(plan.settings.train, model, dataset, **options))
         if schedule is not None:

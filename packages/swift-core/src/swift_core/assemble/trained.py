@@ -118,11 +118,11 @@ def _plugin(part: Mapping[str, Any], directory: Path) -> Any:
 
 def load_base(run: TrainedRun) -> PreTrainedModel:
     """Return the untrained model of `run` on its device; set torch's threads."""
-    from swift_core.assemble.model import compute_device, load_weights, loading_for, set_threads
+    from swift_core.assemble.model import compute_device, load_weights, loading_for, placed, set_threads
 
     set_threads(run.settings.device, run.base_folder)
     model = load_weights(run.base_folder, loading_for(run.settings, run.tuner, run.base_folder))
-    return model.to(compute_device(run.settings.device))
+    return placed(model, compute_device(run.settings.device))
 
 
 def load_run_tokenizer(run: TrainedRun) -> PreTrainedTokenizerBase:

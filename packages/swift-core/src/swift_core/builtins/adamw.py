@@ -47,7 +47,8 @@ class AdamW(torch.optim.AdamW):
         require_nonnegative(weight_decay=weight_decay)
         require_between(0.0, 1.0, beta1=betas[0], beta2=betas[1])
         groups = list(params)
-        super().__init__(groups, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=_all_fusable(groups))
+        plain = [dict(group) for group in groups]
+        super().__init__(plain, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=_all_fusable(groups))
 
 
 def _all_fusable(groups: list[ParamGroup]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -36,5 +36,5 @@ class Full:
 
     def from_pretrained(self, model: PreTrainedModel, directory: Path) -> PreTrainedModel:
         """Return the model of `directory`, in the type and on the device of `model`."""
-        loaded: PreTrainedModel = type(model).from_pretrained(directory, dtype=model.dtype)
-        return loaded.to(model.device)
+        loaded: Any = type(model).from_pretrained(directory, dtype=model.dtype)
+        return cast("PreTrainedModel", loaded.to(model.device))

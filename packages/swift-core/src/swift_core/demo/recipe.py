@@ -124,7 +124,8 @@ def _pretrained(tokenizer: PreTrainedTokenizerFast, rows: Sequence[tuple[list[in
             _train(model, rows, int(tokenizer.pad_token_id))
     finally:
         torch.set_num_threads(num_threads)
-    return model.eval()
+    model.eval()
+    return model
 
 
 def _fresh_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
