@@ -5,7 +5,7 @@ from __future__ import annotations
 
 def quiet_loading() -> None:
     """Turn off transformers' and the hub's bars for loading and saving weights, for the rest of the process."""
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils.tqdm import disable_progress_bars
     from transformers.utils import logging
 
     logging.disable_progress_bar()

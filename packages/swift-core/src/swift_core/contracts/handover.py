@@ -17,7 +17,6 @@ from swift_core.errors import Place
 if TYPE_CHECKING:
     import pluggy
     import torch
-    from torch.utils.data import Dataset
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
     from swift_core.contracts.data import Record, TextEncoder
@@ -150,8 +149,10 @@ class Parts:
     reference: PreTrainedModel | None
     """A frozen reference model; None when none is needed or the tuner can switch its adapters off."""
 
-    train_dataset: Dataset[Any]
-    eval_dataset: Dataset[Any] | None
+    train_dataset: Sequence[Any]
+    """Encoded rows; with `__len__` and `__getitem__` a sequence is all that torch's loader needs."""
+
+    eval_dataset: Sequence[Any] | None
     eval_records: Sequence[Record]
     """The held-out rows before encoding, for metrics that generate and for samples in the report."""
 

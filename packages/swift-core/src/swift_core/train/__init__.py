@@ -63,7 +63,7 @@ def _build(parts: Parts) -> SwiftTrainer:
     for callback in (MetricsLog(parts.directory), Progress(parts.plan), Events(parts)):
         trainer.add_callback(callback)
     batch = trainer._prepare_inputs(parts.collator([parts.train_dataset[0]]))
-    trainer.head.prove(trainer.model, batch)
+    trainer.head.prove(trainer.module, batch)
     return trainer
 
 

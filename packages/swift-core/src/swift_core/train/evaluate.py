@@ -27,13 +27,15 @@ class PredictionMetrics:
 
     def __init__(self, metrics: Sequence[tuple[str, Metric]]) -> None:
         """Take the metrics that eat predictions."""
-        self._metrics = [(name, metric, [], []) for name, metric in metrics]
+        self._metrics: list[tuple[str, Metric, list[Tensor], list[Tensor]]] = [
+            (name, metric, [], []) for name, metric in metrics
+        ]
 
     def add(self, trainer: SwiftTrainer, batch: Mapping[str, Tensor]) -> None:
         """Look at one batch; without metrics nothing is computed."""
         if not self._metrics:
             return
-        logits = trainer.make_outputs(trainer.model, batch).logits
+        logits = trainer.make_outputs(trainer.module, batch).logits
         for _, metric, values, labels in self._metrics:
             values.append(metric.preprocess_logits(logits, batch["labels"]).cpu())
             labels.append(batch["labels"].cpu())

@@ -37,14 +37,14 @@ class Events(TrainerCallback):
         """Hold back until it is known whether the step is logged."""
         self._ended = state.global_step
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, **event: Any) -> None:
         """Tell the end of a logged step."""
-        self._tell(logs)
+        self._tell(event["logs"])
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **_: Any) -> None:
+    def on_evaluate(self, args: Any, state: Any, control: Any, **event: Any) -> None:
         """Pass on."""
         self._tell({})
-        self._hook.swift_evaluated(parts=self._parts, step=state.global_step, metrics=metrics)
+        self._hook.swift_evaluated(parts=self._parts, step=state.global_step, metrics=event["metrics"])
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Pass on."""

@@ -11,7 +11,7 @@ Cohere) and soft-capping, z -> c * tanh(z / c) (Gemma: arXiv:2408.00118, section
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -63,9 +63,8 @@ def selected_logps(hidden: Tensor, head: nn.Module, labels: Tensor, adjust: Adju
         [token] float32, in nats; differentiable by `hidden` and the head's parameters.
     """
     if type(head) is nn.Linear:
-        result: Tensor = _SelectedLogps.apply(hidden, head.weight, head.bias, labels, adjust)
-        return result
-    vocabulary = getattr(head, "out_features", None) or head.weight.shape[0]
+        return cast("Tensor", cast("Any", _SelectedLogps).apply(hidden, head.weight, head.bias, labels, adjust))
+    vocabulary = getattr(head, "out_features", None) or cast("Tensor", head.weight).shape[0]
     tiles = [
         checkpoint(_tile_logps, hidden[span], head, labels[span], adjust, use_reentrant=False)
         for span in _spans(len(labels), int(vocabulary))
@@ -92,7 +91,7 @@ class _SelectedLogps(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, adjust: Adjustment
     ) -> Tensor:
         needs_hidden, needs_weight, needs_bias = ctx.needs_input_grad[:3]
@@ -118,7 +117,7 @@ class _SelectedLogps(torch.autograd.Function):
         return logps
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         if ctx.only_hidden:
             (direction,) = ctx.saved_tensors
             return direction * grad[:, None], None, None, None, None

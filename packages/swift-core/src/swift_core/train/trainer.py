@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import torch
 import transformers
@@ -51,8 +51,8 @@ class SwiftTrainer(transformers.Trainer):
             model=parts.model,
             args=training_arguments(parts.plan, parts.directory),
             data_collator=parts.collator,
-            train_dataset=parts.train_dataset,  # type: ignore[arg-type]
-            eval_dataset=parts.eval_dataset,  # type: ignore[arg-type]
+            train_dataset=parts.train_dataset,
+            eval_dataset=parts.eval_dataset,
             processing_class=parts.tokenizer,
             callbacks=list(parts.callbacks),
         )
@@ -62,6 +62,11 @@ class SwiftTrainer(transformers.Trainer):
     def build(cls, parts: Parts) -> SwiftTrainer:
         """Return the procedure for `parts`."""
         return cls(parts)
+
+    @property
+    def module(self) -> nn.Module:
+        """The model, without what an engine wrapped around it."""
+        return cast("nn.Module", self.model)
 
     # What a procedure fills in.
 
@@ -116,12 +121,12 @@ class SwiftTrainer(transformers.Trainer):
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
         self._finish_step(model)
-        return super()._clip_grad_norm(model)
+        return super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         if grad_norm is None:  # no clipping in this run
             self._finish_step(model)
-        return super()._get_grad_norm(model, grad_norm=grad_norm)
+        return super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]
 
     def _finish_step(self, model: nn.Module) -> None:
         """Refuse a non-finite step, and correct the gradient when weights do not sum to the number of items."""
@@ -161,14 +166,16 @@ class SwiftTrainer(transformers.Trainer):
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Build the optimizer that the run file names."""
         if self.optimizer is None:
-            self.optimizer = self.parts.make_optimizer(self.model)
+            self.optimizer = self.parts.make_optimizer(self.module)
         return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Build the schedule that the run file names."""
         if self.lr_scheduler is None:
             warmup = self.args.get_warmup_steps(num_training_steps)
-            self.lr_scheduler = self.parts.make_scheduler(optimizer or self.optimizer, warmup, num_training_steps)
+            self.lr_scheduler = self.parts.make_scheduler(
+                optimizer or cast("Any", self.optimizer), warmup, num_training_steps
+            )
             self._created_lr_scheduler = True
         return self.lr_scheduler
 
@@ -185,13 +192,13 @@ class SwiftTrainer(transformers.Trainer):
         """Return the mean loss and metrics of the held-out rows."""
         from swift_core.train.evaluate import prediction_metrics
 
-        self.model.eval()
+        self.module.eval()
         sums, collect = Ledger(), prediction_metrics(self.parts.metrics)
         with torch.no_grad():
             for inputs in dataloader:
                 batch = self._prepare_inputs(inputs)
                 items = self.count_items(batch)
-                sums.add(self.batch_loss(self.model, batch, items))
+                sums.add(self.batch_loss(self.module, batch, items))
                 collect.add(self, batch)
                 self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
         means = sums.means(self._reduce) | collect.compute()
