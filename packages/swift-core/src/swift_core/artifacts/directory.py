@@ -85,6 +85,13 @@ def _is_checkpoint(path: Path) -> bool:
     return name == "checkpoint" and step.isdigit() and (path / "trainer_state.json").is_file()
 
 
+def _is_first_process() -> bool:
+    """Say whether this is the process that writes: the only one, or rank 0."""
+    import torch.distributed as dist
+
+    return not dist.is_initialized() or dist.get_rank() == 0
+
+
 def write(result: RunResult) -> Path:
     """Save what was trained with its tokenizer, the result and the report; return the run directory.
 
@@ -92,6 +99,8 @@ def write(result: RunResult) -> Path:
     """
     parts = result.parts
     directory = parts.directory
+    if not _is_first_process():
+        return directory
     with new_folder(directory / parts.tuner.artifact) as folder:
         parts.tuner.save_pretrained(parts.model, folder)
         parts.tokenizer.save_pretrained(folder)

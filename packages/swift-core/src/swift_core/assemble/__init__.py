@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from transformers import PreTrainedModel
+
     from swift_core.contracts.handover import Parts, RunPlan
 
 
@@ -39,7 +41,7 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
     from swift_core.assemble.encoder import HfEncoder
     from swift_core.assemble.model import fetch, load_model, load_reference, tokenizer_for
     from swift_core.assemble.optimizer import build_optimizer, build_scheduler
-    from swift_core.assemble.rewards import build_rewards
+    from swift_core.assemble.rewards import build_rewards, check_rewards
     from swift_core.assemble.tuner import apply_tuner
     from swift_core.cache import cache_dir
     from swift_core.contracts.handover import Parts
@@ -55,15 +57,18 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
     tokenizer = tokenizer_for(plan, folder)
     encoder = HfEncoder(tokenizer, plan.settings.model.chat_template_kwargs)
     data = load_data(plan, encoder)
+    if any(metric.eats == "generations" for _, metric in metrics):
+        check_rewards(plan, rewards, data.eval_records)
     base = load_model(plan, folder, tokenizer)
     reference = load_reference(plan, base) if getattr(loss, "needs_reference", False) else None
     torch.manual_seed(plan.settings.train.seed)
+    model = apply_tuner(plan, tuner, base)
     collators: dict[str, Any] = {"tokens": TokenCollator, "pairs": PairCollator}
     return Parts(
         plan=plan,
         directory=directory,
         cache=cache_dir(),
-        model=apply_tuner(plan, tuner, base),
+        model=model,
         tokenizer=tokenizer,
         encoder=encoder,
         tuner=tuner,
@@ -80,9 +85,22 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
         rewards=rewards,
         callbacks=callbacks,
         hooks=hooks,
-        facts=dict(data.facts),
+        facts={**data.facts, **model_facts(model)},
         resume_from=resume,
     )
+
+
+def model_facts(model: PreTrainedModel) -> dict[str, Any]:
+    """Return what is worth keeping of a live model: its size, what of it is trained, its type, device and threads."""
+    import torch
+
+    return {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "trained_parameters": sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "device": str(model.device),
+        "num_threads": torch.get_num_threads(),
+    }
 
 
 def build_hooks(plan: RunPlan) -> Any:

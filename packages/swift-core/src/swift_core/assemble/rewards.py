@@ -12,13 +12,14 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from swift_core.contracts.handover import RewardPart
 from swift_core.contracts.reward import InferRequest, RewardInputs
 from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
+    from swift_core.contracts.data import Record
     from swift_core.contracts.handover import RunPlan
 
 _REQUESTS = "infer_requests"
@@ -141,6 +142,37 @@ def build_rewards(plan: RunPlan) -> list[RewardPart]:
     if problems:
         raise SwiftError(problems)
     return parts
+
+
+def check_rewards(plan: RunPlan, rewards: Sequence[RewardPart], records: Sequence[Record]) -> None:
+    """Raise SwiftError, before a model is loaded, when the held-out rows lack what a reward asks for."""
+    prompts = [record for record in records if record.prompt is not None]
+    requests = [InferRequest(messages=[], response="") for _ in prompts]
+    inputs = RewardInputs(requests, [record.ground_truth for record in prompts], columns_of(prompts))
+    lacks = [
+        Problem(
+            "reward-data", f"{lack}.", plan.config.place(part.key), "name it in data.columns: {ground_truth: answer}"
+        )
+        for part, reward in zip(plan.orms, rewards, strict=True)
+        if (lack := _lack(cast("AdaptedReward", reward.score), inputs))
+    ]
+    if lacks:
+        raise SwiftError(lacks)
+
+
+def _lack(reward: AdaptedReward, inputs: RewardInputs) -> str:
+    """Return what `reward` asks for and `inputs` do not have, as a sentence; empty when nothing."""
+    try:
+        reward.check(inputs)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+def columns_of(records: Sequence[Record]) -> dict[str, list[Any]]:
+    """Return every column of the rows by name, None where a row lacks it."""
+    names = sorted({name for record in records for name in record.columns})
+    return {name: [record.columns.get(name) for record in records] for name in names}
 
 
 def _result(scores: Any) -> Any:

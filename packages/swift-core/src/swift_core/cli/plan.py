@@ -25,9 +25,11 @@ def command(run_file: Path, overrides: tuple[str, ...], as_json: bool, allow_cod
 
     plan = resolve(load(run_file, overrides), installed(allow_code=allow_code), planning=True)
 
+    from swift_core.assemble import build_hooks
     from swift_core.cli.plan_facts import facts_dict, gather, summary  # not before the run file is right
     from swift_core.resolve.explain import explain
 
+    build_hooks(plan)  # they may find the run file wrong
     facts = gather(plan)
     if as_json:
         click.echo(json.dumps({**plan_dict(plan), "facts": facts_dict(facts)}, indent=2, ensure_ascii=False))

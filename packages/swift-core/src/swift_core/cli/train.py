@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -17,4 +18,5 @@ def command(run_file: Path, overrides: tuple[str, ...], resume: Path | None, all
     from swift_core.run import run
 
     directory = run(run_file, overrides, resume=resume, allow_code=allow_code)
-    click.echo(f"next: swift report {directory} · swift infer {directory} --prompt ...")
+    if os.environ.get("RANK", "0") == "0":
+        click.echo(f"next: swift report {directory} · swift infer {directory} --prompt ...")

@@ -18,11 +18,9 @@ def train(parts: Parts) -> RunResult:
     Raises:
         InterruptedRunError: Ctrl-C ended it; its checkpoint is in the run directory, and no final model is.
     """
-    from swift_core.artifacts.directory import create
     from swift_core.contracts.handover import RunResult
     from swift_core.train.evaluate import samples
 
-    create(parts.plan, parts.directory, resumes=parts.resume_from is not None)
     trainer = _build(parts)
     before, first_answers = _judge(trainer)
     seconds, interrupted = _fit(trainer)
@@ -56,8 +54,10 @@ def _build(parts: Parts) -> SwiftTrainer:
     from swift_core.artifacts.metrics import MetricsLog
     from swift_core.artifacts.progress import Progress
     from swift_core.train.events import Events
+    from swift_core.train.ranks import settle
 
     trainer: SwiftTrainer = parts.procedure.build(parts)
+    settle(trainer)
     for noisy in (transformers.PrinterCallback, transformers.ProgressCallback):
         trainer.remove_callback(noisy)
     for callback in (MetricsLog(parts.directory), Progress(parts.plan), Events(parts)):

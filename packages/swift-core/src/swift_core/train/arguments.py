@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 import transformers
 
 if TYPE_CHECKING:
@@ -39,13 +40,15 @@ def training_arguments(plan: RunPlan, directory: Path) -> transformers.TrainingA
         output_dir=str(directory),
         run_name=train.run_name or directory.name,
         eval_steps=train.eval_steps if train.eval_strategy == "steps" else None,
-        use_cpu=device.use_cpu,
+        # Without a GPU accelerate starts no process group unless it is told that the CPU is meant.
+        use_cpu=device.use_cpu or not torch.accelerator.is_available(),
         train_sampling_strategy="random" if plan.settings.data.shuffle else "sequential",
         remove_unused_columns=False,
         average_tokens_across_devices=False,
         logging_nan_inf_filter=False,
         logging_first_step=True,
         label_names=["labels"],
+        ddp_find_unused_parameters=False,
         activation_checkpointing=train.gradient_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False} if train.gradient_checkpointing else None,
         disable_tqdm=True,

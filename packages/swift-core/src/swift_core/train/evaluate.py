@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from swift_core.assemble.generate import generate
+from swift_core.assemble.rewards import columns_of
 from swift_core.contracts.metric import Generations, Metric, Predictions
 from swift_core.contracts.reward import InferRequest
 from swift_core.errors import Problem, SwiftError
@@ -75,12 +76,11 @@ class Answers:
 
     def generations(self, parts: Parts) -> Generations:
         """Return them as metrics read them."""
-        names = {name for record in self.records for name in record.columns}
         return Generations(
             infer_requests=[_request(r, a) for r, a in zip(self.records, self.responses, strict=True)],
             ground_truths=[record.ground_truth for record in self.records],
             expected=self.expected(),
-            columns={name: [record.columns.get(name) for record in self.records] for name in names},
+            columns=columns_of(self.records),
             rewards=parts.rewards,
         )
 
@@ -117,8 +117,18 @@ def generation_metrics(parts: Parts, answers: Answers) -> dict[str, float]:
                         "give data.val_dataset rows with a prompt",
                     )
                 )
-            result |= {f"eval_{key}": value for key, value in checked(name, metric.compute(generations)).items()}
+            figures = _computed(parts, name, metric, generations)
+            result |= {f"eval_{key}": value for key, value in figures.items()}
     return result
+
+
+def _computed(parts: Parts, name: str, metric: Metric, generations: Generations) -> dict[str, float]:
+    """Return the figures of one metric; what it or a reward refuses is told at the metric's place."""
+    try:
+        return checked(name, metric.compute(generations))
+    except ValueError as error:
+        where = parts.plan.config.place("train.metrics")
+        raise SwiftError(Problem("metric-failed", f"metric {name!r}: {error}.", where)) from error
 
 
 def samples(before: Answers, after: Answers) -> list[dict[str, Any]]:

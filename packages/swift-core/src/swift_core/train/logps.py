@@ -11,7 +11,7 @@ Cohere) and soft-capping, z -> c * tanh(z / c) (Gemma: arXiv:2408.00118, section
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 import torch
 import transformers
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 from transformers.trainer_utils import EvalLoopOutput
 
 from swift_core.errors import Problem, SwiftError
@@ -181,6 +182,14 @@ class SwiftTrainer(transformers.Trainer):
 
     # Evaluation: sums over all rows, nothing kept but what a metric asked for.
 
+    def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
+        """Return a loader over all held-out rows: every rank sees them all, so that none is counted twice."""
+        return DataLoader(
+            cast("Any", self.parts.eval_dataset or []),
+            batch_size=self.args.per_device_eval_batch_size,
+            collate_fn=self.parts.collator,
+        )
+
     def evaluation_loop(
         self,
         dataloader: Any,
@@ -201,9 +210,14 @@ class SwiftTrainer(transformers.Trainer):
                 sums.add(self.batch_loss(self.module, batch, items))
                 collect.add(self, batch)
                 self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
-        means = sums.means(self._reduce) | collect.compute()
+        means = sums.means(_alone) | collect.compute()
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in means.items()}
         return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=len(dataloader.dataset))  # type: ignore[arg-type]
+
+
+def _alone(value: Tensor) -> Tensor:
+    """Return `value`: a sum over all rows already."""
+    return value
 
 
 def loss_failure(parts: Parts, error: Exception) -> SwiftError:
