@@ -27,7 +27,7 @@ def build_callbacks(plan: RunPlan) -> list[TrainerCallback]:
             f"callback {part.plugin.name!r} of {part.plugin.distribution} {part.plugin.version} must be a "
             f"transformers.TrainerCallback, got {type(callback).__name__}."
         )
-        next_step = f"swift plugins info callback/{part.plugin.name}"
+        next_step = part.plugin.info_command
         problems.append(Problem("broken-plugin", message, plan.config.place(part.key), next_step))
     if problems:
         raise SwiftError(problems)

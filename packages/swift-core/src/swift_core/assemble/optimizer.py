@@ -94,17 +94,15 @@ def _checked(plan: RunPlan, optimizer: Any) -> torch.optim.Optimizer:
 
 def _wrong_kind(plan: RunPlan, returned: Any, wanted: str) -> SwiftError:
     message = f"optimizer {plan.optimizer.plugin.name!r} must return {wanted}, got {type(returned).__name__}."
-    return SwiftError(Problem("broken-plugin", message, plan.config.place(plan.optimizer.key), _info(plan.optimizer)))
+    return SwiftError(
+        Problem("broken-plugin", message, plan.config.place(plan.optimizer.key), plan.optimizer.plugin.info_command)
+    )
 
 
 def _refused(plan: RunPlan, part: PartPlan, error: Exception) -> SwiftError:
     place = plan.config.place(f"{part.key.removesuffix('_type')}_kwargs") or plan.config.place(part.key)
     message = f"{part.kind} {part.plugin.name!r} refuses its options: {error}."
-    return SwiftError(Problem("wrong-option", message, place, _info(part)))
-
-
-def _info(part: PartPlan) -> str:
-    return f"swift plugins info {part.kind}/{part.plugin.name}"
+    return SwiftError(Problem("wrong-option", message, place, part.plugin.info_command))
 
 
 def build_scheduler(

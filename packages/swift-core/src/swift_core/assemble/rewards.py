@@ -138,7 +138,7 @@ def build_rewards(plan: RunPlan) -> list[RewardPart]:
             parts.append(RewardPart(name=name, weight=part.weight, score=adapt_reward(name, plan.create(part))))
         except ValueError as error:
             where = plan.config.place(part.key)
-            problems.append(Problem("broken-plugin", f"{error}.", where, f"swift plugins info orm/{part.plugin.name}"))
+            problems.append(Problem("broken-plugin", f"{error}.", where, part.plugin.info_command))
     if problems:
         raise SwiftError(problems)
     return parts

@@ -20,6 +20,6 @@ def apply_tuner(plan: RunPlan, tuner: Any, model: PreTrainedModel) -> PreTrained
     except ValueError as error:
         place = plan.config.place("train.tuner_kwargs") or plan.config.place(part.key)
         message = f"tuner {part.plugin.name!r} cannot be applied to this model: {error}"
-        next_step = f"swift plugins info tuner/{part.plugin.name}"
+        next_step = part.plugin.info_command
         raise SwiftError(Problem("tuner-failed", message, place, next_step)) from error
     return prepared

@@ -37,6 +37,11 @@ class PluginSpec:
         """`distribution:name`, which never means two plugins."""
         return f"{self.distribution}:{self.name}"
 
+    @property
+    def info_command(self) -> str:
+        """The command that shows what this plugin is and takes."""
+        return f"swift plugins info {self.kind}/{self.name if self.path is None else self.target}"
+
 
 @dataclass(frozen=True, slots=True)
 class OptionSpec:

@@ -111,7 +111,7 @@ class PartFinder:
             name = mistake.path[0] if mistake.path else ""
             where = ".".join((key, *mistake.path))
             message = f"{looked.kind} {looked.plugin.name!r}: {mistake.message}"
-            next_step = f"swift plugins info {looked.kind}/{looked.plugin.name}"
+            next_step = looked.plugin.info_command
             if mistake.suggestion.startswith("Did you mean"):
                 message = f"{message}. {mistake.suggestion}"
             elif mistake.suggestion:

@@ -231,6 +231,6 @@ def loss_failure(parts: Parts, error: Exception) -> SwiftError:
             f"loss {part.plugin.name!r} of {part.plugin.distribution} {part.plugin.version} raised "
             f"{type(error).__name__}: {error}{where}",
             parts.plan.config.place(part.key),
-            f"swift plugins info loss/{part.plugin.qualified}",
+            part.plugin.info_command,
         )
     )
