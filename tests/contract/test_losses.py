@@ -110,6 +110,8 @@ def test_gradient_flows_to_the_policy(spec, plugin, family):
 
 
 def test_a_step_against_the_gradient_lowers_it(spec, plugin, family):
+    if getattr(plugin, "stops_gradient", False):
+        pytest.skip("it says that its gradient is not that of its value")
     batch = Batch(family)
     before = mean(plugin(batch.outputs()))
     before.backward()

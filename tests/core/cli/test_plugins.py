@@ -57,24 +57,24 @@ def broken(site):
 
 
 def test_list_shows_every_plugin_with_its_wheel_and_standing(swift, site):
-    fake_dist(site, "acme-losses", "1.4", {"swift.losses": {"focal": "acme:Focal", "dpo": "acme:DPO"}})
-    fake_dist(site, "beta-losses", "2.0", {"swift.losses": {"focal": "beta:Focal"}})
+    fake_dist(site, "acme-losses", "1.4", {"swift.losses": {"tversky": "acme:Focal", "dpo": "acme:DPO"}})
+    fake_dist(site, "beta-losses", "2.0", {"swift.losses": {"tversky": "beta:Focal"}})
     result = swift("plugins", "list", "--kind", "losses")
     assert (result.returncode, result.stderr) == (0, "")
     rows = {tuple(line.split()[:4]): " ".join(line.split()[4:]) for line in result.stdout.splitlines()}
-    assert rows["loss", "focal", "acme-losses", "1.4"] == "ambiguous with beta-losses:focal"
-    assert rows["loss", "focal", "beta-losses", "2.0"] == "ambiguous with acme-losses:focal"
+    assert rows["loss", "tversky", "acme-losses", "1.4"] == "ambiguous with beta-losses:tversky"
+    assert rows["loss", "tversky", "beta-losses", "2.0"] == "ambiguous with acme-losses:tversky"
     assert rows["loss", "dpo", "acme-losses", "1.4"] == "only as acme-losses:dpo: the bare name is swift-loss-zoo's"
     assert "optimizer" not in result.stdout
 
 
 def test_list_as_json_says_the_same(swift, site):
-    fake_dist(site, "acme-losses", "1.4", {"swift.losses": {"focal": "acme:Focal"}})
+    fake_dist(site, "acme-losses", "1.4", {"swift.losses": {"tversky": "acme:Focal"}})
     plugins = json.loads(swift("plugins", "list", "--json", "--kind", "loss").stdout)
     assert [plugin for plugin in plugins if plugin["wheel"] == "acme-losses"] == [
         {
             "kind": "loss",
-            "name": "focal",
+            "name": "tversky",
             "wheel": "acme-losses",
             "version": "1.4",
             "target": "acme:Focal",
@@ -90,7 +90,7 @@ def test_list_of_a_kind_that_nothing_has_says_so(swift):
 
 
 def test_list_shows_what_the_environment_variable_keeps_out(swift, site):
-    fake_dist(site, "acme-losses", "1.4", {"swift.losses": {"focal": "acme:Focal"}})
+    fake_dist(site, "acme-losses", "1.4", {"swift.losses": {"tversky": "acme:Focal"}})
     result = swift("plugins", "list", SWIFT_PLUGINS="")
     assert "blocked: SWIFT_PLUGINS does not name acme-losses" in result.stdout
 
@@ -203,10 +203,10 @@ class Focal:
 
     def __call__(self, outputs: "TokenOutputs"): ...
 '''
-    fake_dist(site, "acme-losses", "1.4", {"swift.losses": {"focal": "acme:Focal"}}, {"acme.py": source})
-    result = swift("plugins", "info", "focal")
+    fake_dist(site, "acme-losses", "1.4", {"swift.losses": {"tversky": "acme:Focal"}}, {"acme.py": source})
+    result = swift("plugins", "info", "tversky")
     assert result.stdout.splitlines() == [
-        "loss focal: Focal loss.",
+        "loss tversky: Focal loss.",
         "  from       acme-losses 1.4 (wheel)",
         f"  code       {site / 'acme.py'}:5",
         "  chosen by  train.loss_type, train.loss_kwargs",
@@ -219,7 +219,7 @@ class Focal:
         "    alpha: float | None = None",
         "    rank: int  (required)",
     ]
-    (data,) = json.loads(swift("plugins", "info", "loss/acme-losses:focal", "--json").stdout)
+    (data,) = json.loads(swift("plugins", "info", "loss/acme-losses:tversky", "--json").stdout)
     assert data["takes"] == ["TokenOutputs"]
     assert [(o["name"], o["required"], o["default"]) for o in data["options"]] == [
         ("gamma", False, 2.0),
@@ -229,9 +229,9 @@ class Focal:
 
 
 def test_info_shows_all_claimants_of_a_name(swift, site):
-    fake_dist(site, "acme-losses", "1.4", {"swift.losses": {"focal": "acme:Focal"}}, {"acme.py": "class Focal: ..."})
-    fake_dist(site, "beta-losses", "2.0", {"swift.losses": {"focal": "beta:Focal"}}, {"beta.py": "class Focal: ..."})
-    result = swift("plugins", "info", "loss/focal")
+    fake_dist(site, "acme-losses", "1.4", {"swift.losses": {"tversky": "acme:Focal"}}, {"acme.py": "class Focal: ..."})
+    fake_dist(site, "beta-losses", "2.0", {"swift.losses": {"tversky": "beta:Focal"}}, {"beta.py": "class Focal: ..."})
+    result = swift("plugins", "info", "loss/tversky")
     assert [line for line in result.stdout.splitlines() if "from " in line] == [
         "  from       acme-losses 1.4 (wheel)",
         "  from       beta-losses 2.0 (wheel)",

@@ -141,6 +141,10 @@ class Loss(Protocol):
     couples_items: ClassVar[bool]
     """True when one item's loss depends on others of the micro-batch. May be left out: False."""
 
+    stops_gradient: ClassVar[bool]
+    """True when a part of the value is held constant in its gradient: the value need not fall in training. May be left
+    out: False."""
+
     def __call__(self, outputs: Any, /) -> LossOutput | Tensor:
         """Return losses per item; a scalar is taken as the mean of the micro-batch.
 

@@ -1,0 +1,35 @@
+"""Focal loss on tokens: what the model already knows counts for little.
+
+    loss[i] = -(1 - p(y[i]))^gamma * log p(y[i])
+
+Lin et al., 2017, arXiv:1708.02002, eq. 4, with each token of the vocabulary as a class. At gamma 0 it is cross entropy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from swift_core.plugin_api import LossOutput, TokenOutputs, require_nonnegative
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Focal:
+    """How strongly known tokens are discounted."""
+
+    gamma: float = 2.0
+    """Power of one minus the token's probability, >= 0."""
+
+    needs_reference: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        require_nonnegative(gamma=self.gamma)
+
+    def __call__(self, tokens: TokenOutputs) -> LossOutput:
+        """Return one loss per trained token, weighted by the run's loss scale; `nll` is the plain one."""
+        logps = tokens.logps
+        below_zero = logps.clamp(max=-torch.finfo(logps.dtype).tiny)  # 0^(gamma - 1) has no gradient for gamma < 1
+        discount = (-below_zero.expm1()) ** self.gamma
+        return LossOutput(-discount * logps, weights=tokens.weights, metrics={"nll": -logps})
