@@ -1,0 +1,174 @@
+"""What the methods share that keep Adam's moments in a low-rank projection: GaLore, Fira, APOLLO."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from swift_core.plugin_api import require_positive
+from swift_optim_zoo._adam import adam_direction_
+from swift_optim_zoo._base import Group, State, ZooOptimizer, next_step, zeros_in
+from swift_optim_zoo._checks import check_common, require_choice, require_integer
+from swift_optim_zoo._projector import ProjType, Side, exact_basis, projected_side, warm_basis
+from swift_optim_zoo._targets import is_target
+
+if TYPE_CHECKING:
+    from typing import Any
+
+_logger = logging.getLogger(__name__)
+
+NO_TARGETS = ("embed", "lm_head", "wte", "wpe", "norm")
+"""Names of what matrix methods leave to AdamW by default."""
+
+
+class LowRankOptimizer(ZooOptimizer):
+    """An optimizer that projects matrices chosen by name and shape, and takes AdamW for the rest.
+
+    A group has `rank`, `update_proj_gap`, `scale`, `proj_type`, `target_modules` and `exclude_modules`; `sides` is added.
+    """
+
+    label = "low_rank"
+    """Name in messages."""
+
+    @staticmethod
+    def check_options(options: Group) -> None:
+        """Raise ValueError for an option out of its range."""
+        check_common(options)
+        require_positive(rank=options["rank"], update_proj_gap=options["update_proj_gap"], scale=options["scale"])
+        require_integer(1, rank=options["rank"], update_proj_gap=options["update_proj_gap"])
+        require_choice(("std", "reverse_std", "right", "left"), proj_type=options["proj_type"])
+        if "refresh" in options:
+            require_choice(("exact", "subspace"), refresh=options["refresh"])
+
+    def prepare(self, group: Group) -> None:
+        """Decide for each parameter of the group whether it is projected, and on which side."""
+        group["sides"] = sides(group)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load a saved state, keeping the width of its tensors.
+
+        Raises:
+            ValueError: A saved moment has another shape than this optimizer's; rank, side or targets differ.
+        """
+        super().load_state_dict(state_dict)
+        for group in self.param_groups:
+            group.setdefault("sides", sides(group))  # a state saved by another AdamW lacks them
+            for param, side in zip(group["params"], group["sides"], strict=True):
+                saved = self.state.get(param, {})
+                if "exp_avg" in saved:
+                    _check_shape(tuple(saved["exp_avg"].shape), moment_shape(param, side, group["rank"]))
+
+    def report_fallback(self) -> None:
+        """Say in the log when no parameter is projected: the run is then plain AdamW."""
+        matrices = [p for group in self.param_groups for p in group["params"] if p.dim() == 2]
+        if matrices and not any(side for group in self.param_groups for side in group["sides"]):
+            _logger.warning(
+                "%s projects no parameter: of %d matrices none is chosen by its name and at least rank %d",
+                self.label,
+                len(matrices),
+                self.defaults["rank"],
+            )
+
+
+def sides(group: Group) -> list[Side | None]:
+    """Return for each parameter of the group the side that is projected, None where plain AdamW is right."""
+    names = group.get("param_names") or [""] * len(group["params"])
+    proj_type: ProjType = group["proj_type"]
+    include, exclude = group["target_modules"], group["exclude_modules"]
+    return [
+        projected_side(param.shape, proj_type)
+        if is_target(name, param, rank=group["rank"], include=include, exclude=exclude)
+        else None
+        for name, param in zip(names, group["params"], strict=True)
+    ]
+
+
+def moment_shape(param: Tensor, side: Side | None, rank: int) -> tuple[int, ...]:
+    """Return the shape of the moments of `param`."""
+    if side is None:
+        return tuple(param.shape)
+    rows, columns = param.shape
+    return (rows, rank) if side == "right" else (rank, columns)
+
+
+def _check_shape(saved: tuple[int, ...], expected: tuple[int, ...]) -> None:
+    """Raise ValueError when a saved moment does not fit."""
+    if saved != expected:
+        raise ValueError(
+            f"the saved optimizer state does not fit: a moment is {list(saved)}, this run needs {list(expected)}; "
+            "rank, proj_type and target_modules must be those of the run that saved it"
+        )
+
+
+def refresh_is_due(state: State, group: Group) -> bool:
+    """Say whether the projection is to be renewed before this step."""
+    return "basis" not in state or int(state.get("step", 0)) % int(group["update_proj_gap"]) == 0
+
+
+def refresh_basis(state: State, grad: Tensor, side: Side, group: Group, label: str) -> bool:
+    """Renew the basis when it is due; return False when the gradient is not finite and the step must be left out.
+
+    A refresh that meets NaN or infinity is put off to the next step: no count moves. Zeros leave the basis as it is.
+    """
+    if not refresh_is_due(state, group):
+        return True
+    if not bool(grad.isfinite().all()):
+        shape = list(grad.shape)
+        _logger.warning("%s: gradient of a %s matrix is not finite at a refresh; step left out", label, shape)
+        return False
+    if not bool(grad.any()):
+        return True
+    if group["refresh"] == "subspace" and "basis" in state:
+        state["basis"] = warm_basis(grad, state["basis"], side)
+    else:
+        state["basis"] = exact_basis(grad, group["rank"], side)
+    return True
+
+
+def adam_step(low_rank: Tensor, state: State, group: Group) -> Tensor:
+    """Update the moments in `state` with a projected or whole gradient and return the corrected direction."""
+    exp_avg, exp_avg_sq = zeros_in(state, "exp_avg", low_rank), zeros_in(state, "exp_avg_sq", low_rank)
+    step = next_step(state)
+    return adam_direction_(low_rank, exp_avg, exp_avg_sq, step=step, betas=group["betas"], eps=group["eps"])
+
+
+def plain_step(weights: Tensor, grad: Tensor, state: State, group: Group) -> None:
+    """Move a parameter that is not projected: by AdamW, decayed after its step."""
+    direction, decay = adam_step(grad, state, group), decay_factor(group)
+    weights.mul_(decay).add_(direction, alpha=-float(group["lr"]) * decay)
+
+
+def decay_factor(group: Group) -> float:
+    """Return what decoupled decay leaves of a weight in one step."""
+    return 1 - float(group["lr"]) * float(group["weight_decay"])
+
+
+def limited_(update: Tensor, state: State, growth: float = 1.01) -> Tensor:
+    """Scale `update` down in place so that its norm grows by at most `growth` a step; keep its norm in `state`.
+
+    The norm-growth limiter of Fira: Chen et al., 2024, arXiv:2410.01623, eq. 8.
+    """
+    norm = update.norm()
+    if "norm" in state:
+        limiter = (norm / (state["norm"] + 1e-8)).clamp_(min=growth).div_(growth)
+        update.div_(limiter)
+        norm = norm / limiter
+    state["norm"] = norm
+    return update
+
+
+def channel_ratio(direction: Tensor, low_rank: Tensor, side: Side) -> Tensor:
+    """Return the norm of Adam's direction over that of the gradient: per row on the right side, else per column."""
+    dim = 1 if side == "right" else 0
+    return direction.norm(dim=dim, keepdim=True) / (low_rank.norm(dim=dim, keepdim=True) + 1e-8)
+
+
+
+
+def correction(state: State, group: Group) -> float:
+    """Return Adam's bias correction of the last step, which `adam_step` has multiplied its direction with."""
+    (beta1, beta2), step = group["betas"], int(state["step"])
+    return math.sqrt(1 - beta2**step) / (1 - beta1**step)

@@ -1,0 +1,132 @@
+"""Adafactor: Adam's second moment kept as one row and one column per matrix.
+
+    beta_t = 1 - t^decay_rate
+    R <- beta_t R + (1 - beta_t) row means of (g^2 + eps)
+    C <- beta_t C + (1 - beta_t) column means of (g^2 + eps)
+    u  = g / sqrt(R C / mean(R))                     (tensors below two dimensions keep the whole second moment)
+    u  = u / max(1, rms(u) / clip_threshold)
+    a  = lr                                          (relative_step: min(lr, 1 / sqrt(t)))
+    a  = a * max(eps_scale, rms(p))                  (only with scale_parameter)
+    d  = a * u                                       (beta1 > 0: its running mean, d <- beta1 d + (1 - beta1) a u)
+    p <- p * (1 - lr * weight_decay) - d
+
+Shazeer and Stern, 2018, arXiv:1804.04235, alg. 4 and 5. With both switches on it is torch.optim.Adafactor, with both
+off (the default) what transformers trains with under `optim: adafactor`. Of more than two dimensions the last two are
+factored.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from swift_core.plugin_api import require_between, require_positive
+from swift_optim_zoo._base import Group, State, ZooOptimizer, next_step, zeros_in
+from swift_optim_zoo._checks import check_common
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def factored_update_(grad: Tensor, row: Tensor, column: Tensor, *, beta: float, eps: float) -> Tensor:
+    """Update the row and column means in place and return `grad` over the root of their product.
+
+    `grad` [..., rows, columns], `row` [..., rows], `column` [..., columns].
+    """
+    squared = grad.square().add_(eps)
+    row.lerp_(squared.mean(dim=-1), 1 - beta)
+    column.lerp_(squared.mean(dim=-2), 1 - beta)
+    row_factor = (row / row.mean(dim=-1, keepdim=True)).rsqrt_().unsqueeze(-1)
+    return squared.copy_(grad).mul_(row_factor).mul_(column.rsqrt().unsqueeze(-2))
+
+
+def full_update_(grad: Tensor, exp_avg_sq: Tensor, *, beta: float, eps: float) -> Tensor:
+    """Update the second moment in place and return `grad` over its root."""
+    exp_avg_sq.lerp_(grad.square().add_(eps), 1 - beta)
+    return exp_avg_sq.rsqrt().mul_(grad)
+
+
+def root_mean_square(tensor: Tensor) -> float:
+    """Return the root of the mean square of the elements."""
+    return float(tensor.norm()) / math.sqrt(tensor.numel())
+
+
+class Adafactor(ZooOptimizer):
+    """Adam without first moment, its second one a row and a column per matrix (Adafactor).
+
+    Args:
+        params: Parameters, named parameters, or groups.
+        lr: Learning rate, >= 0; with relative_step its largest value.
+        eps: Added to squared gradients, >= 0.
+        eps_scale: Smallest scale of a parameter when scale_parameter is on, >= 0.
+        clip_threshold: Largest root mean square of an update before it is scaled down, > 0.
+        decay_rate: Power of the step in the second moment's decay, in [-1, 0).
+        beta1: Decay of a first moment, in [0, 1); 0 keeps none and saves its memory.
+        weight_decay: Decoupled weight decay, >= 0; taken by lr, not by the scaled step.
+        scale_parameter: Make steps relative to the root mean square of the parameter.
+        relative_step: Let the learning rate fall as 1 / sqrt(step); lr is then its ceiling.
+
+    Raises:
+        ValueError: An option is out of its range.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        *,
+        lr: float = 1e-3,
+        eps: float = 1e-30,
+        eps_scale: float = 1e-3,
+        clip_threshold: float = 1.0,
+        decay_rate: float = -0.8,
+        beta1: float = 0.0,
+        weight_decay: float = 0.0,
+        scale_parameter: bool = False,
+        relative_step: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "eps": eps,
+            "eps_scale": eps_scale,
+            "clip_threshold": clip_threshold,
+            "decay_rate": decay_rate,
+            "beta1": beta1,
+            "weight_decay": weight_decay,
+            "scale_parameter": scale_parameter,
+            "relative_step": relative_step,
+        }
+        super().__init__(params, defaults)
+
+    @staticmethod
+    def check_options(options: Group) -> None:
+        """Raise ValueError for an option out of its range."""
+        check_common(options)
+        require_positive(clip_threshold=options["clip_threshold"])
+        require_between(0.0, math.inf, eps_scale=options["eps_scale"])
+        require_between(0.0, 1.0, beta1=options["beta1"])
+        require_between(-1.0, 0.0, decay_rate=options["decay_rate"])
+
+    def update(self, weights: Tensor, grad: Tensor, state: State, group: Group, index: int) -> None:
+        """Move one parameter."""
+        step, lr = next_step(state), float(group["lr"])
+        change = _scaled_gradient(grad, state, beta=1 - step ** group["decay_rate"], eps=group["eps"])
+        change.div_(max(1.0, root_mean_square(change) / group["clip_threshold"]))
+        change.mul_(_step_size(weights, step, lr, group))
+        if group["beta1"]:
+            change = zeros_in(state, "exp_avg", weights).lerp_(change, 1 - group["beta1"])
+        weights.mul_(1 - lr * group["weight_decay"]).sub_(change)
+
+
+def _scaled_gradient(grad: Tensor, state: State, *, beta: float, eps: float) -> Tensor:
+    if grad.dim() < 2:
+        return full_update_(grad, zeros_in(state, "exp_avg_sq", grad), beta=beta, eps=eps)
+    row = zeros_in(state, "exp_avg_sq_row", grad[..., 0])
+    column = zeros_in(state, "exp_avg_sq_col", grad[..., 0, :])
+    return factored_update_(grad, row, column, beta=beta, eps=eps)
+
+
+def _step_size(weights: Tensor, step: int, lr: float, group: Group) -> float:
+    size = min(lr, 1 / math.sqrt(step)) if group["relative_step"] else lr
+    return size * max(group["eps_scale"], root_mean_square(weights)) if group["scale_parameter"] else size

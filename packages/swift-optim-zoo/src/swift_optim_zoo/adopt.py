@@ -1,0 +1,96 @@
+"""ADOPT: Adam whose second moment does not yet hold the gradient that it divides.
+
+    t = 0:   v <- g^2, and nothing moves
+    t >= 1:  u  = clip(g / max(sqrt(v), eps), -t^0.25, t^0.25)
+             m <- beta1 m + (1 - beta1) u
+             p <- p * (1 - lr * weight_decay) - lr * m
+             v <- beta2 v + (1 - beta2) g^2
+
+Taniguchi et al., 2024, arXiv:2411.02853, alg. 2, with the clipping of its second version.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from swift_core.plugin_api import require_positive
+from swift_optim_zoo._base import Group, State, ZooOptimizer, next_step, zeros_in
+from swift_optim_zoo._checks import check_common
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def adopt_(
+    param: Tensor,
+    grad: Tensor,
+    exp_avg: Tensor,
+    exp_avg_sq: Tensor,
+    *,
+    lr: float,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+    limit: float,
+) -> None:
+    """Apply one ADOPT step in place, from the second on; `limit` bounds the normalized gradient."""
+    beta1, beta2 = betas
+    normalized = exp_avg_sq.sqrt().clamp_(min=eps).reciprocal_().mul_(grad).clamp_(-limit, limit)
+    exp_avg.lerp_(normalized, 1 - beta1)
+    param.mul_(1 - lr * weight_decay).add_(exp_avg, alpha=-lr)
+    exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+
+
+class Adopt(ZooOptimizer):
+    """Adam that converges whatever its beta2 is (ADOPT); the first step only measures.
+
+    Args:
+        params: Parameters, named parameters, or groups.
+        lr: Learning rate, >= 0.
+        betas: Decay of the first and second moment, each in [0, 1).
+        eps: Smallest root of the second moment, > 0.
+        weight_decay: Decoupled weight decay, >= 0.
+        clip: Bound normalized gradients by the fourth root of the step.
+
+    Raises:
+        ValueError: An option is out of its range.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        *,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.9999),
+        eps: float = 1e-6,
+        weight_decay: float = 0.0,
+        clip: bool = True,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "clip": clip})
+
+    @staticmethod
+    def check_options(options: Group) -> None:
+        """Raise ValueError for an option out of its range."""
+        check_common(options)
+        require_positive(eps=options["eps"])
+
+    def update(self, weights: Tensor, grad: Tensor, state: State, group: Group, index: int) -> None:
+        """Move one parameter."""
+        num_moves = next_step(state) - 1
+        exp_avg, exp_avg_sq = zeros_in(state, "exp_avg", weights), zeros_in(state, "exp_avg_sq", weights)
+        if num_moves == 0:
+            exp_avg_sq.addcmul_(grad, grad)
+            return
+        adopt_(
+            weights,
+            grad,
+            exp_avg,
+            exp_avg_sq,
+            lr=float(group["lr"]),
+            betas=group["betas"],
+            eps=group["eps"],
+            weight_decay=group["weight_decay"],
+            limit=num_moves**0.25 if group["clip"] else float("inf"),
+        )

@@ -1,0 +1,79 @@
+"""APOLLO-Mini: APOLLO with one scale for a whole matrix, learnt in a projection of rank 1; hardly any state.
+
+    every update_proj_gap steps:  P = Gaussian vector, drawn anew
+    R  = G P                                   (or P^T G, whichever is smaller)
+    N  = Adam's direction for R                (arXiv:1412.6980; eps before the correction c_t, which is left out of N)
+    S  = G * |N| / |R|                         (norms of the whole vector)
+    S <- S / max(|S| / |S of the step before| / 1.01, 1)
+    p <- (p - lr * c_t * sqrt(scale) * S) * (1 - lr * weight_decay)
+
+Zhu et al., 2024, arXiv:2412.05270, sec. 4.2. Parameters that are not projected (embeddings, output head, norms, biases)
+take AdamW.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from swift_optim_zoo._projector import Side
+from swift_optim_zoo.apollo import ApolloBase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class ApolloMini(ApolloBase):
+    """AdamW's scaling of a whole matrix learnt in a random projection of rank 1 (APOLLO-Mini).
+
+    Args:
+        params: Parameters, named parameters, or groups; a group's `param_names` are what the patterns are matched with.
+        lr: Learning rate, >= 0.
+        betas: Decay of the first and second moment, each in [0, 1).
+        eps: Term added to the root of the second moment, >= 0.
+        weight_decay: Decoupled weight decay, >= 0.
+        rank: Rank of the projection, >= 1.
+        update_proj_gap: Steps between two draws of a projection, >= 1.
+        scale: The update is multiplied by the root of this, > 0; a small rank needs a large one.
+        target_modules: Names of what is projected; a glob over the whole name, or a part of it.
+        exclude_modules: Names of what is not projected although `target_modules` names it.
+
+    Raises:
+        ValueError: An option is out of its range.
+    """
+
+    label = "apollo_mini"
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        *,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+        weight_decay: float = 0.0,
+        rank: int = 1,
+        update_proj_gap: int = 200,
+        scale: float = 128.0,
+        target_modules: tuple[str, ...] = ("*",),
+        exclude_modules: tuple[str, ...] = ("embed", "lm_head", "wte", "wpe", "norm"),
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": tuple(betas),
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "rank": rank,
+            "update_proj_gap": update_proj_gap,
+            "scale": scale,
+            "proj_type": "std",
+            "target_modules": list(target_modules),
+            "exclude_modules": list(exclude_modules),
+        }
+        super().__init__(params, defaults)
+        self.report_fallback()
+
+    def ratio(self, direction: Tensor, low_rank: Tensor, side: Side) -> Tensor:
+        """Return one scale for the matrix."""
+        return direction.norm() / (low_rank.norm() + 1e-8)
