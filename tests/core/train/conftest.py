@@ -56,7 +56,9 @@ def make_parts(tmp_path):
 
     def make(loss, rows, collator, reference=None, **train):
         part = SimpleNamespace(
-            plugin=SimpleNamespace(name="tried", distribution="acme", version="1", info_command="swift plugins info loss/tried"),
+            plugin=SimpleNamespace(
+                name="tried", distribution="acme", version="1", info_command="swift plugins info loss/tried"
+            ),
             key="train.loss_type",
         )
         plan = SimpleNamespace(settings=settings(**train), loss=part, config=SimpleNamespace(place=lambda key: None))

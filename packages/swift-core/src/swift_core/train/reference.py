@@ -140,17 +140,14 @@ def _all(dataset: Any) -> list[Any]:
 
 
 def _digest(parts: Parts) -> str:
-    model = parts.reference if parts.reference is not None else parts.model
+    model = parts.model if parts.reference is None else parts.reference
     digest = hashlib.sha256(str(model.dtype).encode())
-    for name, value in sorted(_frozen_weights(model)):
+    for name, value in sorted(model.named_parameters()):
+        if parts.reference is None and value.requires_grad:
+            continue  # a weight of an adapter, which the reference switches off
         digest.update(name.encode())
         digest.update(value.detach().contiguous().view(torch.uint8).cpu().numpy().tobytes())
     for dataset in (parts.train_dataset, parts.eval_dataset):
         if dataset is not None:
             digest.update(json.dumps(_all(dataset), sort_keys=True).encode())
     return digest.hexdigest()[:32]
-
-
-def _frozen_weights(model: nn.Module) -> list[tuple[str, Tensor]]:
-    """Return the weights that make the reference: those of adapters are switched off and do not count."""
-    return [(name, p) for name, p in model.named_parameters() if not p.requires_grad]
