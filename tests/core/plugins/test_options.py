@@ -379,6 +379,12 @@ def test_the_options_of_our_dpo_are_those_of_its_class():
     from swift_core.plugins.registry import installed
 
     source = read_source(installed().resolve("loss", "swift-loss-zoo:dpo", Path()))
-    assert [(o.name, o.default) for o in source.options] == [("beta", 0.1), ("label_smoothing", 0.0)]
+    assert [(o.name, o.default) for o in source.options] == [
+        ("beta", 0.1),
+        ("label_smoothing", 0.0),
+        ("f_divergence", "reverse_kl"),
+        ("alpha", 0.5),
+        ("reference_free", False),
+    ]
     assert source.inputs == ("PairOutputs",)
     assert source.declared["needs_reference"] is True

@@ -10,7 +10,7 @@ from swift_core.contracts.evaluator import Evaluator
 from swift_core.contracts.exporter import Exporter
 from swift_core.contracts.hooks import Hooks, ReportSection, hookimpl
 from swift_core.contracts.hub import Hub
-from swift_core.contracts.loss import Loss, LossOutput, PairOutputs, TokenOutputs
+from swift_core.contracts.loss import Loss, LossOutput, LossTerm, PairOutputs, TokenOutputs, build_term
 from swift_core.contracts.loss_scale import LossScale
 from swift_core.contracts.metric import Generations, Metric, Predictions
 from swift_core.contracts.optimizer import OptimizerFactory, ParamGroup, SchedulerFactory
@@ -91,6 +91,7 @@ __all__ = [
     "Loss",
     "LossOutput",
     "LossScale",
+    "LossTerm",
     "Message",
     "Metric",
     "OptimizerFactory",
@@ -115,6 +116,7 @@ __all__ = [
     "TokenOutputs",
     "TokenRow",
     "Tuner",
+    "build_term",
     "hookimpl",
     "register_agent_template",
     "register_callback",

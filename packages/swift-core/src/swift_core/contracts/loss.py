@@ -9,9 +9,13 @@ there is a second positional parameter, and `loss_scale` and `num_items_in_batch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from swift_core.contracts.checks import require_nonnegative
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -150,3 +154,48 @@ class Loss(Protocol):
 
         A scalar from a loss that asks for `num_items_in_batch` is taken as already divided by it.
         """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossTerm:
+    """A loss by its name, inside the options of another that is made of it."""
+
+    name: str
+    """Name of the loss, as in `train.loss_type`."""
+
+    weight: float = 1.0
+    """What its losses are multiplied by, >= 0."""
+
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    """Its options."""
+
+    def __post_init__(self) -> None:
+        require_nonnegative(weight=self.weight)
+
+
+_term_builder: ContextVar[Callable[[LossTerm], Any] | None] = ContextVar("term_builder", default=None)
+
+
+@contextmanager
+def building_terms(builder: Callable[[LossTerm], Any], *, outermost: bool = False) -> Iterator[None]:
+    """Let `build_term` look losses up with `builder` inside the block; `outermost`: unless it already has one."""
+    if outermost and _term_builder.get():
+        yield
+        return
+    token = _term_builder.set(builder)
+    try:
+        yield
+    finally:
+        _term_builder.reset(token)
+
+
+def build_term(term: LossTerm) -> Any:
+    """Return the loss that `term` names, built with its options. Call it in the constructor of a loss.
+
+    Raises:
+        ValueError: When the constructor was not called by core, which knows what is installed and allowed.
+    """
+    builder = _term_builder.get()
+    if builder is None:
+        raise ValueError(f"the loss {term.name!r} is named, and names are looked up by core: choose it in a run file")
+    return builder(term)

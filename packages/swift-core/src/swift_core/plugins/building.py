@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from swift_core.contracts.loss import LossTerm, building_terms
 from swift_core.contracts.plugin import OptionSpec, PluginSource
 from swift_core.plugins.annotations import (
     ARRAYS,
@@ -59,12 +60,22 @@ def build(target: object, options: Mapping[str, Any]) -> object:
     if not inspect.isclass(target):
         return functools.partial(target, **ready) if ready else target
     try:
-        return target(**ready)
+        with building_terms(_build_installed, outermost=True):
+            return target(**ready)
+    except PluginError:  # of a loss that it names
+        raise
     except ValueError as error:
         raise OptionError(name, [_refused(str(error), options)]) from error
     except Exception as error:
         cause = " ".join(f"{type(error).__name__}: {error}".split())
         raise PluginError("broken-plugin", f"{name} cannot be built: {cause}", "tell its author") from error
+
+
+def _build_installed(term: LossTerm) -> object:
+    from swift_core.plugins.registry import installed
+
+    registry = installed()
+    return build(registry.load(registry.resolve("loss", term.name, Path())), term.kwargs)
 
 
 def prepared(target: object, options: Mapping[str, Any]) -> dict[str, Any]:

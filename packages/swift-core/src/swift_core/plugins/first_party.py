@@ -21,6 +21,7 @@ WHEEL_OF: dict[tuple[str, str], str] = {
     ("loss", "hinge"): "swift-loss-zoo",
     ("loss", "ipo"): "swift-loss-zoo",
     ("loss", "ld_dpo"): "swift-loss-zoo",
+    ("loss", "mixture"): "swift-loss-zoo",
     ("loss", "nca"): "swift-loss-zoo",
     ("loss", "odpo"): "swift-loss-zoo",
     ("loss", "orpo"): "swift-loss-zoo",

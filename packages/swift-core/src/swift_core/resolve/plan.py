@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from swift_core.contracts.handover import PartPlan, RunConfig, RunPlan
+from swift_core.contracts.loss import building_terms
 from swift_core.errors import Problem, SwiftError
 from swift_core.plugins.building import OptionError, build
 from swift_core.resolve.checks import check_settings
@@ -18,6 +19,7 @@ from swift_core.resolve.parts import Looked, PartFinder
 from swift_core.resolve.shorthands import OptionSet, place_shorthands
 from swift_core.resolve.sources import check_data, check_model_files, find_hub
 from swift_core.resolve.stage import find_loss, find_stage
+from swift_core.resolve.terms import check_terms, live_term
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,6 +114,8 @@ def _single(finder: PartFinder, looked: dict[str, Looked | None]) -> dict[str, P
     if "optimizer" in sets:
         findings.config = fill(findings, sets["optimizer"])
     parts = {name: finder.part(s.looked, s.options, s.key, origins=s.origins) for name, s in sets.items()}
+    if "loss" in sets:
+        check_terms(finder, sets["loss"])
     for name, key in (("procedure", "train.stage"), ("hub", "model.hub")):
         if part := looked[name]:
             parts[name] = finder.part(part, {}, key)
@@ -139,7 +143,7 @@ def _plan(finder: PartFinder, looked: dict[str, Looked | None]) -> RunPlan | Non
         hooks=hooks,
         formats=formats,
         notes=(),
-        create=partial(_create, config, load),
+        create=partial(_create, finder, config, load),
         load=load,
     )
 
@@ -177,11 +181,12 @@ def _load(config: RunConfig, registry: Registry, part: PartPlan) -> Any:
         raise SwiftError(_placed(problem, config, part.key) for problem in error.problems) from error
 
 
-def _create(config: RunConfig, load: Callable[[PartPlan], Any], part: PartPlan) -> Any:
+def _create(finder: PartFinder, config: RunConfig, load: Callable[[PartPlan], Any], part: PartPlan) -> Any:
     """Import a part and build it; an error gets the place of the option that is wrong, or of the part."""
     target = load(part)
     try:
-        return build(target, part.options)
+        with building_terms(partial(live_term, finder)):
+            return build(target, part.options)
     except OptionError as error:
         options = _options_key(part)
         keys = (".".join((options, *mistake.path)) for mistake in error.mistakes)

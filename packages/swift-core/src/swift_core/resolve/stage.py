@@ -6,6 +6,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 from swift_core.errors import SwiftError
+from swift_core.resolve.aliases import loss_meant
 
 if TYPE_CHECKING:
     from swift_core.contracts.handover import PartPlan
@@ -34,7 +35,7 @@ def find_stage(finder: PartFinder) -> tuple[Looked | None, str]:
 
 def find_loss(finder: PartFinder, procedure: Looked | None, named_by_stage: str) -> Looked | None:
     """Return the loss, after checking that it eats what the procedure feeds."""
-    loss_type = finder.config.settings.train.loss_type
+    loss_type = loss_meant(finder, "train.loss_type", finder.config.settings.train.loss_type)
     if named_by_stage and loss_type not in ("auto", named_by_stage):
         message = f"train.stage names the loss {named_by_stage!r} and train.loss_type names {loss_type!r}"
         finder.findings.wrong("given-twice", message, "train.loss_type", "write train.stage: dpo, or remove loss_type")
@@ -63,14 +64,15 @@ def _default_loss(finder: PartFinder, procedure: Looked) -> Looked | None:
 
 def _stage_of_loss(finder: PartFinder, stage: str, error: SwiftError) -> tuple[Looked | None, str]:
     """Take `stage` as the name of a pair loss; else keep `error`, which says that it is no procedure."""
+    stage, written = loss_meant(finder, "train.stage", stage), stage
     try:
         loss = finder.try_look("loss", "train.stage", stage)
     except SwiftError as not_a_loss:
         known = _known_stages(finder)
         if error.problems[0].code == "unknown-plugin" == not_a_loss.problems[0].code:
-            close = difflib.get_close_matches(stage, known, n=1, cutoff=0.6)
+            close = difflib.get_close_matches(written, known, n=1, cutoff=0.6)
             hint = f" Did you mean {close[0]!r}?" if close else ""
-            message = f"no stage named {stage!r}.{hint} Stages: {', '.join(known)}"
+            message = f"no stage named {written!r}.{hint} Stages: {', '.join(known)}"
             finder.findings.wrong("unknown-plugin", message, "train.stage", "swift plugins list --kind trainer")
         else:
             finder.findings.adopt(error, "train.stage")
