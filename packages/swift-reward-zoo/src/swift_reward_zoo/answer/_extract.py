@@ -21,10 +21,10 @@ _TAIL = 4000
 
 def final_answer(text: str) -> str | None:
     """Return the final answer of a response as written, or None when it gives none."""
-    text = _after_thinking(text)
+    text = after_thinking(text)
     if _BOX.search(text):
         return last_box(text)
-    tagged = _last_tag(text)
+    tagged = last_tag(text)
     if tagged is not None:
         text = tagged.strip()
     marked = after_hashes(text) or _after_cue(text[-_TAIL:])
@@ -39,7 +39,7 @@ def expected_answer(text: str) -> str | None:
     """Return the expected answer of a ground truth: what is marked, else a single line; None when there is none."""
     if _BOX.search(text):
         return last_box(text)
-    marked = _last_tag(text) or after_hashes(text)
+    marked = last_tag(text) or after_hashes(text)
     if marked is None and "\n" in text.strip():
         marked = _after_cue(text[-_TAIL:])
         return marked or None
@@ -69,7 +69,14 @@ def after_hashes(text: str) -> str | None:
     return (rest.strip().split("\n", 1)[0].strip() or None) if mark else None
 
 
-def _after_thinking(text: str) -> str:
+def stated_answer(text: str) -> str:
+    """Return the content of the last `<answer>` tag, else what follows the thinking; stripped."""
+    text = after_thinking(text)
+    tagged = last_tag(text)
+    return (text if tagged is None else tagged).strip()
+
+
+def after_thinking(text: str) -> str:
     """Return what follows the thinking; nothing when it was not finished."""
     _, closed, rest = text.rpartition("</think>")
     if closed:
@@ -77,7 +84,7 @@ def _after_thinking(text: str) -> str:
     return "" if "<think>" in text else text
 
 
-def _last_tag(text: str) -> str | None:
+def last_tag(text: str) -> str | None:
     """Return the content of the last closed `<answer>` tag, or None."""
     head, closed, _ = text.rpartition(_TAG_CLOSE)
     _, opened, content = head.rpartition(_TAG_OPEN)
