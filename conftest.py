@@ -86,7 +86,7 @@ pytest_collect_file = Sybil(
         CodeBlockParser("toml", check_toml),
         CodeBlockParser("console", check_console),
     ],
-    patterns=["README.md", "CONTRIBUTING.md", "docs/*.md", "packages/*/README.md"],
+    patterns=["README.md", "CONTRIBUTING.md", "docs/*.md", "docs/losses/*.md", "packages/*/README.md"],
     excludes=["docs/_build/*"],
     setup=make_folder,
     teardown=remove_folder,

@@ -3,6 +3,7 @@
     {run-file}            every key of a run file, from the dataclasses of `swift_core.contracts.settings`
     {kinds}               every kind of plugin, from `swift_core.plugins.kinds`
     {plugins} KIND        the installed plugins of a kind with their options, read from source
+    {plugin} KIND NAME    one of them
 
 Each directive writes Markdown and lets MyST read it. Docstrings, which are Markdown too, are rewritten for autodoc.
 """
@@ -99,12 +100,31 @@ class Plugins(Written):
 
     def plugin(self, spec: PluginSpec) -> Iterator[str]:
         """Write one plugin."""
+        yield from (f"## `{spec.name}`", "", f"From {spec.distribution}. {read_source(spec).summary}", "")
+        yield from (module_text(spec), "")
+        for option in read_source(spec).options:
+            yield from definition(option)
+
+
+class OnePlugin(Written):
+    """One plugin: the text of its module, and its options."""
+
+    required_arguments = 2
+
+    def markdown(self) -> Iterator[str]:
+        """Write both, under the heading of the page."""
+        kind, name = self.arguments
+        (spec,) = [spec for spec in installed().specs(kind) if spec.first_party and spec.name == name]
         source = read_source(spec)
-        module = read_module(spec.target.partition(":")[0])
-        text = (ast.get_docstring(module.tree) or "") if module else ""
-        yield from (f"## `{spec.name}`", "", f"From {spec.distribution}. {source.summary}", "", text, "")
+        yield from (module_text(spec), "", f"**Options.** {source.summary}", "")
         for option in source.options:
             yield from definition(option)
+
+
+def module_text(spec: PluginSpec) -> str:
+    """Return the text at the top of the module that holds a plugin."""
+    module = read_module(spec.target.partition(":")[0])
+    return (ast.get_docstring(module.tree) or "") if module else ""
 
 
 def read_settings(class_name: str) -> typing.Any:
@@ -138,7 +158,7 @@ def as_rst(app: Sphinx, what: str, name: str, obj: object, options: object, line
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Add the directives."""
-    for name, directive in {"run-file": RunFile, "kinds": Kinds, "plugins": Plugins}.items():
+    for name, directive in {"run-file": RunFile, "kinds": Kinds, "plugins": Plugins, "plugin": OnePlugin}.items():
         app.add_directive(name, directive)
     app.connect("autodoc-process-docstring", as_rst, priority=400)  # before napoleon, which reads colons
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -137,17 +137,17 @@ class PairOutputs(LazyOutputs):
 
 
 class Loss(Protocol):
-    """A `swift.losses` plugin, built from its options."""
+    """A `swift.losses` plugin, built from its options.
+
+    It may declare `stops_gradient = True` beside the names below: a part of its value is held constant in the gradient,
+    and the value need not fall in training.
+    """
 
     needs_reference: ClassVar[bool]
     """True when it reads a `reference_` value. May be left out: False."""
 
     couples_items: ClassVar[bool]
     """True when one item's loss depends on others of the micro-batch. May be left out: False."""
-
-    stops_gradient: ClassVar[bool]
-    """True when a part of the value is held constant in its gradient: the value need not fall in training. May be left
-    out: False."""
 
     def __call__(self, outputs: Any, /) -> LossOutput | Tensor:
         """Return losses per item; a scalar is taken as the mean of the micro-batch.
