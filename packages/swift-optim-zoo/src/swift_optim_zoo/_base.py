@@ -104,7 +104,7 @@ class ZooOptimizer(Optimizer):
         """Move every parameter that has a gradient."""
         for group in self.param_groups:
             for index, param in enumerate(group["params"]):
-                if param.grad is not None:
+                if param.grad is not None and param.numel():  # a shard of a parameter may be empty
                     self.step_param(param, group, index)
 
     def step_param(self, param: Tensor, group: Group, index: int) -> None:

@@ -166,8 +166,6 @@ def channel_ratio(direction: Tensor, low_rank: Tensor, side: Side) -> Tensor:
     return direction.norm(dim=dim, keepdim=True) / (low_rank.norm(dim=dim, keepdim=True) + 1e-8)
 
 
-
-
 def correction(state: State, group: Group) -> float:
     """Return Adam's bias correction of the last step, which `adam_step` has multiplied its direction with."""
     (beta1, beta2), step = group["betas"], int(state["step"])
