@@ -3,7 +3,7 @@
     loss(outputs, labels, **context) -> LossOutput | Tensor
 
 `outputs` is lazy: what a loss does not read is not computed. Families, by what they eat: `TokenOutputs` (stages pt and
-sft) and `PairOutputs` (preference stages). Core looks at the signature once: `outputs` comes first, `labels` second if
+sft), `PairOutputs` (preference stages) and `PolicyOutputs` (sampled completions; no stage of ours yet). Core looks at the signature once: `outputs` comes first, `labels` second if
 there is a second positional parameter, and `loss_scale` and `num_items_in_batch` by name when they are asked for.
 """
 
@@ -29,7 +29,8 @@ class LossOutput:
     """
 
     losses: Tensor
-    """[item], with gradient; an item is a trained token (TokenOutputs) or a pair (PairOutputs)."""
+    """[item], with gradient; an item is a trained token (TokenOutputs), a pair (PairOutputs) or a completion
+    (PolicyOutputs)."""
 
     weights: Tensor | None = None
     """[item], >= 0; None weighs every item 1."""
@@ -136,18 +137,46 @@ class PairOutputs(LazyOutputs):
     """[pair] the data's `margin` column; zeros when there is none."""
 
 
+class PolicyOutputs(LazyOutputs):
+    """What a loss on sampled completions may read. Each row is one completion, its tokens from the left."""
+
+    logps: Tensor
+    """[row, time] log-probabilities of the completion's tokens, in nats; any value where `mask` is False."""
+
+    old_logps: Tensor
+    """[row, time] the same under the policy that sampled them, without gradient."""
+
+    reference_logps: Tensor
+    """[row, time] the same under the reference model, without gradient."""
+
+    advantages: Tensor
+    """[row, time] advantage of each token; methods that score whole completions repeat one value along the row."""
+
+    mask: Tensor
+    """[row, time] bool, True on the tokens that are trained."""
+
+    max_length: int
+    """Tokens that a completion may have in this run."""
+
+    values: Tensor
+    """[row, time] what the value function says before each token, with gradient."""
+
+    old_values: Tensor
+    """[row, time] the same when the completion was sampled, without gradient."""
+
+    returns: Tensor
+    """[row, time] what the value function should say."""
+
+
 class Loss(Protocol):
     """A `swift.losses` plugin, built from its options.
 
-    It may declare `stops_gradient = True` beside the names below: a part of its value is held constant in the gradient,
-    and the value need not fall in training.
+    It may declare, as class attributes whose values are literals (they are read from its source):
+
+    - `needs_reference = True`: it reads a `reference_` value, so a reference model is needed;
+    - `couples_items = True`: one item's loss depends on others of the micro-batch;
+    - `stops_gradient = True`: a part of its value is constant in the gradient; the value need not fall in training.
     """
-
-    needs_reference: ClassVar[bool]
-    """True when it reads a `reference_` value. May be left out: False."""
-
-    couples_items: ClassVar[bool]
-    """True when one item's loss depends on others of the micro-batch. May be left out: False."""
 
     def __call__(self, outputs: Any, /) -> LossOutput | Tensor:
         """Return losses per item; a scalar is taken as the mean of the micro-batch.
