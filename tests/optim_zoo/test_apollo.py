@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -66,7 +67,7 @@ def test_a_projection_lasts_for_its_gap():
     for grad in gradients((6, 4), 5):
         apply(optimizer, param, [grad])
         seen.append(optimizer.state[param]["basis"].clone())
-    same = [torch.equal(a, b) for a, b in zip(seen, seen[1:], strict=False)]
+    same = [torch.equal(a, b) for a, b in itertools.pairwise(seen)]
     assert same == [True, True, False, True]
 
 

@@ -31,7 +31,7 @@ GROUPS = {
         "swift.hubs",
     },
     "swift_loss_zoo": {"swift.losses"},
-    "swift_optim_zoo": {"swift.optimizers"},
+    "swift_optim_zoo": {"swift.optimizers", "swift.schedulers"},
     "swift_reward_zoo": {"swift.orms"},
     "swift_native": {"swift.optimizers"},
 }

@@ -13,7 +13,7 @@ _NONNEGATIVE = ("lr", "eps", "weight_decay")
 
 
 def check_common(options: Mapping[str, Any]) -> None:
-    """Raise ValueError for `lr`, `eps`, `weight_decay` or `betas` out of range; one that is not there is passed over."""
+    """Raise ValueError for `lr`, `eps`, `weight_decay` or `betas` out of range; a missing one is passed over."""
     require_nonnegative(**{name: float(options[name]) for name in _NONNEGATIVE if name in options})
     if "betas" in options:
         betas = tuple(options["betas"])

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from swift_core.plugin_api import require_positive
 from swift_optim_zoo._adam import adam_direction_
@@ -16,7 +14,7 @@ from swift_optim_zoo._projector import ProjType, Side, exact_basis, projected_si
 from swift_optim_zoo._targets import is_target
 
 if TYPE_CHECKING:
-    from typing import Any
+    from torch import Tensor
 
 _logger = logging.getLogger(__name__)
 
@@ -27,7 +25,7 @@ NO_TARGETS = ("embed", "lm_head", "wte", "wpe", "norm")
 class LowRankOptimizer(ZooOptimizer):
     """An optimizer that projects matrices chosen by name and shape, and takes AdamW for the rest.
 
-    A group has `rank`, `update_proj_gap`, `scale`, `proj_type`, `target_modules` and `exclude_modules`; `sides` is added.
+    A group has `rank`, `update_proj_gap`, `scale`, `proj_type`, `target_modules`, `exclude_modules`; it gets `sides`.
     """
 
     label = "low_rank"
@@ -163,10 +161,11 @@ def limited_(update: Tensor, state: State, growth: float = 1.01) -> Tensor:
 def channel_ratio(direction: Tensor, low_rank: Tensor, side: Side) -> Tensor:
     """Return the norm of Adam's direction over that of the gradient: per row on the right side, else per column."""
     dim = 1 if side == "right" else 0
-    return direction.norm(dim=dim, keepdim=True) / (low_rank.norm(dim=dim, keepdim=True) + 1e-8)
+    ratio: Tensor = direction.norm(dim=dim, keepdim=True) / (low_rank.norm(dim=dim, keepdim=True) + 1e-8)
+    return ratio
 
 
 def correction(state: State, group: Group) -> float:
     """Return Adam's bias correction of the last step, which `adam_step` has multiplied its direction with."""
     (beta1, beta2), step = group["betas"], int(state["step"])
-    return math.sqrt(1 - beta2**step) / (1 - beta1**step)
+    return float(math.sqrt(1 - beta2**step) / (1 - beta1**step))

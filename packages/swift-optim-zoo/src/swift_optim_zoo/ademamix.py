@@ -17,14 +17,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-
 from swift_core.plugin_api import require_between, require_nonnegative
 from swift_optim_zoo._base import Group, State, ZooOptimizer, next_step, zeros_in
 from swift_optim_zoo._checks import check_common, require_integer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from torch import Tensor
 
 
 def slow_weight(step: int, alpha: float, num_warmup_steps: int) -> float:

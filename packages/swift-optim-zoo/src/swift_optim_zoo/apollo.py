@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from swift_optim_zoo._base import Group, State
 from swift_optim_zoo._low_rank import (
     LowRankOptimizer,
     adam_step,
@@ -34,6 +33,8 @@ from swift_optim_zoo._projector import Side, project
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from swift_optim_zoo._base import Group, State
 
 
 class ApolloBase(LowRankOptimizer):

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-
-from swift_optim_zoo._projector import Side
 from swift_optim_zoo.apollo import ApolloBase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from torch import Tensor
+
+    from swift_optim_zoo._projector import Side
 
 
 class ApolloMini(ApolloBase):
@@ -76,4 +77,5 @@ class ApolloMini(ApolloBase):
 
     def ratio(self, direction: Tensor, low_rank: Tensor, side: Side) -> Tensor:
         """Return one scale for the matrix."""
-        return direction.norm() / (low_rank.norm() + 1e-8)
+        ratio: Tensor = direction.norm() / (low_rank.norm() + 1e-8)
+        return ratio

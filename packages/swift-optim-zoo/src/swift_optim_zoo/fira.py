@@ -15,9 +15,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from torch import Tensor
-
-from swift_optim_zoo._base import Group, State
 from swift_optim_zoo._low_rank import (
     LowRankOptimizer,
     adam_step,
@@ -32,6 +29,10 @@ from swift_optim_zoo._projector import Side, add_back_, project
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from torch import Tensor
+
+    from swift_optim_zoo._base import Group, State
 
 
 class Fira(LowRankOptimizer):

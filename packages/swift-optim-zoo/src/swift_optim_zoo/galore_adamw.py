@@ -15,14 +15,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from torch import Tensor
-
-from swift_optim_zoo._base import Group, State
 from swift_optim_zoo._low_rank import LowRankOptimizer, adam_step, decay_factor, plain_step, refresh_basis
 from swift_optim_zoo._projector import add_back_, project
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from torch import Tensor
+
+    from swift_optim_zoo._base import Group, State
 
 
 class GaLoreAdamW(LowRankOptimizer):

@@ -2,7 +2,7 @@
 
     r  = trust_coefficient * |p| / (|g| + weight_decay * |p|)        (1 for vectors, and where a norm is 0)
     b <- momentum * b + r * (g + weight_decay * p)
-    p <- p - lr * b                                                  (Nesterov: p <- p - lr * (r * (...) + momentum * b))
+    p <- p - lr * b                                                  (Nesterov: momentum * b is added once more)
 
 You, Gitman and Ginsburg, 2017, arXiv:1708.03888, alg. 1; the learning rate multiplies the whole momentum, as in
 torch.optim.SGD, which is the same as long as it is constant.
@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-
 from swift_core.plugin_api import require_between, require_positive
 from swift_optim_zoo._base import Group, State, ZooOptimizer, zeros_in
 from swift_optim_zoo._checks import check_common
@@ -21,6 +19,8 @@ from swift_optim_zoo.sgd import sgd_
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from torch import Tensor
 
 
 def layer_rate(weights: Tensor, grad: Tensor, *, trust_coefficient: float, weight_decay: float) -> float:

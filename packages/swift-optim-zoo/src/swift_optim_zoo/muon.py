@@ -6,9 +6,9 @@
     p <- p * (1 - lr * weight_decay) - lr * k * X
     k  = 0.2 sqrt(max(rows, columns))                  (match_rms_adamw; original: sqrt(max(1, rows / columns)))
 
-with (a, b, c) = (3.4445, -4.7750, 2.0315). Jordan et al., 2024, "Muon"; match_rms_adamw, with which AdamW's learning rate
-and decay fit both kinds of parameters: Liu et al., 2025, arXiv:2502.16982, eq. 4. Matrices move as under
-torch.optim.Muon; embeddings, output head, norms, biases and tensors of other dimensions move as under torch.optim.AdamW.
+with (a, b, c) = (3.4445, -4.7750, 2.0315). Jordan et al., 2024, "Muon"; match_rms_adamw, with which AdamW's learning
+rate and decay fit both kinds of parameters: Liu et al., 2025, arXiv:2502.16982, eq. 4. Matrices move as under
+torch.optim.Muon; embeddings, output head, norms, biases and tensors of other dimensions as under torch.optim.AdamW.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Prodigy: AdamW that finds its learning rate from how far the weights have come.
 
-    beta3 = sqrt(beta2)  (if beta3 is 0)           e = d * lr * sqrt(1 - beta2^t) / (1 - beta1^t)  (1 without correction)
+    beta3 = sqrt(beta2) if it is 0                 e = d * lr * (1, or Adam's bias correction)
     m <- beta1 m + (1 - beta1) d g                 v <- beta2 v + (1 - beta2) d^2 g^2
-    s <- beta3 s + d/d0 * e g                      n <- beta3 n + d/d0 * e <g, p0 - p>      (n over all parameters)
-    h  = d_coef * n / |s|_1                        d <- min(max(d, h), d * growth_rate)     (h over all parameters)
+    s <- beta3 s + d/d0 * e g                      n <- beta3 n + d/d0 * e <g, p0 - p>     (over all parameters)
+    h  = d_coef * n / |s|_1                        d <- min(max(d, h), d * growth_rate)    (over all parameters)
     p <- p * (1 - e * weight_decay) - e * m / (sqrt(v) + d eps)
 
 Mishchenko and Defazio, 2023, arXiv:2306.06101, alg. 4, in the authors' form: e has the d of before the step. lr is a

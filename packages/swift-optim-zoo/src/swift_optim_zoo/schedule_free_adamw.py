@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from swift_core.plugin_api import require_between, require_nonnegative
+from swift_core.plugin_api import require_nonnegative
 from swift_optim_zoo._base import Group, State, ZooOptimizer, zeros_in
 from swift_optim_zoo._checks import check_common
 

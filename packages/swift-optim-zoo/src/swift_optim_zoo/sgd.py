@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-
 from swift_core.plugin_api import require_between
 from swift_optim_zoo._base import Group, State, ZooOptimizer, zeros_in
 from swift_optim_zoo._checks import check_common
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from torch import Tensor
 
 
 def sgd_(param: Tensor, grad: Tensor, buffer: Tensor | None, *, lr: float, momentum: float, nesterov: bool) -> None:
