@@ -3,8 +3,9 @@
     loss(outputs, labels, **context) -> LossOutput | Tensor
 
 `outputs` is lazy: what a loss does not read is not computed. Families, by what they eat: `TokenOutputs` (stages pt and
-sft), `PairOutputs` (preference stages) and `PolicyOutputs` (sampled completions; no stage of ours yet). Core looks at the signature once: `outputs` comes first, `labels` second if
-there is a second positional parameter, and `loss_scale` and `num_items_in_batch` by name when they are asked for.
+sft), `PairOutputs` (preference stages) and `PolicyOutputs` (sampled completions; no stage of ours yet). Core looks at
+the signature once: `outputs` comes first, `labels` second if there is a second positional parameter, and `loss_scale`
+and `num_items_in_batch` by name when they are asked for.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from swift_core.contracts.checks import require_nonnegative
 
