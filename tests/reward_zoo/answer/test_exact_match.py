@@ -14,6 +14,7 @@ from swift_reward_zoo.answer.exact_match import ExactMatch
         ("\u5317\u4eac\u3002", "\u5317\u4eac"),
         ("1,000", "1000"),
         ("the", "The"),
+        ("\uff12\uff10\uff01", "20"),
         ("Rome", ["Roma", "Rome"]),
         ("7", 7),
     ],
@@ -37,6 +38,7 @@ def test_spelling_of_the_same_does_not_count(grade, response, truth):
         ("<think>Paris", "Paris"),
         ("<answer>Rome</answer><answer>Paris</answer>", "Rome"),
         ("an", "the"),
+        ("x\u00b2", "x2"),
     ],
 )
 def test_what_differs_scores_zero(grade, response, truth):

@@ -63,6 +63,7 @@ def test_right_json_scores_one(grade, response, truth):
         ("[" * 500 + "]" * 500, "[]"),
         ('<think>{"a": 1}', '{"a": 1}'),
         ('{"a": 1', '{"a": 1}'),
+        ("[1]" + " " * 200_000 + "[2]", "[2]"),
     ],
 )
 def test_other_or_broken_json_scores_zero(grade, response, truth):

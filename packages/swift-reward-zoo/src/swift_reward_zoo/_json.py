@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 _MAX_DEPTH = 100
+_MAX_LENGTH = 200_000
 _FENCE = re.compile(r"^[ \t]*```(.*)$", re.MULTILINE)
 _MARK = re.compile(r'\\.|["{}\[\]]', re.DOTALL)
 _OPENS = {"}": "{", "]": "["}
@@ -23,7 +24,7 @@ def find_json(text: str, *, exact: bool = True, whole: bool = False) -> Any:
     """Return the JSON value a text holds: the whole of it, else its last fenced block, else its last object or array.
 
     Numbers are `Decimal` where they are to be exact, else int and float. With `whole` only the first place will do.
-    Objects that name a key twice, NaN and more than 100 levels are refused. Takes time linear in the text's length.
+    Objects that name a key twice, NaN, more than 100 levels and more than 200,000 characters are refused.
 
     Raises:
         NoJSONError: There is none.
@@ -81,6 +82,8 @@ def _last_fenced(text: str) -> tuple[int, int] | None:
 
 def _outermost(text: str) -> list[tuple[int, int]]:
     """Return start and end of the objects and arrays that stand in no other one."""
+    if len(text) > _MAX_LENGTH:
+        raise NoJSONError(f"it is longer than {_MAX_LENGTH:,} characters")
     spans: list[tuple[int, int]] = []
     opened: list[tuple[int, str]] = []
     quoted = False

@@ -15,6 +15,9 @@ _MAX_WORD = 30
 _TOKEN = re.compile(rf"[{UNSPACED}]|[^\W{UNSPACED}]+|[^\w\s]")
 _PART = re.compile(rf"[{UNSPACED}]|[^\s{UNSPACED}]+")
 
+_WIDE = {0x3000: " ", **{code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}}
+"""Wide forms of ASCII. The compatibility form of Unicode would also make an x squared an x2."""
+
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _DASH = re.compile("[\u2010-\u2015]|-(?![\\d.])|(?<=\\w)-")
 _DROPPED = re.compile(
@@ -38,7 +41,7 @@ def normalized(text: str) -> str:
     Unlike there, marks that change the meaning stay (`-5`, `3.14`, `C++`, `50%`), a hyphen is a space, and text that
     consists of nothing else than what is dropped stays as it is. Rajpurkar et al., 2016, arXiv:1606.05250.
     """
-    plain = unicodedata.normalize("NFKC", text).casefold()
+    plain = unicodedata.normalize("NFC", text).translate(_WIDE).casefold()
     bare = _DROPPED.sub("", _DASH.sub(" ", _THOUSANDS.sub("", plain)))
     return " ".join(_ARTICLE.sub(" ", bare).split()) or plain.strip()
 
