@@ -209,3 +209,12 @@ def test_a_tensor_without_dimensions_or_elements_is_no_trouble(name):
         scalar.grad, empty.grad = gradients((), 2)[step], gradients((0, 5), 2)[step]
         optimizer.step()
     assert torch.isfinite(scalar)
+
+
+@every_optimizer
+def test_it_has_a_page(name):
+    page = (PYPROJECT.parents[2] / f"docs/optimizers/{name}.md").read_text(encoding="utf-8")
+    assert f"```{{plugin}} optimizer {name}\n" in page
+    assert f"optimizer_type: {name}\n" in page
+    table = (PYPROJECT.parents[2] / "docs/optimizers.md").read_text(encoding="utf-8")
+    assert f"[`{name}`](optimizers/{name}.md)" in table
