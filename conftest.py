@@ -92,6 +92,7 @@ pytest_collect_file = Sybil(
         "docs/*.md",
         "docs/losses/*.md",
         "docs/optimizers/*.md",
+        "docs/rewards/*.md",
         "packages/*/README.md",
     ],
     excludes=["docs/_build/*"],
