@@ -89,4 +89,5 @@ def _fit(trainer: SwiftTrainer) -> tuple[float, bool]:
     start = time.monotonic()
     with interrupt.listening():
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+        trainer.show_kept_weights()
     return time.monotonic() - start, interrupt.asked

@@ -180,6 +180,18 @@ class SwiftTrainer(transformers.Trainer):
             self._created_lr_scheduler = True
         return self.lr_scheduler
 
+    def show_kept_weights(self) -> None:
+        """Let an optimizer that trains at one point and keeps another put what it keeps into the model.
+
+        Such an optimizer (schedule-free) has `eval()` and `train()`; a training step calls `train()` again.
+        """
+        if callable(getattr(self.optimizer, "eval", None)):
+            cast("Any", self.optimizer).eval()
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        self.show_kept_weights()
+        super()._save_checkpoint(model, trial)
+
     # Evaluation: sums over all rows, nothing kept but what a metric asked for.
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
@@ -201,6 +213,7 @@ class SwiftTrainer(transformers.Trainer):
         """Return the mean loss and metrics of the held-out rows."""
         from swift_core.train.evaluate import prediction_metrics
 
+        self.show_kept_weights()
         self.module.eval()
         sums, collect = Ledger(), prediction_metrics(self.parts.metrics)
         with torch.no_grad():
