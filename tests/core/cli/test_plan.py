@@ -30,7 +30,7 @@ def folder(tmp_path: Path) -> Path:
     row = {"prompt": "Say it.", "chosen": "Yes.", "rejected": "No."}
     (tmp_path / "pairs.jsonl").write_text(f"{json.dumps(row)}\n" * 20)
     (tmp_path / "run.yaml").write_text(GOOD)
-    (tmp_path / "bad.yaml").write_text(GOOD.replace("loss_type: dpo", "loss_type: dop").replace("rank", "rnk"))
+    (tmp_path / "bad.yaml").write_text(GOOD.replace("loss_type: dpo", "loss_type: dppo").replace("rank", "rnk"))
     return tmp_path
 
 
@@ -63,7 +63,7 @@ def test_a_bad_run_file_is_told_in_half_a_second_with_code_2(folder: Path) -> No
 
     assert done.returncode == 2
     assert done.stdout == ""
-    assert "bad.yaml:3:32: error[unknown-plugin]: no loss named 'dop'. Did you mean 'dpo'?" in done.stderr
+    assert "bad.yaml:3:32: error[unknown-plugin]: no loss named 'dppo'. Did you mean 'ppo' or 'dpo'?" in done.stderr
     assert "Traceback" not in done.stderr
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
     assert sorted(path.name for path in folder.iterdir()) == ["bad.yaml", "pairs.jsonl", "run.yaml"]
