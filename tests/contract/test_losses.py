@@ -6,10 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from swift_core.plugin_api import LossOutput, PairOutputs, TokenOutputs
+from swift_core.plugin_api import LossOutput, PairOutputs, PolicyOutputs, TokenOutputs
 
 KIND = "loss"
-NUM_PAIRS, NUM_TOKENS, TIME, VOCABULARY = 4, 9, 6, 13
+NUM_PAIRS, NUM_TOKENS, NUM_ROWS, TIME, VOCABULARY = 4, 9, 5, 6, 13
+SHAPES = {
+    "PairOutputs": (2, NUM_PAIRS, TIME, VOCABULARY),
+    "TokenOutputs": (NUM_TOKENS, VOCABULARY),
+    "PolicyOutputs": (NUM_ROWS, TIME, VOCABULARY),
+}
 
 
 class Batch:
@@ -18,15 +23,18 @@ class Batch:
     def __init__(self, family: str, *, spread: float = 1.0) -> None:
         generator = torch.Generator().manual_seed(1)
         self.family = family
-        self.num_items = NUM_PAIRS if family == "PairOutputs" else NUM_TOKENS
-        shape = (2, NUM_PAIRS, TIME, VOCABULARY) if family == "PairOutputs" else (NUM_TOKENS, VOCABULARY)
+        shape = SHAPES[family]
+        self.num_items = NUM_PAIRS if family == "PairOutputs" else shape[0]
         self.logits = (spread * torch.randn(shape, generator=generator)).requires_grad_()
         self.reference = spread * torch.randn(shape, generator=generator)
         self.ids = torch.randint(VOCABULARY, shape[:-1], generator=generator)
-        self.lengths = torch.randint(1, TIME + 1, shape[:-2], generator=generator) if len(shape) == 4 else None
+        self.lengths = torch.randint(1, TIME + 1, shape[:-2], generator=generator)
+        self.noise = spread * torch.randn(4, *shape[:-1], generator=generator)
+        self.old = token_logps(self.logits.detach(), self.ids) + 1e-4 * self.noise[0]
 
-    def outputs(self, items: slice = slice(None)) -> TokenOutputs | PairOutputs:
-        return self._pairs(items) if self.family == "PairOutputs" else self._tokens(items)
+    def outputs(self, items: slice = slice(None)) -> TokenOutputs | PairOutputs | PolicyOutputs:
+        make = {"PairOutputs": self._pairs, "TokenOutputs": self._tokens, "PolicyOutputs": self._policy}
+        return make[self.family](items)
 
     def _tokens(self, items: slice) -> TokenOutputs:
         logits, ids = self.logits[items], self.ids[items]
@@ -38,6 +46,23 @@ class Batch:
                 "labels": lambda: ids,
                 "hidden": lambda: logits,
                 "token_logits": lambda: logits,
+            }
+        )
+
+    def _policy(self, items: slice) -> PolicyOutputs:
+        logits, ids, lengths = self.logits[items], self.ids[items], self.lengths[items]
+        _, advantages, old_values, returns = self.noise[:, items]
+        return PolicyOutputs(
+            {
+                "logps": lambda: token_logps(logits, ids),
+                "old_logps": lambda: self.old[items],
+                "reference_logps": lambda: token_logps(self.reference[items], ids),
+                "advantages": lambda: advantages[:, :1].expand(-1, TIME),
+                "mask": lambda: torch.arange(TIME) < lengths[:, None],
+                "max_length": lambda: TIME,
+                "values": lambda: logits.mean(-1),
+                "old_values": lambda: old_values,
+                "returns": lambda: returns,
             }
         )
 
@@ -77,7 +102,7 @@ def mean(value: LossOutput | Tensor) -> Tensor:
 @pytest.fixture
 def family(source):
     """The family of outputs that the loss eats, by the annotation of its first parameter."""
-    assert source.inputs[0] in ("TokenOutputs", "PairOutputs"), "annotate the first parameter of __call__"
+    assert source.inputs[0] in SHAPES, "annotate the first parameter of __call__"
     return source.inputs[0]
 
 

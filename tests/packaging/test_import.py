@@ -76,6 +76,7 @@ PUBLIC = [
     "ParamGroup",
     "Place",
     "PluginMapping",
+    "PolicyOutputs",
     "Predictions",
     "Problem",
     "Procedure",

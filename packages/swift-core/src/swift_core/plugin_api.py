@@ -10,7 +10,7 @@ from swift_core.contracts.evaluator import Evaluator
 from swift_core.contracts.exporter import Exporter
 from swift_core.contracts.hooks import Hooks, ReportSection, hookimpl
 from swift_core.contracts.hub import Hub
-from swift_core.contracts.loss import Loss, LossOutput, LossTerm, PairOutputs, TokenOutputs, build_term
+from swift_core.contracts.loss import Loss, LossOutput, LossTerm, PairOutputs, PolicyOutputs, TokenOutputs, build_term
 from swift_core.contracts.loss_scale import LossScale
 from swift_core.contracts.metric import Generations, Metric, Predictions
 from swift_core.contracts.optimizer import OptimizerFactory, ParamGroup, SchedulerFactory
@@ -101,6 +101,7 @@ __all__ = [
     "ParamGroup",
     "Place",
     "PluginMapping",
+    "PolicyOutputs",
     "Predictions",
     "Problem",
     "Procedure",

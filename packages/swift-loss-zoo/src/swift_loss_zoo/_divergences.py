@@ -15,22 +15,12 @@ import math
 from collections.abc import Callable
 from typing import Literal
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from swift_loss_zoo._bounded import bounded_expm1
+
 Divergence = Literal["reverse_kl", "forward_kl", "js", "alpha"]
-
-
-def bounded_expm1(exponent: Tensor) -> Tensor:
-    """Return exp(exponent) - 1, elementwise, continued along its tangent where it would leave the range of the type.
-
-    The bound is seven tenths of the largest exponent: 62 in float32, 496 in float64. Beyond it, value and gradient stay
-    finite, the value keeps growing and the gradient does not.
-    """
-    bound = 0.7 * math.log(torch.finfo(exponent.dtype).max)
-    inside = exponent.clamp(max=bound)
-    return inside.expm1() + inside.exp() * (exponent - inside)
 
 
 def _reverse_kl(log_ratios: Tensor, alpha: float) -> Tensor:

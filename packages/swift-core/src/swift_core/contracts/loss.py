@@ -3,9 +3,9 @@
     loss(outputs, labels, **context) -> LossOutput | Tensor
 
 `outputs` is lazy: what a loss does not read is not computed. Families, by what they eat: `TokenOutputs` (stages pt and
-sft), `PairOutputs` (preference stages) and `PolicyOutputs` (sampled completions; no stage of ours yet). Core looks at
-the signature once: `outputs` comes first, `labels` second if there is a second positional parameter, and `loss_scale`
-and `num_items_in_batch` by name when they are asked for.
+sft), `PairOutputs` (preference stages) and `PolicyOutputs` (sampled completions; no stage of ours feeds them yet). Core
+looks at the signature once: `outputs` comes first, `labels` second if there is a second positional parameter, and
+`loss_scale` and `num_items_in_batch` by name when they are asked for.
 """
 
 from __future__ import annotations

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from swift_core.resolve.parts import Looked, PartFinder
 
 PAIRS = "PairOutputs"
-FAMILY_WORDS = {"TokenOutputs": "single answers", "PairOutputs": "pairs of answers"}
+FAMILY_WORDS = {
+    "TokenOutputs": "single answers",
+    "PairOutputs": "pairs of answers",
+    "PolicyOutputs": "sampled answers with advantages",
+}
 
 
 def find_stage(finder: PartFinder) -> tuple[Looked | None, str]:
@@ -81,7 +85,11 @@ def _stage_of_loss(finder: PartFinder, stage: str, error: SwiftError) -> tuple[L
         finder.findings.note(f"train.stage: {stage} means stage dpo with the loss {stage}")
         return finder.look("trainer", "train.stage", "dpo"), stage
     message = f"{stage!r} is a loss on {FAMILY_WORDS.get(loss.family, 'other data')}, not a stage"
-    next_step = f"write train.stage: sft and train.loss_type: {stage}"
+    if fitting := _stages_for(finder, loss.family):
+        next_step = f"write train.stage: {fitting[0]} and train.loss_type: {stage}"
+    else:
+        message += f", and no stage feeds it yet. Stages: {', '.join(_known_stages(finder))}"
+        next_step = "swift plugins list --kind trainer"
     finder.findings.wrong("unknown-plugin", message, "train.stage", next_step)
     return None, ""
 
@@ -95,14 +103,26 @@ def _check_family(finder: PartFinder, procedure: Looked, loss: Looked) -> None:
     if not loss.family or not feeds or loss.family == feeds:
         return
     wanted, given = FAMILY_WORDS.get(loss.family, loss.family), FAMILY_WORDS.get(feeds, feeds)
-    stage = "dpo" if loss.family == PAIRS else "sft"
+    stages = _stages_for(finder, loss.family)
     message = (
         f"the loss {loss.plugin.name!r} reads {wanted} ({loss.family}), and the stage "
         f"{procedure.plugin.name!r} gives {given} ({feeds})"
     )
     fitting = _losses_for(finder, feeds)
-    other = f", or a loss for this stage: {', '.join(fitting)}" if 0 < len(fitting) < 5 else ""
-    finder.findings.wrong("stage-mismatch", message, loss.key, f"write train.stage: {stage}{other}")
+    ways = [f"write train.stage: {stages[0]}"] if stages else []
+    ways += [f"choose a loss for this stage: {', '.join(fitting)}"] if 0 < len(fitting) < 5 else []
+    finder.findings.wrong(
+        "stage-mismatch", message, loss.key, ", or ".join(ways) or "swift plugins list --kind trainer"
+    )
+
+
+def _stages_for(finder: PartFinder, family: str) -> list[str]:
+    """Return the stages of ours that feed `family`, sft and dpo before others."""
+    found = []
+    for spec in finder.registry.specs("trainer"):
+        looked = finder.look("trainer", "train.stage", spec.qualified) if spec.first_party else None
+        found += [spec.name] if looked and looked.declared("feeds", "") == family else []
+    return sorted(found, key=lambda name: (name not in ("sft", "dpo"), name))
 
 
 def _losses_for(finder: PartFinder, family: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from swift_core.contracts.loss import LazyOutputs, PairOutputs, TokenOutputs
+from swift_core.contracts.loss import LazyOutputs, PairOutputs, PolicyOutputs, TokenOutputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +23,12 @@ def given_pairs(**values: Tensor) -> PairOutputs:
 def given_tokens(**values: Tensor) -> TokenOutputs:
     """Return TokenOutputs that hold `values`; reading anything else is an AttributeError."""
     return _given(TokenOutputs, values)
+
+
+def given_policy(max_length: int = 0, **values: Tensor) -> PolicyOutputs:
+    """Return PolicyOutputs that hold `values` and `max_length`; reading anything else is an AttributeError."""
+    tensors = {name: partial(_itself, value) for name, value in values.items()}
+    return PolicyOutputs({"max_length": lambda: max_length, **tensors})
 
 
 def _given(family: type[Outputs], values: Mapping[str, Tensor]) -> Outputs:

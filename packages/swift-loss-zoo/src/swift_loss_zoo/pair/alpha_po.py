@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch.nn.functional as F
 
 from swift_core.plugin_api import LossOutput, PairOutputs, require_nonnegative, require_positive
-from swift_loss_zoo._divergences import bounded_expm1
+from swift_loss_zoo._bounded import bounded_expm1
 from swift_loss_zoo._lengths import mean_logps
 from swift_loss_zoo._rewards import reward_metrics
 

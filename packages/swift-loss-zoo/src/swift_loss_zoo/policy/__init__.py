@@ -1,0 +1,1 @@
+"""Losses on sampled completions, their advantages and the policy that sampled them."""

@@ -1,0 +1,39 @@
+"""Length-unbiased sequence policy optimisation (LUSPO): GSPO with each completion's loss times its length.
+
+    loss = -|y| * min(s * A, clip(s, 1 - epsilon_low, 1 + epsilon_high) * A)
+    s    = exp(mean over t of log(pi / pi_old))
+
+pi and pi_old are the probabilities of a token under the policy and the policy that sampled it, A the completion's
+advantage, |y| its tokens. arXiv:2602.05261.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from swift_core.plugin_api import LossOutput, PolicyOutputs, require_between, require_nonnegative
+from swift_loss_zoo._policy import clipped, lengths, row_advantages, sequence_metrics, sequence_ratios
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LUSPO:
+    """How far a step may move a completion's probability per token, down and up."""
+
+    epsilon_low: float = 3e-4
+    """How far a completion's ratio may fall below 1 before it has no gradient, in [0, 1)."""
+
+    epsilon_high: float = 4e-4
+    """How far it may rise above 1, >= 0."""
+
+    needs_reference: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        require_between(0.0, 1.0, epsilon_low=self.epsilon_low)
+        require_nonnegative(epsilon_high=self.epsilon_high)
+
+    def __call__(self, policy: PolicyOutputs) -> LossOutput:
+        """Return one loss per completion."""
+        surrogate = clipped(sequence_ratios(policy), row_advantages(policy), self.epsilon_low, self.epsilon_high)
+        metrics = sequence_metrics(policy, self.epsilon_low, self.epsilon_high)
+        return LossOutput(lengths(policy) * surrogate, metrics=metrics)
