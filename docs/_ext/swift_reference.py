@@ -114,8 +114,10 @@ class OnePlugin(Written):
     def markdown(self) -> Iterator[str]:
         """Write both, under the heading of the page."""
         kind, name = self.arguments
-        (spec,) = [spec for spec in installed().specs(kind) if spec.first_party and spec.name == name]
-        source = read_source(spec)
+        found = [spec for spec in installed().specs(kind) if spec.first_party and spec.name == name]
+        if not found:
+            raise self.error(f"no wheel of ours that is installed here has a {kind} named {name!r}")
+        spec, source = found[0], read_source(found[0])
         yield from (module_text(spec), "", f"**Options.** {source.summary}", "")
         for option in source.options:
             yield from definition(option)
