@@ -39,5 +39,10 @@ def adam_direction_(
     beta1, beta2 = betas
     exp_avg.lerp_(grad, 1 - beta1)
     exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-    correction = math.sqrt(1 - beta2**step) / (1 - beta1**step)
-    return exp_avg_sq.sqrt().add_(eps).reciprocal_().mul_(exp_avg).mul_(correction)
+    return exp_avg_sq.sqrt().add_(eps).reciprocal_().mul_(exp_avg).mul_(adam_correction(step, betas))
+
+
+def adam_correction(step: int, betas: tuple[float, float]) -> float:
+    """Return the bias correction of both moments at `step`, from 1, as one factor of the step."""
+    beta1, beta2 = betas
+    return float(math.sqrt(1 - beta2**step) / (1 - beta1**step))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import math
 from typing import TYPE_CHECKING, Any
 
 from swift_core.plugin_api import require_positive
-from swift_optim_zoo._adam import adam_direction_
+from swift_optim_zoo._adam import adam_correction, adam_direction_
 from swift_optim_zoo._base import Group, State, ZooOptimizer, next_step, zeros_in
 from swift_optim_zoo._checks import check_common, require_choice, require_integer
 from swift_optim_zoo._projector import ProjType, Side, exact_basis, projected_side, warm_basis
@@ -167,5 +166,4 @@ def channel_ratio(direction: Tensor, low_rank: Tensor, side: Side) -> Tensor:
 
 def correction(state: State, group: Group) -> float:
     """Return Adam's bias correction of the last step, which `adam_step` has multiplied its direction with."""
-    (beta1, beta2), step = group["betas"], int(state["step"])
-    return float(math.sqrt(1 - beta2**step) / (1 - beta1**step))
+    return adam_correction(int(state["step"]), group["betas"])

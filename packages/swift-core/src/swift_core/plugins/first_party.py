@@ -59,6 +59,7 @@ WHEEL_OF: dict[tuple[str, str], str] = {
     ("optimizer", "prodigy"): "swift-optim-zoo",
     ("optimizer", "schedule_free_adamw"): "swift-optim-zoo",
     ("optimizer", "sgd"): "swift-optim-zoo",
+    ("optimizer", "soap"): "swift-optim-zoo",
     ("optimizer", "stable_adamw"): "swift-optim-zoo",
     ("orm", "choice"): "swift-reward-zoo",
     ("orm", "cosine"): "swift-reward-zoo",
