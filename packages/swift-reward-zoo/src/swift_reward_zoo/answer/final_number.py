@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d+)(?:\.\d+)?|\.\d+"
 _NUMBER = re.compile(rf"(?<![A-Za-z0-9_.)])([-\u2212]?)[ ]?\\?[$\u20ac\u00a3\u00a5]?((?<![\d.]){_DIGITS})")
+_TAIL = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +66,15 @@ class FinalNumber:
 
 
 def _last_number(text: str) -> Decimal | None:
-    found = None
-    for found in _NUMBER.finditer(text):  # noqa: B007 - the last one is wanted
-        pass
-    return _value(found) if found else None
+    """Return the last number; the last lines are searched first, since no number crosses the end of a line."""
+    last_lines = text.rfind("\n", 0, max(len(text) - _TAIL, 0)) + 1
+    for start in (last_lines, 0) if last_lines else (0,):
+        found = None
+        for found in _NUMBER.finditer(text, start):  # noqa: B007 - the last one is wanted
+            pass
+        if found:
+            return _value(found)
+    return None
 
 
 def _value(found: re.Match[str]) -> Decimal:

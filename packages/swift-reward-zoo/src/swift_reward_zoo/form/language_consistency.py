@@ -78,9 +78,10 @@ def share_in(text: str, scripts: Sequence[str]) -> float:
     if not text.strip():
         return 0.0
     prose = _FORMULA.sub(" ", " ".join(text.split("```")[::2]))
-    counts = {name: len(pattern.findall(prose)) for name, pattern in _WORDS.items()}
+    letters = "".join(set(prose))
+    counts = {name: len(pattern.findall(prose)) for name, pattern in _WORDS.items() if pattern.search(letters)}
     total = sum(counts.values())
-    return sum(counts[name] for name in scripts) / total if total else 1.0
+    return sum(counts.get(name, 0) for name in scripts) / total if total else 1.0
 
 
 def _scripts(code: object, what: str) -> tuple[str, ...]:

@@ -2,9 +2,9 @@
 
     score = max_penalty * (1 - different n-grams / n-grams)
 
-N-grams are of tokens where the column `response_token_ids` or `completion_ids` has the ids. Else they are of words and
-marks, letter by letter in Chinese, Japanese, Thai and other writing without spaces and in runs of over 30 letters, so
-that text without spaces is judged too. Yeo et al., 2025, arXiv:2502.03373.
+N-grams are of tokens where the column `response_token_ids` or `completion_ids` has the ids. Else they are of words,
+letter by letter in Chinese, Japanese, Thai and other writing without spaces and in words of over 30 letters, so that
+text without spaces is judged too. Yeo et al., 2025, arXiv:2502.03373.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from swift_core.plugin_api import require_positive
 from swift_reward_zoo._batch import response_lengths
-from swift_reward_zoo._words import tokens
+from swift_reward_zoo._words import short_words
 
 if TYPE_CHECKING:
     from swift_core.plugin_api import InferRequest
@@ -47,7 +47,7 @@ class Repetition:
         response_lengths("repetition", infer_requests, response_token_ids, completion_ids)
         given = completion_ids if response_token_ids is None else response_token_ids
         if given is None:
-            return [self._penalty(tokens((request.response or "").lower())) for request in infer_requests]
+            return [self._penalty(short_words((request.response or "").lower())) for request in infer_requests]
         return [self._penalty(ids) for ids in given]
 
     def _penalty(self, sequence: Sequence[Hashable]) -> float:
