@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import re
 
+from swift_reward_zoo._words import UNSPACED
+
 _BOX = re.compile(r"\\(?:boxed|fbox)\b")
 _TAG_OPEN, _TAG_CLOSE = "<answer>", "</answer>"
-_CUE = re.compile(r"(?:\banswer\s*(?:is|are|was|:|=|\uff1a)|^\s*A\s*:)\s*:?[ \t]*", re.IGNORECASE | re.MULTILINE)
+_CUE = re.compile(
+    r"(?:\banswer\s*(?:is|are|was|:|=|\uff1a)|^\s*A\s*:|\u7b54\u6848?\s*[\u662f\u4e3a:\uff1a])\s*[:\uff1a]?[ \t]*",
+    re.IGNORECASE | re.MULTILINE,
+)
 _FORMULA = re.compile(r"\$\$([^$]+)\$\$|(?<!\\)\$([^$\n]+)(?<!\\)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?"
-_NUMBER = re.compile(rf"(?<![\w.)])[-+\u2212]?\s?(?:\\?[$\u20ac\u00a3])?(?<![\d.]){_DIGITS}(?:\s?/\s?\d+)?\s?\\?%?")
-_WORD = re.compile(r"(?<![\\A-Za-z])[A-Za-z]{3,}|(?:^|\s)[A-Za-z]{2,}(?=[\s.,:]|$)")
+_NUMBER = re.compile(
+    rf"(?<![.)])(?<![^\W{UNSPACED}])[-+\u2212]?\s?(?:\\?[$\u20ac\u00a3])?(?<![\d.]){_DIGITS}(?:\s?/\s?\d+)?\s?\\?%?"
+)
+_WORD = re.compile(rf"(?<![\\A-Za-z])[A-Za-z]{{3,}}|(?:^|\s)[A-Za-z]{{2,}}(?=[\s.,:]|$)|[{UNSPACED}]")
 _TAIL = 4000
 """Characters at the end that are searched when nothing marks the answer."""
 
@@ -100,7 +107,9 @@ def _after_cue(text: str) -> str | None:
     formula = _FORMULA.search(line)
     if formula and formula.start() < 3:
         return _content(formula)
-    sentence = re.split(r"[.;](?:\s|$)|,\s(?=[a-z]{2})|\s(?:because|since|so)\s", line, maxsplit=1)[0].strip()
+    sentence = re.split(
+        r"[.;](?:\s|$)|[\u3002\uff1b\uff0c]|,\s(?=[a-z]{2})|\s(?:because|since|so)\s", line, maxsplit=1
+    )[0].strip()
     if _is_bare(sentence):
         return sentence or None
     number = _NUMBER.search(sentence)
