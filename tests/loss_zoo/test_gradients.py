@@ -1,0 +1,72 @@
+"""The gradient of every loss, by finite differences; losses that hold a part constant say so and are left out."""
+
+import pytest
+import torch
+from torch.autograd import gradcheck
+
+from swift_core.plugins.building import build
+from swift_core.plugins.options import read_source
+from swift_core.plugins.registry import installed
+from swift_core.testing.outputs import given_pairs, given_policy, given_tokens
+
+LENGTHS = {"chosen": torch.tensor([4, 2, 3]), "rejected": torch.tensor([3, 4, 1])}
+SHAPE = (3, 4)
+
+
+def losses_of(family):
+    """Return the losses of a family whose gradient is that of their value, built with their defaults."""
+    specs = [spec for spec in installed().specs("loss") if spec.first_party and read_source(spec).inputs[0] == family]
+    losses = {spec.name: build(installed().load(spec), {}) for spec in specs}
+    return [pytest.param(x, id=name) for name, x in losses.items() if not getattr(x, "stops_gradient", False)]
+
+
+def numbers(seed):
+    generator = torch.Generator().manual_seed(seed)
+    return -torch.rand(SHAPE, generator=generator, dtype=torch.float64) - 0.05
+
+
+@pytest.mark.parametrize("loss", losses_of("PairOutputs"))
+def test_pairs(loss):
+    def value(chosen, rejected):
+        values = {}
+        given = {
+            "chosen": chosen,
+            "rejected": rejected,
+            "reference_chosen": numbers(2),
+            "reference_rejected": numbers(3),
+        }
+        for name, logps in given.items():
+            lengths = LENGTHS[name.removeprefix("reference_")]
+            values[f"{name}_token_logps"] = kept = logps * (torch.arange(SHAPE[1]) < lengths[:, None])
+            values[f"{name}_logps"] = kept.sum(-1)
+        values |= {f"{name}_lengths": lengths for name, lengths in LENGTHS.items()}
+        return loss(given_pairs(**values, margins=torch.tensor([0.0, 0.5, 2.0]))).losses
+
+    assert gradcheck(value, (numbers(0).requires_grad_(), numbers(1).requires_grad_()))
+
+
+@pytest.mark.parametrize("loss", losses_of("TokenOutputs"))
+def test_tokens(loss):
+    def value(logps):
+        return loss(given_tokens(logps=logps.flatten(), weights=numbers(1).neg().flatten())).losses
+
+    assert gradcheck(value, (numbers(0).requires_grad_(),))
+
+
+@pytest.mark.parametrize("loss", losses_of("PolicyOutputs"))
+def test_sampled_answers(loss):
+    def value(logps, values):
+        outputs = given_policy(
+            SHAPE[1],
+            logps=logps,
+            old_logps=numbers(0) + 1e-5 * numbers(1),
+            reference_logps=numbers(2),
+            advantages=torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)[:, None].expand(SHAPE),
+            mask=torch.arange(SHAPE[1]) < LENGTHS["chosen"][:, None],
+            values=values,
+            old_values=numbers(4),
+            returns=numbers(5),
+        )
+        return loss(outputs).losses
+
+    assert gradcheck(value, (numbers(0).requires_grad_(), numbers(3).requires_grad_()))
