@@ -1,0 +1,1 @@
+"""Callbacks: what watches a run and steps in."""

@@ -1,0 +1,1 @@
+"""Metrics on the predictions of held-out rows."""
