@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
 
 from swift_core.contracts.handover import RewardPart
+from swift_core.contracts.metric import Predictions
 from swift_core.plugin_api import Generations, InferRequest
 
 KIND = "metric"
@@ -24,6 +26,16 @@ def generations():
     )
 
 
+@pytest.fixture
+def batches():
+    """Two batches of logits, [batch, time, vocabulary], and labels, of different lengths."""
+    batches = [(torch.randn(3, time, 11), torch.randint(0, 11, (3, time))) for time in (6, 9)]
+    for _, labels in batches:
+        labels[:, :2] = -100
+        labels[0, 4:] = -100
+    return batches
+
+
 def test_it_says_what_it_eats(spec, source, plugin):
     assert source.declared["eats"] in ("predictions", "generations")
     assert hasattr(plugin, "preprocess_logits") is (source.declared["eats"] == "predictions")
@@ -32,5 +44,19 @@ def test_it_says_what_it_eats(spec, source, plugin):
 def test_its_figures_are_finite_numbers(spec, plugin, generations):
     if plugin.eats == "generations":
         figures = plugin.compute(generations)
+        assert figures
+        assert all(name.isidentifier() and math.isfinite(value) for name, value in figures.items())
+
+
+def test_it_keeps_less_of_a_batch_than_its_logits(spec, plugin, batches):
+    if plugin.eats == "predictions":
+        for logits, labels in batches:
+            assert plugin.preprocess_logits(logits, labels).numel() <= labels.numel()
+
+
+def test_its_figures_on_predictions_are_finite_numbers(spec, plugin, batches):
+    if plugin.eats == "predictions":
+        values = [plugin.preprocess_logits(logits, labels) for logits, labels in batches]
+        figures = plugin.compute(Predictions(values, [labels for _, labels in batches]))
         assert figures
         assert all(name.isidentifier() and math.isfinite(value) for name, value in figures.items())
