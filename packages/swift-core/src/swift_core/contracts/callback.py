@@ -12,7 +12,7 @@ class Callback(Protocol):
     """A `swift.callbacks` plugin: a `transformers.TrainerCallback`, built from its options.
 
     It has any of the events of transformers (`on_train_begin`, `on_step_end`, `on_log`, `on_evaluate`, `on_save`, ...),
-    all called as the one below. Callbacks are called in the order of the run file, after core's own.
+    all called as the one below. Callbacks are called in the order of the run file, before core's own log and progress.
     """
 
     def on_step_end(
