@@ -50,6 +50,13 @@ def test_it_says_which_weights_are_back(make_run, capsys):
     ]
 
 
+def test_it_says_when_there_was_nothing_to_put_back(make_run, capsys):
+    train(make_run(EarlyStopping()), [float("nan")])
+    assert capsys.readouterr().err == (
+        "early_stopping: eval_loss was never a number; the weights stay those of the last step.\n"
+    )
+
+
 def test_evaluations_before_and_after_training_do_not_count(make_run):
     run = make_run(EarlyStopping(patience=1))
     run.evaluate(eval_loss=0.0)

@@ -101,6 +101,7 @@ class EarlyStopping(TrainerCallback):
         """Put the best weights back."""
         self._training = False
         if self._best is None:
+            say(state, f"early_stopping: {self._metric} was never a number; the weights stay those of the last step.")
             return
         show_kept_weights(event["optimizer"])
         put_(event["model"], self._weights)
