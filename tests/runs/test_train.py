@@ -84,6 +84,13 @@ def test_a_typo_is_told_before_anything_starts(swift):
     assert time.monotonic() - start < 10  # importing torch and building a model takes longer than all of this
 
 
+def test_a_metric_on_tokens_is_refused_in_a_stage_of_pairs(swift):
+    swift.write("run.yaml", PAIRS.replace("STAGE", "dpo").replace("OPTIMIZER", "adamw").replace("orm_accuracy", "acc"))
+    output = swift("train", "run.yaml", code=2)
+    assert "run.yaml:10:13: error[metric-does-not-fit-stage]: metric 'acc' reads predictions of tokens" in output
+    assert not (swift.folder / "out").exists()
+
+
 def test_broken_rows_leave_no_run_directory(swift):
     swift.write("rows.jsonl", '{"messages": [{"role": "user", "content": "hi"}]}\n')
     swift.write("run.yaml", SFT.replace("demo:chat", "rows.jsonl", 1))

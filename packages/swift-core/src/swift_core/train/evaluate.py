@@ -26,10 +26,11 @@ NUM_SAMPLES = 5
 class PredictionMetrics:
     """Collects what each metric keeps of a batch's logits; the logits themselves are dropped at once."""
 
-    def __init__(self, metrics: Sequence[tuple[str, Metric]]) -> None:
-        """Take the metrics that eat predictions."""
+    def __init__(self, parts: Parts) -> None:
+        """Take the metrics of `parts` that eat predictions."""
+        self._parts = parts
         self._metrics: list[tuple[str, Metric, list[Tensor], list[Tensor]]] = [
-            (name, metric, [], []) for name, metric in metrics
+            (name, metric, [], []) for name, metric in parts.metrics if metric.eats == "predictions"
         ]
 
     def add(self, trainer: SwiftTrainer, batch: Mapping[str, Tensor]) -> None:
@@ -45,13 +46,8 @@ class PredictionMetrics:
         """Return the figures of every metric."""
         result: dict[str, float] = {}
         for name, metric, values, labels in self._metrics:
-            result |= checked(name, metric.compute(Predictions(values, labels)))
+            result |= _computed(self._parts, name, metric, Predictions(values, labels))
         return result
-
-
-def prediction_metrics(metrics: Sequence[tuple[str, Metric]]) -> PredictionMetrics:
-    """Return a collector for the metrics that eat predictions."""
-    return PredictionMetrics([(name, metric) for name, metric in metrics if metric.eats == "predictions"])
 
 
 def checked(name: str, figures: Mapping[str, float]) -> dict[str, float]:
@@ -122,10 +118,10 @@ def generation_metrics(parts: Parts, answers: Answers) -> dict[str, float]:
     return result
 
 
-def _computed(parts: Parts, name: str, metric: Metric, generations: Generations) -> dict[str, float]:
+def _computed(parts: Parts, name: str, metric: Metric, evaluation: Predictions | Generations) -> dict[str, float]:
     """Return the figures of one metric; what it or a reward refuses is told at the metric's place."""
     try:
-        return checked(name, metric.compute(generations))
+        return checked(name, metric.compute(evaluation))
     except ValueError as error:
         where = parts.plan.config.place("train.metrics")
         raise SwiftError(Problem("metric-failed", f"metric {name!r}: {error}.", where)) from error

@@ -211,11 +211,11 @@ class SwiftTrainer(transformers.Trainer):
         metric_key_prefix: str = "eval",
     ) -> EvalLoopOutput:
         """Return the mean loss and metrics of the held-out rows."""
-        from swift_core.train.evaluate import prediction_metrics
+        from swift_core.train.evaluate import PredictionMetrics
 
         self.show_kept_weights()
         self.module.eval()
-        sums, collect = Ledger(), prediction_metrics(self.parts.metrics)
+        sums, collect = Ledger(), PredictionMetrics(self.parts)
         with torch.no_grad():
             for inputs in dataloader:
                 batch = self._prepare_inputs(inputs)
