@@ -218,3 +218,26 @@ def test_a_loss_that_reads_logps_never_forms_the_logits(make_parts, monkeypatch)
     trainer = Supervised.build(make_parts(CrossEntropy(), token_rows(), TokenCollator(0)))
     monkeypatch.setattr(type(trainer.head), "logits", lambda *_: pytest.fail("logits were formed"))
     trainer.train()
+
+
+class Argmax:
+    """A metric on predictions."""
+
+    eats = "predictions"
+
+    def preprocess_logits(self, logits, labels):
+        return logits.argmax(-1)
+
+    def compute(self, predictions):
+        return {"rows": float(sum(len(values) for values in predictions.values))}
+
+
+def test_the_loss_and_metrics_of_a_batch_share_one_forward_pass(make_parts, monkeypatch):
+    parts = make_parts(CrossEntropy(), token_rows(), TokenCollator(0), per_device_eval_batch_size=4)
+    parts.metrics = [("argmax", Argmax())]
+    trainer = Supervised.build(parts)
+    passes = []
+    hidden = type(trainer.head).hidden
+    monkeypatch.setattr(type(trainer.head), "hidden", lambda *args: passes.append(1) or hidden(*args))
+    assert trainer.evaluate()["eval_rows"] == len(LENGTHS)
+    assert len(passes) == len(LENGTHS) // 4

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from swift_core.contracts.data import Record
     from swift_core.contracts.handover import Parts
-    from swift_core.train.trainer import SwiftTrainer
 
 NUM_SAMPLES = 5
 """Answers shown before and after training."""
@@ -33,11 +32,11 @@ class PredictionMetrics:
             (name, metric, [], []) for name, metric in parts.metrics if metric.eats == "predictions"
         ]
 
-    def add(self, trainer: SwiftTrainer, batch: Mapping[str, Tensor]) -> None:
-        """Look at one batch; without metrics nothing is computed."""
+    def add(self, outputs: Any, batch: Mapping[str, Tensor]) -> None:
+        """Look at one batch's outputs, as the loss has read them; without metrics no logits are formed."""
         if not self._metrics:
             return
-        logits = trainer.make_outputs(trainer.module, batch).logits
+        logits = outputs.logits
         for _, metric, values, labels in self._metrics:
             values.append(metric.preprocess_logits(logits, batch["labels"]).cpu())
             labels.append(batch["labels"].cpu())

@@ -97,9 +97,13 @@ class Ledger:
         """Start empty."""
         self._sums: dict[str, Tensor] = {}
 
+    def add_loss(self, batch: BatchLoss) -> None:
+        """Add one micro-batch's loss and leave its metrics out."""
+        self._add("loss", batch.numerator.detach(), batch.denominator)
+
     def add(self, batch: BatchLoss) -> None:
         """Add one micro-batch."""
-        self._add("loss", batch.numerator.detach(), batch.denominator)
+        self.add_loss(batch)
         for name, values in batch.metrics.items():
             self._add(name, values.sum(), torch.tensor(float(values.numel()), device=values.device))
 
@@ -107,11 +111,10 @@ class Ledger:
         pair = torch.stack([numerator.double(), denominator.double().to(numerator.device)])
         self._sums[name] = self._sums[name] + pair if name in self._sums else pair
 
-    def denominator(self, reduce: Callable[[Tensor], Tensor]) -> float:
-        """Return the summed weights of the loss over all ranks; 0.0 when nothing was added."""
-        if "loss" not in self._sums:
-            return 0.0
-        return float(reduce(self._sums["loss"])[1])
+    def loss(self, reduce: Callable[[Tensor], Tensor]) -> tuple[float, float]:
+        """Return the mean loss over all ranks, NaN where the weights sum to zero, and the sum of its weights."""
+        numerator, denominator = reduce(self._sums["loss"]).tolist()
+        return numerator / denominator if denominator else float("nan"), denominator
 
     def means(self, reduce: Callable[[Tensor], Tensor]) -> dict[str, float]:
         """Return every mean over all ranks; NaN where the weights sum to zero."""

@@ -7,6 +7,7 @@ is corrected once, before clipping.
 
 from __future__ import annotations
 
+import math
 import traceback
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
@@ -81,9 +82,8 @@ class SwiftTrainer(transformers.Trainer):
 
     # Loss.
 
-    def batch_loss(self, model: nn.Module, batch: Batch, num_items_in_batch: Tensor) -> BatchLoss:
+    def batch_loss(self, outputs: Any, batch: Batch, num_items_in_batch: Tensor) -> BatchLoss:
         """Return what a micro-batch adds to a step whose items number `num_items_in_batch`; a broken loss is named."""
-        outputs = self.make_outputs(model, batch)
         try:
             return self.loss_call(
                 outputs, batch["labels"], num_items=self.count_items(batch), num_items_in_batch=num_items_in_batch
@@ -114,8 +114,8 @@ class SwiftTrainer(transformers.Trainer):
         """Return this micro-batch's share of the step's mean."""
         if return_outputs:
             raise NotImplementedError("evaluation goes through evaluation_loop")
-        batch = self.batch_loss(model, inputs, self._step_items)
-        self._step.add(batch)
+        batch = self.batch_loss(self.make_outputs(model, inputs), inputs, self._step_items)
+        self._step.add_loss(batch)
         self._since_log.add(batch)
         # Gradients of ranks are averaged after this, hence the factor.
         return batch.numerator / self._step_items * self.args.world_size
@@ -131,10 +131,9 @@ class SwiftTrainer(transformers.Trainer):
 
     def _finish_step(self, model: nn.Module) -> None:
         """Refuse a non-finite step, and correct the gradient when weights do not sum to the number of items."""
-        loss = self._step.means(self._reduce).get("loss", float("nan"))
-        weights, items = self._step.denominator(self._reduce), float(self._step_items)
+        (loss, weights), items = self._step.loss(self._reduce), float(self._step_items)
         self._step.clear()
-        if loss != loss or loss in (float("inf"), float("-inf")):
+        if not math.isfinite(loss):
             raise SwiftError(
                 Problem(
                     "non-finite-loss",
@@ -157,7 +156,7 @@ class SwiftTrainer(transformers.Trainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log the exact mean loss and the loss's metrics since the last line."""
-        if "loss" in logs and "eval_loss" not in logs:
+        if "loss" in logs:
             logs |= self._since_log.means(self._reduce)
             self._since_log.clear()
         super().log(logs, start_time)
@@ -219,9 +218,9 @@ class SwiftTrainer(transformers.Trainer):
         with torch.no_grad():
             for inputs in dataloader:
                 batch = self._prepare_inputs(inputs)
-                items = self.count_items(batch)
-                sums.add(self.batch_loss(self.module, batch, items))
-                collect.add(self, batch)
+                outputs = self.make_outputs(self.module, batch)
+                sums.add(self.batch_loss(outputs, batch, self.count_items(batch)))
+                collect.add(outputs, batch)
                 self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
         means = sums.means(_alone) | collect.compute()
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in means.items()}
