@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from swift_core.assemble.collate import TokenCollator
+from swift_core.assemble.kinds.tokens import TokenCollator
 from swift_core.builtins.cross_entropy import CrossEntropy
 from swift_core.train import _fit
 from swift_core.train.supervised import Supervised

@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from swift_core.assemble.collate import PairCollator, TokenCollator
+from swift_core.assemble.kinds.pairs import PairCollator
+from swift_core.assemble.kinds.tokens import TokenCollator
 from swift_core.builtins.cross_entropy import CrossEntropy
 from swift_core.contracts.loss import LossOutput
 from swift_core.errors import SwiftError

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from swift_core.assemble.collate import PairCollator
+from swift_core.assemble.kinds.pairs import PairCollator
 from swift_core.train.preference import Preference
 from swift_core.train.reference import Reference
 from swift_loss_zoo.pair.dpo import DPO

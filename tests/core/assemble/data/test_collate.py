@@ -6,7 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swift_core.assemble.collate import PairCollator, TokenCollator
+from swift_core.assemble.kinds.pairs import PairCollator
+from swift_core.assemble.kinds.tokens import TokenCollator
 
 ids = st.lists(st.integers(0, 9), min_size=1, max_size=6)
 

@@ -273,7 +273,7 @@ def test_row_that_is_not_of_the_named_format_is_an_error(plan_of, write_rows, en
 def test_rows_can_be_fetched_in_any_order_as_torch_wants_them(plan_of, write_rows, encoder):
     from torch.utils.data import DataLoader
 
-    from swift_core.assemble.collate import TokenCollator
+    from swift_core.assemble.kinds.tokens import TokenCollator
 
     write_rows("train.jsonl", *[chat(str(number), "b" * number) for number in range(1, 6)])
     rows = load_data(plan_of({"dataset": "train.jsonl"}), encoder).train

@@ -37,7 +37,6 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
     import transformers
 
     from swift_core.assemble.callbacks import build_callbacks
-    from swift_core.assemble.collate import PairCollator, TokenCollator
     from swift_core.assemble.data.load import load_data
     from swift_core.assemble.encoder import HfEncoder
     from swift_core.assemble.model import fetch, load_model, load_reference, tokenizer_for
@@ -61,11 +60,10 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
     data = load_data(plan, encoder)
     if any(metric.eats == "generations" for _, metric in metrics):
         check_rewards(plan, rewards, data.eval_records)
-    base = load_model(plan, folder, tokenizer)
+    base = load_model(plan, folder, tokenizer, num_labels=data.num_labels)
     reference = load_reference(plan, base) if getattr(loss, "needs_reference", False) else None
     torch.manual_seed(plan.settings.train.seed)
     model = apply_tuner(plan, tuner, base)
-    collators: dict[str, Any] = {"tokens": TokenCollator, "pairs": PairCollator}
     return Parts(
         plan=plan,
         directory=directory,
@@ -80,7 +78,7 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
         train_dataset=data.train,
         eval_dataset=data.eval,
         eval_records=data.eval_records,
-        collator=collators[procedure.rows](encoder.pad_token_id),
+        collator=data.collator,
         make_optimizer=partial(build_optimizer, plan, dataset=data.train),
         make_scheduler=partial(build_scheduler, plan),
         metrics=metrics,

@@ -30,22 +30,42 @@ class Loading:
     dtype: str = "float32"
     attn_implementation: str = "sdpa"
     quantization_bit: int = 0
+    head: str = "causal_lm"
+    """Output head: `causal_lm`, `sequence_classification` or `token_classification`."""
+
+    num_labels: int = 0
+    """Outputs of a classification head."""
 
 
-def load_model(plan: RunPlan, folder: Path, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
+HEADS = {
+    "causal_lm": "AutoModelForCausalLM",
+    "sequence_classification": "AutoModelForSequenceClassification",
+    "token_classification": "AutoModelForTokenClassification",
+}
+"""Head -> the class of transformers that loads a model with it."""
+
+NEW_HEAD = ("score.", "classifier.")
+"""Names that start the weights of a classification head; a causal model's folder has none, and they are drawn."""
+
+
+def load_model(
+    plan: RunPlan, folder: Path, tokenizer: PreTrainedTokenizerBase, *, num_labels: int = 0
+) -> PreTrainedModel:
     """Return the untrained model of `plan`, on its device; set torch's threads.
 
     Args:
         plan: The run.
         folder: Where the model lies: `fetch`.
         tokenizer: Its tokenizer: `tokenizer_for`.
+        num_labels: Outputs of a classification head, where the procedure's model has one.
 
     Raises:
         SwiftError: the model cannot be loaded or used.
     """
     settings = plan.settings
     set_threads(settings.device, folder)
-    loading = loading_for(settings, plan.load(plan.tuner), folder)
+    head = str(plan.procedure.source.declared.get("model_head", "causal_lm"))
+    loading = replace(loading_for(settings, plan.load(plan.tuner), folder), head=head, num_labels=num_labels)
     model = _told(plan, "model.model_id", load_weights, folder, loading)
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     _require_rows_for(plan, tokenizer, model)
@@ -197,19 +217,22 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 
 
 def load_weights(folder: Path, loading: Loading) -> PreTrainedModel:
-    """Return the causal language model of `folder` on the CPU (quantised weights: on the GPU).
+    """Return the model of `folder` on the CPU (quantised weights: on the GPU), with the head that is asked for.
+
+    A classification head that the folder has no weights for is drawn at random.
 
     Raises:
-        ValueError: it is none, or weights are missing in it.
+        ValueError: it is no such model, or weights are missing in it.
     """
     import torch
+    import transformers
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
 
     from swift_core.quiet import quiet_loading
 
     quiet_loading()
-    load: Any = AutoModelForCausalLM.from_pretrained  # annotated as if it never returned the info too
+    load: Any = getattr(transformers, HEADS[loading.head]).from_pretrained
+    labels = {"num_labels": loading.num_labels} if loading.num_labels else {}
     try:
         model, info = load(
             folder,
@@ -218,10 +241,14 @@ def load_weights(folder: Path, loading: Loading) -> PreTrainedModel:
             quantization_config=_quantization(loading),
             trust_remote_code=False,
             output_loading_info=True,
+            **labels,
         )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"the model of {folder} cannot be loaded: {_first_line(error)}") from error
-    if missing := sorted(info["missing_keys"]):
+    missing = sorted(info["missing_keys"])
+    if loading.head != "causal_lm":
+        missing = [name for name in missing if not name.startswith(NEW_HEAD)]
+    if missing:
         raise ValueError(f"the weights in {folder} lack {len(missing)} tensors of the model, {missing[0]} among them")
     loaded: PreTrainedModel = model
     return loaded

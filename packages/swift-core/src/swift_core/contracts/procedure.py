@@ -16,11 +16,14 @@ class Procedure(Protocol):
     What it declares stands in its class as literals: a plan reads them from the source, before torch is imported.
     """
 
-    feeds: ClassVar[Literal["TokenOutputs", "PairOutputs"]]
-    """Family of outputs that it gives to a loss."""
+    feeds: ClassVar[str]
+    """Family of outputs that it gives to a loss: `TokenOutputs`, `PairOutputs`, ..."""
 
-    rows: ClassVar[Literal["tokens", "pairs"]]
-    """What a row of data is: `TokenRow` or `PairRow`."""
+    rows: ClassVar[str]
+    """What a row of data is: `tokens`, `pairs`, ... (a row kind of core)."""
+
+    model_head: ClassVar[Literal["causal_lm", "sequence_classification", "token_classification"]]
+    """Which head its model has; left out, a causal language model's."""
 
     default_loss: ClassVar[str]
     """Loss of `train.loss_type: auto`."""

@@ -62,8 +62,7 @@ def _build(parts: Parts) -> SwiftTrainer:
         trainer.remove_callback(noisy)
     for callback in (MetricsLog(parts.directory), Progress(parts.plan), Events(parts)):
         trainer.add_callback(callback)
-    batch = trainer._prepare_inputs(parts.collator([parts.train_dataset[0]]))
-    trainer.head.prove(trainer.module, batch)
+    trainer.prove(trainer._prepare_inputs(parts.collator([parts.train_dataset[0]])))
     return trainer
 
 

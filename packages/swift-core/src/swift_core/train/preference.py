@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ class Preference(SwiftTrainer):
     """Preference training on pairs, with a reference model where the loss reads one."""
 
     feeds: ClassVar[str] = "PairOutputs"
-    rows: ClassVar[Literal["tokens", "pairs"]] = "pairs"
+    rows: ClassVar[str] = "pairs"
     default_loss: ClassVar[str] = "dpo"
 
     def __init__(self, parts: Parts) -> None:

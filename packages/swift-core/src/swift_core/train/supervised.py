@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from swift_core.train.outputs import IGNORED, ScoredTokens, token_outputs
 from swift_core.train.trainer import Batch, SwiftTrainer
@@ -17,7 +17,7 @@ class Supervised(SwiftTrainer):
     """Supervised fine-tuning on conversations, or prompts with completions: the answers are trained."""
 
     feeds: ClassVar[str] = "TokenOutputs"
-    rows: ClassVar[Literal["tokens", "pairs"]] = "tokens"
+    rows: ClassVar[str] = "tokens"
     default_loss: ClassVar[str] = "cross_entropy"
 
     def count_items(self, batch: Batch) -> Tensor:
@@ -33,5 +33,5 @@ class Pretraining(Supervised):
     """Continued pre-training on plain text: every token is trained."""
 
     feeds: ClassVar[str] = "TokenOutputs"
-    rows: ClassVar[Literal["tokens", "pairs"]] = "tokens"
+    rows: ClassVar[str] = "tokens"
     default_loss: ClassVar[str] = "cross_entropy"

@@ -34,10 +34,13 @@ class SwiftTrainer(transformers.Trainer):
     """Base of all procedures (`swift.trainers`). A subclass names what it feeds and makes the lazy outputs."""
 
     feeds: ClassVar[str]
-    """Family of outputs its losses read: `TokenOutputs` or `PairOutputs`."""
+    """Family of outputs its losses read: `TokenOutputs`, `PairOutputs`, ..."""
 
-    rows: ClassVar[Literal["tokens", "pairs"]]
-    """What a row of its data is."""
+    rows: ClassVar[str]
+    """What a row of its data is: the name of a row kind."""
+
+    model_head: ClassVar[Literal["causal_lm", "sequence_classification", "token_classification"]] = "causal_lm"
+    """Which head its model has."""
 
     default_loss: ClassVar[str]
     """The loss of `loss_type: auto`."""
@@ -46,7 +49,8 @@ class SwiftTrainer(transformers.Trainer):
         """Take the live parts of a run."""
         self.parts = parts
         self.loss_call = LossCall(parts.loss)
-        self.head = OutputHead(parts.model)
+        if self.model_head == "causal_lm":
+            self.head = OutputHead(parts.model)
         self._step, self._since_log = Ledger(), Ledger()
         self._step_items = torch.ones(())
         super().__init__(
@@ -69,6 +73,11 @@ class SwiftTrainer(transformers.Trainer):
     def module(self) -> nn.Module:
         """The model, without what an engine wrapped around it."""
         return cast("nn.Module", self.model)
+
+    def prove(self, batch: Batch) -> None:
+        """Raise SwiftError unless what losses are given is what the model itself would say of `batch`."""
+        if self.model_head == "causal_lm":
+            self.head.prove(self.module, batch)
 
     # What a procedure fills in.
 

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from swift_core.assemble.data.encode import Limit, Stage, Tally, encode_rows
 from swift_core.assemble.data.read import RunData, read_data
+from swift_core.assemble.kinds import row_kind
 from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
 
     from swift_core.assemble.data.rows import Item
     from swift_core.contracts.data import Record, TextEncoder
@@ -22,13 +25,19 @@ class LoadedData:
     """Rows ready to be collated."""
 
     train: list[dict[str, Any]]
-    """`TokenRow`s or `PairRow`s, in the order of the files."""
+    """Rows of the procedure's kind, in the order of the files."""
 
     eval: list[dict[str, Any]] | None
     """Held-out rows of the same kind; None when there are none."""
 
     eval_records: list[Record]
     """All held-out rows before encoding, those with a prompt alone among them."""
+
+    collator: Callable[[Sequence[Any]], dict[str, Tensor]]
+    """Makes a batch of rows."""
+
+    num_labels: int
+    """Outputs of a classification head that the rows need; 0: none."""
 
     facts: dict[str, Any]
     """Counts by name; what is told about held-out rows starts with `eval_`."""
@@ -52,14 +61,21 @@ def load_data(plan: RunPlan, encoder: TextEncoder) -> LoadedData:
     if data.held_out:
         counts = {f"eval_{name}": value for name, value in _counts(eval_tally).items()} if judged else {}
         facts |= {"eval_rows_read": len(data.held_out), "eval_prompts_only": len(data.held_out) - len(judged), **counts}
-    return LoadedData(train, held_out or None, [item.record for item in data.held_out], facts)
+    return LoadedData(
+        train=train,
+        eval=held_out or None,
+        eval_records=[item.record for item in data.held_out],
+        collator=stage.kind.collator(encoder.pad_token_id),
+        num_labels=stage.kind.num_labels,
+        facts=facts,
+    )
 
 
 def stage_of(plan: RunPlan) -> Stage:
     """Return what the procedure of `plan` eats."""
     name = plan.procedure.plugin.name
-    rows = plan.procedure.source.declared.get("rows", "tokens")
-    return Stage(name, "pairs" if rows == "pairs" else "tokens", trains_everything=name == "pt")
+    kind = row_kind(str(plan.procedure.source.declared.get("rows", "tokens")))
+    return Stage(name, kind, trains_everything=name == "pt")
 
 
 def limit_of(plan: RunPlan) -> Limit:

@@ -1,0 +1,97 @@
+"""The contract of a row kind, and what several of them need."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from swift_core.assemble.spans import RowMistake
+from swift_core.assemble.template import Encoded, encode_conversation, encode_plain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
+
+    from swift_core.contracts.data import Message, Record, TextEncoder
+
+IGNORED = -100
+
+Row = dict[str, Any]
+Sequences = tuple[Encoded, ...]
+"""The sequences that the model reads for one row: one answer, or chosen and rejected."""
+
+
+class RowKind(Protocol):
+    """What the rows of a stage are."""
+
+    needs: ClassVar[str]
+    """What a record must have, in words: `a completion`."""
+
+    num_labels: int
+    """Outputs of a classification head that these rows need, known after training rows were finished; 0: none."""
+
+    def sequences(self, encoder: TextEncoder, record: Record, *, whole: bool) -> Sequences | None:
+        """Return the sequences of a record, None when it lacks what is needed; `whole`: train prompts too.
+
+        Raises:
+            RowMistake: The row has what is needed, and cannot be used.
+        """
+
+    def is_trainable(self, sequences: Sequences) -> bool:
+        """Say whether something of the row, perhaps cut, would be trained."""
+
+    def row(self, sequences: Sequences, record: Record, index: int) -> Row:
+        """Return what is kept of the row; it must be JSON-able and has its place among all rows under `row`."""
+
+    def finish(self, rows: list[Row]) -> list[Row]:
+        """Return the rows of one part of the data, after a look at all of them."""
+
+    def collator(self, pad_token_id: int) -> Callable[[Sequence[Any]], dict[str, Tensor]]:
+        """Return what makes a batch of rows."""
+
+
+def has_trained_tokens(sequences: Sequences) -> bool:
+    """Say whether each has a trained token that something stands before; the first token has no prediction."""
+    return all(any(part.trained[1:]) for part in sequences)
+
+
+def answer_of(encoder: TextEncoder, record: Record, answer: str | Sequence[Message], side: str) -> Encoded:
+    """Return the prompt with one answer that has no turns of others inside; `side` names it in messages."""
+    if isinstance(record.prompt, str) and isinstance(answer, str):
+        return encode_plain(encoder, record.prompt, answer)
+    encoded = conversation_of(encoder, record, answer)
+    last = len(encoded.trained) - encoded.trained[::-1].index(True)
+    if not all(encoded.trained[encoded.first_trained : last]):
+        raise RowMistake(
+            "several-turns",
+            f"The {side} answer has turns between its assistant turns, and one answer is compared with another.",
+            "put the turns before the answer into the prompt",
+        )
+    return Encoded(encoded.ids[:last], encoded.trained[:last])
+
+
+def conversation_of(encoder: TextEncoder, record: Record, answer: str | Sequence[Message]) -> Encoded:
+    """Return the prompt's turns with those of `answer`; both must be conversations."""
+    prompt, turns = record.prompt, answer
+    if prompt is None or isinstance(prompt, str) or isinstance(turns, str):
+        raise RowMistake(
+            "mixed-row", "One part of the row is plain text and another a conversation.", "write both alike"
+        )
+    return encode_conversation(encoder, [*prompt, *turns], tools=record.tools, first=len(prompt))
+
+
+def padded(ids: Sequence[list[int]], labels: Sequence[list[int]], pad_token_id: int) -> dict[str, Tensor]:
+    """Return int64 input_ids, attention_mask and labels, [sequence, time], padded on the right to the longest.
+
+    Labels are the token itself where it is trained and -100 elsewhere; the shift by one is the trainer's.
+    """
+    import torch
+
+    longest = max(len(sequence) for sequence in ids)
+    gaps = [longest - len(sequence) for sequence in ids]
+    columns = {
+        "input_ids": [sequence + [pad_token_id] * gap for sequence, gap in zip(ids, gaps, strict=True)],
+        "attention_mask": [[1] * (longest - gap) + [0] * gap for gap in gaps],
+        "labels": [sequence + [IGNORED] * gap for sequence, gap in zip(labels, gaps, strict=True)],
+    }
+    return {name: torch.tensor(values, dtype=torch.int64) for name, values in columns.items()}

@@ -1,0 +1,91 @@
+"""Rows of preference stages: a prompt with a chosen and a rejected answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from swift_core.assemble.kinds.kind import IGNORED, Row, Sequences, answer_of, has_trained_tokens, padded
+from swift_core.assemble.template import Encoded
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from swift_core.contracts.data import PairRow, Record, TextEncoder
+
+
+@dataclass(slots=True)
+class PairRows:
+    """A prompt with two answers."""
+
+    needs: ClassVar[str] = "prompt, chosen and rejected"
+    num_labels: int = 0
+
+    def sequences(self, encoder: TextEncoder, record: Record, *, whole: bool) -> Sequences | None:
+        """Return the prompt with the chosen and with the rejected answer."""
+        if record.prompt is None or record.chosen is None or record.rejected is None:
+            return None
+        chosen = answer_of(encoder, record, record.chosen, "chosen")
+        rejected = answer_of(encoder, record, record.rejected, "rejected")
+        # A token may reach from the prompt into one answer alone; then it belongs to both answers.
+        common = 0
+        limit = min(chosen.first_trained, rejected.first_trained)
+        while common < limit and chosen.ids[common] == rejected.ids[common]:
+            common += 1
+        return _from(chosen, common), _from(rejected, common)
+
+    def is_trainable(self, sequences: Sequences) -> bool:
+        """Say whether both answers have a trained token."""
+        return has_trained_tokens(sequences)
+
+    def row(self, sequences: Sequences, record: Record, index: int) -> Row:
+        """Return a `PairRow`."""
+        chosen, rejected = sequences
+        row: PairRow = {
+            "prompt_ids": chosen.ids[: chosen.first_trained],
+            "chosen_ids": chosen.ids[chosen.first_trained :],
+            "rejected_ids": rejected.ids[rejected.first_trained :],
+            "margin": record.margin or 0.0,
+            "row": index,
+        }
+        return dict(row)
+
+    def finish(self, rows: list[Row]) -> list[Row]:
+        """Return the rows as they are."""
+        return rows
+
+    def collator(self, pad_token_id: int) -> PairCollator:
+        """Return the collator."""
+        return PairCollator(pad_token_id)
+
+
+def _from(encoded: Encoded, first: int) -> Encoded:
+    return Encoded(encoded.ids, [index >= first for index in range(len(encoded.ids))])
+
+
+@dataclass(frozen=True, slots=True)
+class PairCollator:
+    """Batches of preference stages: first every chosen sequence, then every rejected one."""
+
+    pad_token_id: int
+
+    def __call__(self, rows: Sequence[PairRow]) -> dict[str, Tensor]:
+        """Return int64 input_ids, attention_mask, labels [2 * pair, time] and rows [pair], float32 margins [pair].
+
+        A sequence is the prompt and a completion; labels are set on the completion alone.
+        """
+        import torch
+
+        pairs = [(row["prompt_ids"], row["chosen_ids"]) for row in rows]
+        pairs += [(row["prompt_ids"], row["rejected_ids"]) for row in rows]
+        batch = padded(
+            [prompt + completion for prompt, completion in pairs],
+            [[IGNORED] * len(prompt) + completion for prompt, completion in pairs],
+            self.pad_token_id,
+        )
+        return batch | {
+            "margins": torch.tensor([row["margin"] for row in rows], dtype=torch.float32),
+            "rows": torch.tensor([row["row"] for row in rows], dtype=torch.int64),
+        }

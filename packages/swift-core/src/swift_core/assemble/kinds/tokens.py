@@ -1,0 +1,69 @@
+"""Rows of the stages pt and sft: one sequence, of which some tokens are trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from swift_core.assemble.kinds.kind import IGNORED, Row, Sequences, conversation_of, has_trained_tokens, padded
+from swift_core.assemble.template import Encoded, encode_plain, encode_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from swift_core.contracts.data import Record, TextEncoder, TokenRow
+
+
+@dataclass(slots=True)
+class TokenRows:
+    """Plain text, or a prompt with its completion."""
+
+    needs: ClassVar[str] = "a completion"
+    num_labels: int = 0
+
+    def sequences(self, encoder: TextEncoder, record: Record, *, whole: bool) -> Sequences | None:
+        """Return the one sequence."""
+        if record.text is not None:
+            return (encode_text(encoder, record.text),)
+        if record.prompt is None or record.completion is None:
+            return None
+        if isinstance(record.prompt, str) and isinstance(record.completion, str):
+            encoded = encode_plain(encoder, record.prompt, record.completion)
+        else:
+            encoded = conversation_of(encoder, record, record.completion)
+        return (Encoded(encoded.ids, [True] * len(encoded.ids)) if whole else encoded,)
+
+    def is_trainable(self, sequences: Sequences) -> bool:
+        """Say whether a token is trained."""
+        return has_trained_tokens(sequences)
+
+    def row(self, sequences: Sequences, record: Record, index: int) -> Row:
+        """Return a `TokenRow`."""
+        (part,) = sequences
+        labels = [token if trained else IGNORED for token, trained in zip(part.ids, part.trained, strict=True)]
+        row: TokenRow = {"input_ids": part.ids, "labels": labels, "row": index}
+        return dict(row)
+
+    def finish(self, rows: list[Row]) -> list[Row]:
+        """Return the rows as they are."""
+        return rows
+
+    def collator(self, pad_token_id: int) -> TokenCollator:
+        """Return the collator."""
+        return TokenCollator(pad_token_id)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCollator:
+    """Batches of the stages pt and sft."""
+
+    pad_token_id: int
+
+    def __call__(self, rows: Sequence[TokenRow]) -> dict[str, Tensor]:
+        """Return input_ids, attention_mask and labels, int64 [batch, time], and rows, int64 [batch]."""
+        import torch
+
+        batch = padded([row["input_ids"] for row in rows], [row["labels"] for row in rows], self.pad_token_id)
+        return batch | {"rows": torch.tensor([row["row"] for row in rows], dtype=torch.int64)}
