@@ -77,6 +77,8 @@ def load_model(
 def load_reference(plan: RunPlan, model: PreTrainedModel) -> PreTrainedModel | None:
     """Return a frozen reference model, or None when the tuner can make `model` behave as before training.
 
+    A reference that follows the policy (`sync_ref_model`) is always a model of its own.
+
     Args:
         plan: The run.
         model: The model before the tuner touched it.
@@ -86,7 +88,7 @@ def load_reference(plan: RunPlan, model: PreTrainedModel) -> PreTrainedModel | N
     """
     if plan.settings.model.ref_model_id:
         return _frozen(_other_reference(plan, model))
-    if plan.create(plan.tuner).reference(model) is not None:
+    if not plan.settings.train.sync_ref_model and plan.create(plan.tuner).reference(model) is not None:
         return None
     return _frozen(copy.deepcopy(model))
 

@@ -59,7 +59,9 @@ def _is_paired(plan: RunPlan) -> bool:
 def _memory(plan: RunPlan, model: ModelFacts, dtype: DtypeChoice, trainable: int, data: DataSurvey | None) -> Memory:
     longest = data.lengths.longest if data and data.lengths else plan.settings.data.max_length
     needs_copy = plan.loss.source.declared.get("needs_reference") and (
-        plan.settings.model.ref_model_id or not plan.tuner.source.declared.get("trains_adapter")
+        plan.settings.model.ref_model_id
+        or plan.settings.train.sync_ref_model
+        or not plan.tuner.source.declared.get("trains_adapter")
     )
     return estimate(
         plan.settings,

@@ -235,6 +235,15 @@ class TrainSettings:
     precompute_ref_log_probs: bool = False
     """Compute the reference log-probabilities once before training and keep them in a cache."""
 
+    sync_ref_model: bool = False
+    """Let the reference follow the policy (TR-DPO); it is then a copy of its own, also of an adapted model."""
+
+    ref_model_mixup_alpha: Annotated[float, Interval(gt=0, le=1)] = 0.6
+    """Share of the policy in an updated reference, in (0, 1]; 1 replaces it."""
+
+    ref_model_sync_steps: PositiveInt = 512
+    """Optimizer steps between two updates of the reference."""
+
     report_to: list[Name] = field(default_factory=list)
     """Experiment trackers of transformers: `tensorboard`, `wandb`, ..."""
 

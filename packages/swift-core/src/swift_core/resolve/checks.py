@@ -29,6 +29,7 @@ def check_settings(findings: Findings, plan: RunPlan | None) -> None:
     _held_out(findings)
     _trackers(findings)
     _without_effect(findings)
+    _reference_updates(findings)
     if plan:
         _reference(findings, plan)
 
@@ -73,12 +74,25 @@ def _without_effect(findings: Findings) -> None:
         findings.note("reward.orms has no effect: no metric of train.metrics reads rewards")
 
 
+def _reference_updates(findings: Findings) -> None:
+    config = findings.config
+    train = config.settings.train
+    if train.sync_ref_model and train.precompute_ref_log_probs:
+        message = "train.precompute_ref_log_probs keeps what a reference said once, and sync_ref_model changes it"
+        findings.wrong_key("contradiction", message, "train.precompute_ref_log_probs", "remove one of the two")
+    if not train.sync_ref_model:
+        for key in ("train.ref_model_mixup_alpha", "train.ref_model_sync_steps"):
+            if key in config.origins:
+                findings.note(f"{key} has no effect without train.sync_ref_model: true")
+
+
 def _reference(findings: Findings, plan: RunPlan) -> None:
     """Keep a problem for keys about a reference model that the loss does not read."""
     if not plan.loss.source.readable or plan.loss.source.declared.get("needs_reference"):
         return
     settings = findings.config.settings
     written: list[tuple[str, object]] = [("model.ref_model_id", settings.model.ref_model_id)]
+    written.append(("train.sync_ref_model", settings.train.sync_ref_model))
     written.append(("train.precompute_ref_log_probs", settings.train.precompute_ref_log_probs))
     for key, value in written:
         if value:

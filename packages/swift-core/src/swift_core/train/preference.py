@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from swift_core.train.outputs import ScoredTokens, pair_outputs
 from swift_core.train.reference import Reference, reference_of
+from swift_core.train.reference_updates import ReferenceUpdates
 from swift_core.train.trainer import Batch, SwiftTrainer
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ class Preference(SwiftTrainer):
         """Take the live parts of a run, and the reference its loss needs."""
         super().__init__(parts)
         self.reference: Reference | None = reference_of(parts, self.head)
+        if parts.plan.settings.train.sync_ref_model:
+            self.add_callback(ReferenceUpdates(parts))
 
     def count_items(self, batch: Batch) -> Tensor:
         """Return the number of pairs."""
