@@ -56,3 +56,13 @@ def test_no_token_is_lost_and_no_padding_seen(sequences, pad):
         assert batch["input_ids"][index][seen].tolist() == tokens
         assert (batch["input_ids"][index][~seen] == pad).all()
         assert (batch["labels"][index][~seen] == -100).all()
+
+
+def test_third_answers_are_a_batch_of_their_own_and_only_when_every_row_has_one():
+    first = {"prompt_ids": [1, 2], "chosen_ids": [3], "rejected_ids": [4, 5], "gold_ids": [6, 7, 8], "margin": 0.0}
+    second = {"prompt_ids": [9], "chosen_ids": [8], "rejected_ids": [7], "margin": 0.0}
+    both = PairCollator(0)([first | {"row": 0}, second | {"row": 1, "gold_ids": [5]}])
+    assert both["gold_input_ids"].tolist() == [[1, 2, 6, 7, 8], [9, 5, 0, 0, 0]]
+    assert both["gold_labels"].tolist() == [[-100, -100, 6, 7, 8], [-100, 5, -100, -100, -100]]
+    assert both["gold_attention_mask"].tolist() == [[1] * 5, [1, 1, 0, 0, 0]]
+    assert "gold_input_ids" not in PairCollator(0)([first | {"row": 0}, second | {"row": 1}])

@@ -297,3 +297,15 @@ def test_row_of_one_token_has_nothing_that_predicts_it(plan_of, write_rows, enco
     write_rows("train.jsonl", {"prompt": "", "completion": ""})
     (problem,) = problems_of(plan_of({"dataset": "train.jsonl"}), encoder)
     assert (problem.code, str(problem.place)) == ("nothing-trained", "train.jsonl:1:1")
+
+
+@pytest.mark.parametrize(
+    "reference", ["best", [{"role": "assistant", "content": "best"}], [*chat("a", "best")["messages"]]]
+)
+def test_the_reference_column_gives_a_third_answer(plan_of, write_rows, encoder, reference):
+    row = {"prompt": [{"role": "user", "content": "a"}], "chosen": "good", "rejected": "bad", "reference": reference}
+    write_rows("pairs.jsonl", row)
+    (encoded,) = load_data(plan_of({"dataset": "pairs.jsonl"}, stage="dpo"), encoder).train
+    assert encoder.decode(encoded["gold_ids"]) == "best<|im_end|>"
+    assert encoder.decode(encoded["chosen_ids"]) == "good<|im_end|>"
+    assert encoder.decode(encoded["prompt_ids"]).endswith("<|im_start|>assistant\n")

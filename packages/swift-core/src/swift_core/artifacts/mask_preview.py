@@ -36,7 +36,9 @@ def _sequences(index: int, row: Mapping[str, Any]) -> list[tuple[str, list[int],
         prompt = _integers(row["prompt_ids"])
         return [
             (f"row {index + 1}, {side}", prompt + answer, [False] * len(prompt) + [True] * len(answer))
-            for side, answer in (("chosen", _integers(row["chosen_ids"])), ("rejected", _integers(row["rejected_ids"])))
+            for side in ("chosen", "rejected", "gold")
+            if f"{side}_ids" in row
+            for answer in (_integers(row[f"{side}_ids"]),)
         ]
     return []
 

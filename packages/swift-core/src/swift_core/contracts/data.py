@@ -41,6 +41,9 @@ class Record:
     label: bool | None = None
     """Whether the completion is wanted (unpaired preference)."""
 
+    reference: str | Sequence[Message] | None = None
+    """A third answer beside chosen and rejected, the best known (`tpo` learns it)."""
+
     margin: float | None = None
     tools: Sequence[Mapping[str, Any]] = ()
     ground_truth: str | None = None
@@ -84,6 +87,9 @@ class PairRow(TypedDict):
 
     rejected_ids: list[int]
     margin: float
+    gold_ids: NotRequired[list[int]]
+    """Tokens of the third answer, of data with a `reference` column."""
+
     row: int
 
 

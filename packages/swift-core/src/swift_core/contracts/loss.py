@@ -137,6 +137,12 @@ class PairOutputs(LazyOutputs):
     margins: Tensor
     """[pair] the data's `margin` column; zeros when there is none."""
 
+    gold_logps: Tensor
+    """[pair] summed log-probability of the answer that the data's `reference` column gives; only with that column."""
+
+    gold_lengths: Tensor
+    """[pair] tokens of that answer."""
+
 
 class PolicyOutputs(LazyOutputs):
     """What a loss on sampled completions may read. Each row is one completion, its tokens from the left."""

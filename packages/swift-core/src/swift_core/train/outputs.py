@@ -90,13 +90,19 @@ def token_outputs(tokens: ScoredTokens) -> TokenOutputs:
     )
 
 
-def pair_outputs(policy: ScoredTokens, margins: Tensor, reference: Callable[[], Tensor] | None) -> PairOutputs:
+def pair_outputs(
+    policy: ScoredTokens,
+    margins: Tensor,
+    reference: Callable[[], Tensor] | None,
+    gold: ScoredTokens | None = None,
+) -> PairOutputs:
     """Return what a loss on pairs may read.
 
     Args:
         policy: Scored tokens of a batch whose first half are chosen rows and whose second half are rejected ones.
         margins: [pair].
         reference: Returns [token] reference log-probabilities of the same tokens; None when the run has no reference.
+        gold: Scored tokens of the third answers, a row a pair; None when the data has none.
     """
     num_pairs = len(margins)
     values: dict[str, Callable[[], Tensor]] = {"margins": lambda: margins}
@@ -104,6 +110,8 @@ def pair_outputs(policy: ScoredTokens, margins: Tensor, reference: Callable[[], 
         values |= _side(policy, half, side)
         if reference is not None:
             values |= _reference_side(policy, reference, half, side)
+    if gold is not None:
+        values |= {"gold_logps": lambda: gold.row_sums(gold.logps), "gold_lengths": gold.row_counts}
     return PairOutputs(values)
 
 

@@ -38,6 +38,10 @@ class Preference(SwiftTrainer):
     def make_outputs(self, model: nn.Module, batch: Batch) -> PairOutputs:
         """Return the lazy outputs on pairs."""
         policy = ScoredTokens(self.head, model, batch)
-        if self.reference is None:
-            return pair_outputs(policy, batch["margins"], None)
-        return pair_outputs(policy, batch["margins"], self.reference.on(batch))
+        reference = None if self.reference is None else self.reference.on(batch)
+        return pair_outputs(policy, batch["margins"], reference, self._gold(model, batch))
+
+    def _gold(self, model: nn.Module, batch: Batch) -> ScoredTokens | None:
+        """Return the third answers of the batch, in a forward pass of their own that runs when a loss reads them."""
+        rows = {name.removeprefix("gold_"): value for name, value in batch.items() if name.startswith("gold_")}
+        return ScoredTokens(self.head, model, rows) if rows else None

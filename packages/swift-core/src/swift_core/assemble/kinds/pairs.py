@@ -24,25 +24,28 @@ class PairRows:
     num_labels: int = 0
 
     def sequences(self, encoder: TextEncoder, record: Record, *, whole: bool) -> Sequences | None:
-        """Return the prompt with the chosen and with the rejected answer."""
+        """Return the prompt with the chosen, the rejected and, where the record has one, the reference answer."""
         if record.prompt is None or record.chosen is None or record.rejected is None:
             return None
         chosen = answer_of(encoder, record, record.chosen, "chosen")
         rejected = answer_of(encoder, record, record.rejected, "rejected")
-        # A token may reach from the prompt into one answer alone; then it belongs to both answers.
+        answers = [chosen, rejected]
+        if record.reference is not None:
+            answers.append(answer_of(encoder, record, record.reference, "reference"))
+        # A token may reach from the prompt into one answer alone; then it belongs to all answers.
         common = 0
-        limit = min(chosen.first_trained, rejected.first_trained)
-        while common < limit and chosen.ids[common] == rejected.ids[common]:
+        limit = min(answer.first_trained for answer in answers)
+        while common < limit and len({answer.ids[common] for answer in answers}) == 1:
             common += 1
-        return _from(chosen, common), _from(rejected, common)
+        return tuple(_from(answer, common) for answer in answers)
 
     def is_trainable(self, sequences: Sequences) -> bool:
-        """Say whether both answers have a trained token."""
+        """Say whether every answer has a trained token."""
         return has_trained_tokens(sequences)
 
     def row(self, sequences: Sequences, record: Record, index: int) -> Row:
         """Return a `PairRow`."""
-        chosen, rejected = sequences
+        chosen, rejected, *gold = sequences
         row: PairRow = {
             "prompt_ids": chosen.ids[: chosen.first_trained],
             "chosen_ids": chosen.ids[chosen.first_trained :],
@@ -50,6 +53,8 @@ class PairRows:
             "margin": record.margin or 0.0,
             "row": index,
         }
+        if gold:
+            row["gold_ids"] = gold[0].ids[gold[0].first_trained :]
         return dict(row)
 
     def finish(self, rows: list[Row]) -> list[Row]:
@@ -74,18 +79,25 @@ class PairCollator:
     def __call__(self, rows: Sequence[PairRow]) -> dict[str, Tensor]:
         """Return int64 input_ids, attention_mask, labels [2 * pair, time] and rows [pair], float32 margins [pair].
 
-        A sequence is the prompt and a completion; labels are set on the completion alone.
+        A sequence is the prompt and a completion; labels are set on the completion alone. Where every row has a third
+        answer, `gold_input_ids`, `gold_attention_mask` and `gold_labels` [pair, time] hold the prompts with it.
         """
         import torch
 
         pairs = [(row["prompt_ids"], row["chosen_ids"]) for row in rows]
         pairs += [(row["prompt_ids"], row["rejected_ids"]) for row in rows]
-        batch = padded(
-            [prompt + completion for prompt, completion in pairs],
-            [[IGNORED] * len(prompt) + completion for prompt, completion in pairs],
-            self.pad_token_id,
-        )
+        batch = self._padded(pairs)
+        if all("gold_ids" in row for row in rows):
+            gold = self._padded([(row["prompt_ids"], row["gold_ids"]) for row in rows])
+            batch |= {f"gold_{name}": value for name, value in gold.items()}
         return batch | {
             "margins": torch.tensor([row["margin"] for row in rows], dtype=torch.float32),
             "rows": torch.tensor([row["row"] for row in rows], dtype=torch.int64),
         }
+
+    def _padded(self, pairs: Sequence[tuple[list[int], list[int]]]) -> dict[str, Tensor]:
+        return padded(
+            [prompt + completion for prompt, completion in pairs],
+            [[IGNORED] * len(prompt) + completion for prompt, completion in pairs],
+            self.pad_token_id,
+        )

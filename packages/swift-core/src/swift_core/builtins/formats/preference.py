@@ -27,6 +27,7 @@ class Preference:
         "rejected_response",
         "rejected_messages",
         "margin",
+        "reference",
         "tools",
         "ground_truth",
         "solution",
@@ -50,7 +51,7 @@ class Preference:
             ground_truth=_turns.ground_truth(row),
             columns=dict(row),
         )
-        return replace(common, prompt=prompt, chosen=chosen, rejected=rejected)
+        return replace(common, prompt=prompt, chosen=chosen, rejected=rejected, reference=_reference(row, prompt))
 
 
 Side = str | Sequence[Message]
@@ -103,6 +104,15 @@ def _split_turns(chosen: list[Message], rejected: list[Message]) -> tuple[Side, 
     if length == 0 or length in (len(chosen), len(rejected)):
         raise ValueError("chosen and rejected must start with the same turns and end with different answers")
     return chosen[:length], chosen[length:], rejected[length:]
+
+
+def _reference(row: Mapping[str, Any], prompt: Side) -> Side | None:
+    """Return the third answer in the form of the prompt, without the prompt's own turns."""
+    value = row.get("reference")
+    if value is None or (isinstance(prompt, str) and isinstance(value, str)):
+        return value
+    turns = _turns.as_turns(value, "reference", "assistant")
+    return turns[len(prompt) :] if not isinstance(prompt, str) and turns[: len(prompt)] == list(prompt) else turns
 
 
 def _margin(row: Mapping[str, Any]) -> float | None:
