@@ -4,13 +4,24 @@ from swift_core.contracts.agent_template import AgentTemplate
 from swift_core.contracts.callback import Callback
 from swift_core.contracts.checks import require_between, require_nonnegative, require_positive
 from swift_core.contracts.command import Command
-from swift_core.contracts.data import DatasetFormat, Message, PairRow, Record, TextEncoder, TokenRow
+from swift_core.contracts.coupling import StatefulLoss, StepLoss
+from swift_core.contracts.data import DatasetFormat, Message, PairRow, Record, TextEncoder, TokenRow, UnpairedRow
+from swift_core.contracts.distill import DistillOutputs
 from swift_core.contracts.engine import Engine, Rollout, SamplingParams
 from swift_core.contracts.evaluator import Evaluator
 from swift_core.contracts.exporter import Exporter
 from swift_core.contracts.hooks import Hooks, ReportSection, hookimpl
 from swift_core.contracts.hub import Hub
-from swift_core.contracts.loss import Loss, LossOutput, LossTerm, PairOutputs, PolicyOutputs, TokenOutputs, build_term
+from swift_core.contracts.loss import (
+    Loss,
+    LossOutput,
+    LossTerm,
+    PairOutputs,
+    PolicyOutputs,
+    TokenOutputs,
+    UnpairedOutputs,
+    build_term,
+)
 from swift_core.contracts.loss_scale import LossScale
 from swift_core.contracts.metric import Generations, Metric, Predictions
 from swift_core.contracts.optimizer import OptimizerFactory, ParamGroup, SchedulerFactory
@@ -81,6 +92,7 @@ __all__ = [
     "Callback",
     "Command",
     "DatasetFormat",
+    "DistillOutputs",
     "Engine",
     "Evaluator",
     "Exporter",
@@ -112,11 +124,15 @@ __all__ = [
     "Rollout",
     "SamplingParams",
     "SchedulerFactory",
+    "StatefulLoss",
+    "StepLoss",
     "SwiftError",
     "TextEncoder",
     "TokenOutputs",
     "TokenRow",
     "Tuner",
+    "UnpairedOutputs",
+    "UnpairedRow",
     "build_term",
     "hookimpl",
     "register_agent_template",

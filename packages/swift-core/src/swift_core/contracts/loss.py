@@ -3,9 +3,13 @@
     loss(outputs, labels, **context) -> LossOutput | Tensor
 
 `outputs` is lazy: what a loss does not read is not computed. Families, by what they eat: `TokenOutputs` (stages pt and
-sft), `PairOutputs` (preference stages) and `PolicyOutputs` (sampled completions; no stage of ours feeds them yet). Core
-looks at the signature once: `outputs` comes first, `labels` second if there is a second positional parameter, and
-`loss_scale` and `num_items_in_batch` by name when they are asked for.
+sft), `PairOutputs` (preference stages), `UnpairedOutputs` (stage kto) and `PolicyOutputs` (sampled completions; no stage
+of ours feeds them yet). Core looks at the signature once: `outputs` comes first, `labels` second if there is a second
+positional parameter, and `loss_scale`, `num_items_in_batch` and `statistics` by name when they are asked for.
+
+A loss in which items depend on each other takes that dependence from means over the whole optimizer step
+(`contracts/coupling.py`), never from its micro-batch: so it does not change with the split into micro-batches or the
+number of processes.
 """
 
 from __future__ import annotations
@@ -31,13 +35,13 @@ class LossOutput:
 
     losses: Tensor
     """[item], with gradient; an item is a trained token (TokenOutputs), a pair (PairOutputs) or a completion
-    (PolicyOutputs)."""
+    (UnpairedOutputs, PolicyOutputs)."""
 
     weights: Tensor | None = None
     """[item], >= 0; None weighs every item 1."""
 
     metrics: Mapping[str, Tensor] = field(default_factory=dict)
-    """Values per item, [item], logged as their mean; no gradient is kept."""
+    """Values per item, [item], logged as their mean; NaN where an item has no such value. No gradient is kept."""
 
 
 class LazyOutputs:
@@ -137,11 +141,46 @@ class PairOutputs(LazyOutputs):
     margins: Tensor
     """[pair] the data's `margin` column; zeros when there is none."""
 
+    chosen_log_sum_p2: Tensor
+    """[pair, time] log of the sum of squared probabilities over the vocabulary at each place of the chosen completion,
+    without gradient; 0 past its end. It comes with `chosen_token_logps`, without further logits."""
+
+    rejected_log_sum_p2: Tensor
+    """[pair, time]"""
+
     gold_logps: Tensor
     """[pair] summed log-probability of the answer that the data's `reference` column gives; only with that column."""
 
     gold_lengths: Tensor
     """[pair] tokens of that answer."""
+
+
+class UnpairedOutputs(LazyOutputs):
+    """What a loss on labelled completions may read. Each row is a prompt with one completion, wanted or not."""
+
+    logps: Tensor
+    """[row] summed log-probability of the completion, in nats, the end of turn included."""
+
+    reference_logps: Tensor
+    """[row] the same under the reference model, without gradient."""
+
+    lengths: Tensor
+    """[row] tokens of the completion."""
+
+    token_logps: Tensor
+    """[row, time] log-probabilities of the completion's tokens, 0 past its end."""
+
+    reference_token_logps: Tensor
+    """[row, time]"""
+
+    desirable: Tensor
+    """[row] bool, whether the completion is wanted."""
+
+    kl_logps: Tensor
+    """[row] summed log-probability of a completion to another prompt after this row's prompt, without gradient."""
+
+    reference_kl_logps: Tensor
+    """[row] the same under the reference model."""
 
 
 class PolicyOutputs(LazyOutputs):
@@ -180,9 +219,15 @@ class Loss(Protocol):
 
     It may declare, as class attributes whose values are literals (they are read from its source):
 
-    - `needs_reference = True`: it reads a `reference_` value, so a reference model is needed;
-    - `couples_items = True`: one item's loss depends on others of the micro-batch;
+    - `needs_reference = True`: it reads a `reference_` value, so a reference model is needed. The class says whether
+      any of its options makes it read one; an instance whose options do not may say False (set it in its constructor),
+      and then none is loaded;
+    - `needs_columns = ("margin",)`: columns that every row of its data must have; an instance may need fewer;
+    - `needs_mismatched = True`: it reads a `kl_` value, so rows need completions to other prompts;
+    - `couples_items = True`: one item's loss depends on others, of the micro-batch or (by `statistics`) of the step;
     - `stops_gradient = True`: a part of its value is constant in the gradient; the value need not fall in training.
+
+    Where items are coupled by means, it has more methods (`contracts/coupling.py`), and core keeps the coupling right.
     """
 
     def __call__(self, outputs: Any, /) -> LossOutput | Tensor:

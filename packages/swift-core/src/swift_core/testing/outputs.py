@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from swift_core.contracts.loss import LazyOutputs, PairOutputs, PolicyOutputs, TokenOutputs
+from swift_core.contracts.distill import DistillOutputs
+from swift_core.contracts.loss import LazyOutputs, PairOutputs, PolicyOutputs, TokenOutputs, UnpairedOutputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,10 +27,34 @@ def given_tokens(**values: Tensor) -> TokenOutputs:
     return _given(TokenOutputs, values)
 
 
+def given_unpaired(**values: Tensor) -> UnpairedOutputs:
+    """Return UnpairedOutputs that hold `values`; reading anything else is an AttributeError."""
+    return _given(UnpairedOutputs, values)
+
+
 def given_policy(max_length: int = 0, **values: Tensor) -> PolicyOutputs:
     """Return PolicyOutputs that hold `values` and `max_length`; reading anything else is an AttributeError."""
     tensors = {name: partial(_itself, value) for name, value in values.items()}
     return PolicyOutputs({"max_length": lambda: max_length, **tensors})
+
+
+def given_distill(tile: int = 2, **values: Tensor) -> DistillOutputs:
+    """Return DistillOutputs that hold `values`, [token, ...] each, in tiles of `tile` tokens.
+
+    `student_logps` and `teacher_logps` are made from the logits and `labels` where they are not given.
+    """
+    for model in ("student", "teacher"):
+        logits, name = values.get(f"{model}_token_logits"), f"{model}_logps"
+        if logits is not None and "labels" in values and name not in values:
+            values[name] = logits.log_softmax(-1).gather(-1, values["labels"][:, None]).squeeze(-1)
+    num_tokens = len(next(iter(values.values())))
+    spans = [slice(start, start + tile) for start in range(0, num_tokens, tile)]
+
+    def maker(span: slice) -> Callable[[], DistillOutputs]:
+        return lambda: _given(DistillOutputs, {name: value[span] for name, value in values.items()})
+
+    tensors = {name: partial(_itself, value) for name, value in values.items()}
+    return DistillOutputs({"tiles": lambda: [maker(span) for span in spans], **tensors})
 
 
 def _given(family: type[Outputs], values: Mapping[str, Tensor]) -> Outputs:
