@@ -93,6 +93,19 @@ class PairRow(TypedDict):
     row: int
 
 
+class UnpairedRow(TypedDict):
+    """A row of a stage on labelled completions."""
+
+    prompt_ids: list[int]
+    completion_ids: list[int]
+    """Completion tokens, the end of turn included."""
+
+    desirable: bool
+    row: int
+    kl_ids: NotRequired[list[int]]
+    """Completion tokens of a row with another prompt; not there when no row has one."""
+
+
 class TextEncoder(Protocol):
     """A tokenizer with its chat template, however it was loaded."""
 
