@@ -2,15 +2,17 @@ import pytest
 import torch
 from torch import nn
 
-from swift_core.train import logps as module
-from swift_core.train.logps import Adjustment, selected_logps
+from swift_core.train import tiles as module
+from swift_core.train.adjustment import Adjustment
+from swift_core.train.logps import selected_logps
 
 ADJUSTMENTS = [Adjustment(), Adjustment(scale=0.3), Adjustment(softcap=3.0), Adjustment(scale=1.7, softcap=2.0)]
 
 
 @pytest.fixture(autouse=True)
 def small_tiles(monkeypatch):
-    monkeypatch.setattr(module, "TILE_ELEMENTS", 16 * 23)  # 16 tokens a tile, so that 37 tokens need three
+    for name, value in {"TILE_ROWS": 16, "CACHED_ELEMENTS": 16 * 7, "CALLED_ELEMENTS": 16 * 23}.items():
+        monkeypatch.setattr(module, name, value)  # 37 tokens and 23 logits are cut into 3 times 4 tiles
 
 
 def make(num_tokens=37, bias=True, dtype=torch.float64):
@@ -81,7 +83,7 @@ def test_a_frozen_head_gives_the_same_gradient_in_one_pass(adjust, monkeypatch):
     weights = torch.randn(len(labels))
     (expected,) = torch.autograd.grad((slow(hidden, head, labels, adjust) * weights).sum(), hidden)
     actual = selected_logps(hidden, head, labels, adjust)
-    monkeypatch.setattr(nn.functional, "linear", lambda *_: pytest.fail("logits were formed again"))
+    monkeypatch.setattr(module, "_Tiling", lambda *_: pytest.fail("logits were formed again"))
     (gradient,) = torch.autograd.grad((actual * weights).sum(), hidden)
     torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-5)
     assert head.weight.grad is None

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from swift_core.errors import Problem, SwiftError
-from swift_core.train.logps import Adjustment
+from swift_core.train.adjustment import Adjustment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
