@@ -66,6 +66,7 @@ from swift_core.contracts.registration import (
     register_tuner,
 )
 from swift_core.contracts.reward import InferRequest, OutcomeReward, ProcessReward, RewardInputs
+from swift_core.contracts.score import ClassOutputs, ScoreOutputs, StepOutputs
 from swift_core.contracts.tuner import Tuner
 from swift_core.errors import Place, Problem, SwiftError
 
@@ -90,6 +91,7 @@ __all__ = [
     "TUNER_MAPPING",
     "AgentTemplate",
     "Callback",
+    "ClassOutputs",
     "Command",
     "DatasetFormat",
     "DistillOutputs",
@@ -124,8 +126,10 @@ __all__ = [
     "Rollout",
     "SamplingParams",
     "SchedulerFactory",
+    "ScoreOutputs",
     "StatefulLoss",
     "StepLoss",
+    "StepOutputs",
     "SwiftError",
     "TextEncoder",
     "TokenOutputs",

@@ -12,11 +12,17 @@ if TYPE_CHECKING:
     from swift_core.contracts.handover import PartPlan
     from swift_core.resolve.parts import Looked, PartFinder
 
-PAIRS = "PairOutputs"
+STAGES_OF_LOSSES = {"PairOutputs": "dpo", "UnpairedOutputs": "kto"}
+"""Families whose losses are stages by their names, and the stage that such a name means."""
+
 FAMILY_WORDS = {
     "TokenOutputs": "single answers",
     "PairOutputs": "pairs of answers",
+    "UnpairedOutputs": "labelled answers",
     "PolicyOutputs": "sampled answers with advantages",
+    "ClassOutputs": "classes of texts",
+    "ScoreOutputs": "scores of two answers",
+    "StepOutputs": "labelled steps",
 }
 
 
@@ -42,7 +48,10 @@ def find_loss(finder: PartFinder, procedure: Looked | None, named_by_stage: str)
     loss_type = loss_meant(finder, "train.loss_type", finder.config.settings.train.loss_type)
     if named_by_stage and loss_type not in ("auto", named_by_stage):
         message = f"train.stage names the loss {named_by_stage!r} and train.loss_type names {loss_type!r}"
-        finder.findings.wrong("given-twice", message, "train.loss_type", "write train.stage: dpo, or remove loss_type")
+        stage = procedure.plugin.name if procedure else "dpo"
+        finder.findings.wrong(
+            "given-twice", message, "train.loss_type", f"write train.stage: {stage}, or remove loss_type"
+        )
         return None
     if loss_type != "auto":
         loss = finder.look("loss", "train.loss_type", loss_type)
@@ -81,9 +90,9 @@ def _stage_of_loss(finder: PartFinder, stage: str, error: SwiftError) -> tuple[L
         else:
             finder.findings.adopt(error, "train.stage")
         return None, ""
-    if loss.family == PAIRS:
-        finder.findings.note(f"train.stage: {stage} means stage dpo with the loss {stage}")
-        return finder.look("trainer", "train.stage", "dpo"), stage
+    if meant := STAGES_OF_LOSSES.get(loss.family):
+        finder.findings.note(f"train.stage: {stage} means stage {meant} with the loss {stage}")
+        return finder.look("trainer", "train.stage", meant), stage
     message = f"{stage!r} is a loss on {FAMILY_WORDS.get(loss.family, 'other data')}, not a stage"
     if fitting := _stages_for(finder, loss.family):
         next_step = f"write train.stage: {fitting[0]} and train.loss_type: {stage}"

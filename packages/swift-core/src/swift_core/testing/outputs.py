@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from swift_core.contracts.distill import DistillOutputs
 from swift_core.contracts.loss import LazyOutputs, PairOutputs, PolicyOutputs, TokenOutputs, UnpairedOutputs
+from swift_core.contracts.score import ClassOutputs, ScoreOutputs, StepOutputs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +31,21 @@ def given_tokens(**values: Tensor) -> TokenOutputs:
 def given_unpaired(**values: Tensor) -> UnpairedOutputs:
     """Return UnpairedOutputs that hold `values`; reading anything else is an AttributeError."""
     return _given(UnpairedOutputs, values)
+
+
+def given_classes(**values: Tensor) -> ClassOutputs:
+    """Return ClassOutputs that hold `values`; reading anything else is an AttributeError."""
+    return _given(ClassOutputs, values)
+
+
+def given_scores(**values: Tensor) -> ScoreOutputs:
+    """Return ScoreOutputs that hold `values`; reading anything else is an AttributeError."""
+    return _given(ScoreOutputs, values)
+
+
+def given_steps(**values: Tensor) -> StepOutputs:
+    """Return StepOutputs that hold `values`; reading anything else is an AttributeError."""
+    return _given(StepOutputs, values)
 
 
 def given_policy(max_length: int = 0, **values: Tensor) -> PolicyOutputs:

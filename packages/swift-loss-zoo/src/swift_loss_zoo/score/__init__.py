@@ -1,0 +1,1 @@
+"""Losses on the scores of answers and of their steps."""
