@@ -15,3 +15,8 @@ def mean_logps(pairs: PairOutputs) -> tuple[Tensor, Tensor]:
     chosen = pairs.chosen_logps / pairs.chosen_lengths.clamp(min=1)
     rejected = pairs.rejected_logps / pairs.rejected_lengths.clamp(min=1)
     return chosen, rejected
+
+
+def gold_nll(pairs: PairOutputs, *, normalise: bool) -> Tensor:
+    """Return -pi of the gold completion, [pair] in nats, per token when `normalise`; 0 for an empty one."""
+    return -pairs.gold_logps / pairs.gold_lengths.clamp(min=1) if normalise else -pairs.gold_logps

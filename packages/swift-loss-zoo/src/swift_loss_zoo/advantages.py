@@ -57,3 +57,24 @@ def generalised(rewards: Tensor, values: Tensor, mask: Tensor, *, gamma: float =
         following = torch.where(mask[:, time], delta + gamma * lam * following, 0)
         advantages[:, time] = following
     return advantages
+
+
+def beta_normalised(rewards: Tensor) -> Tensor:
+    """Return rewards less their group's mean over a Beta density at that mean, [group, sample].
+
+        A = (R - p) / f(p; 1 + a / 3, 1 + b / 3)        p = mean of the group, f the density of the Beta distribution
+
+    a and b are those of the Beta distribution that the means p of all groups have, by the method of moments: with these
+    parameters of f the variance of the gradient is least. Where all groups have the same mean there is no such
+    distribution, and f is 1. Rewards lie in [0, 1]. BNPO: Xiao et al., 2025, arXiv:2506.02864.
+    """
+    means = rewards.mean(-1, keepdim=True)
+    mean, variance = means.mean(), means.var(correction=0)
+    spread = mean * (1 - mean) / variance - 1 if variance > 0 else torch.zeros_like(mean)
+    alpha, beta = 1 + (mean * spread).clamp(min=0) / 3, 1 + ((1 - mean) * spread).clamp(min=0) / 3
+    centred = rewards - means
+    inside = (means > 0) & (means < 1)
+    safe = torch.where(inside, means, 0.5)
+    log_norm = torch.lgamma(alpha) + torch.lgamma(beta) - torch.lgamma(alpha + beta)
+    log_density = (alpha - 1) * safe.log() + (beta - 1) * (-safe).log1p() - log_norm
+    return torch.where(inside, centred / log_density.exp(), torch.zeros_like(centred))

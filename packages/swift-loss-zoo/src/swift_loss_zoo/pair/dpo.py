@@ -20,9 +20,12 @@ from swift_loss_zoo._divergences import implied_reward
 from swift_loss_zoo._rewards import log_ratios, reward_metrics
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class DPO:
-    """How far the policy may move, and how far to trust the labels."""
+    """How far the policy may move, and how far to trust the labels.
+
+    It has no slots, because an instance says for itself whether it needs a reference.
+    """
 
     beta: float = 0.1
     """Pull towards the reference model, > 0; smaller lets the policy move further."""
@@ -37,7 +40,7 @@ class DPO:
     """Of the alpha divergence, in (0, 1): near 0 it is the reverse KL, near 1 the forward KL."""
 
     reference_free: bool = False
-    """Take the reference as uniform: its log-probabilities are not computed. `cpo` with alpha 0 loads none either."""
+    """Take the reference as uniform: none is loaded. With `alpha: 0.0`, `cpo` is the same loss."""
 
     needs_reference: ClassVar[bool] = True
 
@@ -49,6 +52,7 @@ class DPO:
             raise ValueError(f"alpha has no effect with f_divergence: {self.f_divergence}")
         if self.reference_free and self.f_divergence != "reverse_kl":
             raise ValueError(f"reference_free has no reference for f_divergence: {self.f_divergence} to measure from")
+        object.__setattr__(self, "needs_reference", not self.reference_free)
 
     def __call__(self, pairs: PairOutputs) -> LossOutput:
         """Return one loss per pair, with implicit-reward metrics."""

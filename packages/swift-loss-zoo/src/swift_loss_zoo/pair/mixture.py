@@ -23,9 +23,12 @@ def _mpo() -> list[LossTerm]:
     return [LossTerm(name=name, weight=weight) for name, weight in weights.items()]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Mixture:
-    """Which losses are added up, and with what weights."""
+    """Which losses are added up, and with what weights.
+
+    It has no slots, because an instance needs what its terms need.
+    """
 
     losses: list[LossTerm] = field(default_factory=_mpo)
     """The terms: each a `name`, a `weight` and `kwargs`. MPO when left out."""
@@ -33,13 +36,20 @@ class Mixture:
     _live: tuple[Any, ...] = field(init=False, repr=False, compare=False)
 
     needs_reference: ClassVar[bool] = True
+    needs_columns: ClassVar[tuple[str, ...]] = ()
+    couples_items: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if not self.losses:
             raise ValueError("losses must name one loss or more, got an empty list")
         if not any(term.weight for term in self.losses):
             raise ValueError("losses must have a weight > 0 among them, got only 0")
-        object.__setattr__(self, "_live", tuple(build_term(term) for term in self.losses))
+        live = tuple(build_term(term) for term in self.losses)
+        columns = dict.fromkeys(column for loss in live for column in getattr(loss, "needs_columns", ()))
+        object.__setattr__(self, "_live", live)
+        object.__setattr__(self, "needs_reference", any(getattr(loss, "needs_reference", False) for loss in live))
+        object.__setattr__(self, "couples_items", any(getattr(loss, "couples_items", False) for loss in live))
+        object.__setattr__(self, "needs_columns", tuple(columns))
 
     def __call__(self, pairs: PairOutputs) -> LossOutput:
         """Return one loss per pair, with the metrics of the first term and the loss of each: `loss_1_dpo`.

@@ -29,6 +29,7 @@ class ODPO:
     """Reward that one unit of the data's margin asks for, >= 0; at 0 the loss is DPO."""
 
     needs_reference: ClassVar[bool] = True
+    needs_columns: ClassVar[tuple[str, ...]] = ("margin",)
 
     def __post_init__(self) -> None:
         require_positive(beta=self.beta)

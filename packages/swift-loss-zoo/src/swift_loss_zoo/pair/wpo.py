@@ -5,7 +5,7 @@
 
 pi and ref are summed completion log-probabilities in nats, c chosen and r rejected, d = pi - ref; v runs over the
 vocabulary at each place, and no gradient flows through w. Zhou et al., 2024, arXiv:2406.11827, with its sampled
-alignment of weights. Reads the logits of all completion tokens, [pair, time, vocabulary].
+alignment of weights.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-import torch
 import torch.nn.functional as F
 
 from swift_core.plugin_api import LossOutput, PairOutputs, require_positive
@@ -40,22 +39,19 @@ class WPO:
         """Return one loss per pair, with implicit-reward metrics and the weight; an empty completion weighs 1."""
         ratio_chosen, ratio_rejected = log_ratios(pairs)
         reward_chosen, reward_rejected = self.beta * ratio_chosen, self.beta * ratio_rejected
-        chosen = _log_weight(pairs.chosen_token_logps, pairs.chosen_logits, pairs.chosen_lengths)
-        rejected = _log_weight(pairs.rejected_token_logps, pairs.rejected_logits, pairs.rejected_lengths)
+        chosen = _log_weight(pairs.chosen_token_logps, pairs.chosen_log_sum_p2, pairs.chosen_lengths)
+        rejected = _log_weight(pairs.rejected_token_logps, pairs.rejected_log_sum_p2, pairs.rejected_lengths)
         weight = (chosen + rejected).exp()
         losses = -weight * F.logsigmoid(reward_chosen - reward_rejected)
         return LossOutput(losses, metrics={**reward_metrics(reward_chosen, reward_rejected), "pair_weight": weight})
 
 
-def _log_weight(token_logps: Tensor, logits: Tensor, lengths: Tensor) -> Tensor:
+def _log_weight(token_logps: Tensor, log_sum_p2: Tensor, lengths: Tensor) -> Tensor:
     """Return log w of each completion, [pair], without gradient.
 
     Args:
-        token_logps: [pair, time], in nats.
-        logits: [pair, time, vocabulary].
+        token_logps: [pair, time], in nats, 0 past the end.
+        log_sum_p2: [pair, time], the log of the sum of squared probabilities, 0 past the end.
         lengths: [pair] tokens.
     """
-    token_logps, logits = token_logps.detach(), logits.detach()
-    expected = (2 * logits).logsumexp(-1) - 2 * logits.logsumexp(-1)
-    is_token = torch.arange(logits.shape[1], device=logits.device) < lengths[:, None]
-    return torch.where(is_token, token_logps - expected, 0).sum(-1) / lengths.clamp(min=1)
+    return (token_logps.detach() - log_sum_p2.detach()).sum(-1) / lengths.clamp(min=1)

@@ -1,0 +1,1 @@
+"""Losses of a student on what its teacher says of the same tokens."""
