@@ -9,6 +9,7 @@ from swift_core.assemble.kinds.tokens import TokenCollator
 from swift_core.builtins.cross_entropy import CrossEntropy
 from swift_core.contracts.loss import LossOutput
 from swift_core.errors import SwiftError
+from swift_core.train.logps import HeadCall
 from swift_core.train.preference import Preference
 from swift_core.train.supervised import Supervised
 from swift_loss_zoo.pair.dpo import DPO
@@ -217,7 +218,7 @@ def test_a_broken_loss_stops_the_run_by_its_name(make_parts, tiny_llama, loss, m
 
 def test_a_loss_that_reads_logps_never_forms_the_logits(make_parts, monkeypatch):
     trainer = Supervised.build(make_parts(CrossEntropy(), token_rows(), TokenCollator(0)))
-    monkeypatch.setattr(type(trainer.head), "logits", lambda *_: pytest.fail("logits were formed"))
+    monkeypatch.setattr(HeadCall, "logits", lambda *_: pytest.fail("logits were formed"))
     trainer.train()
 
 
@@ -238,7 +239,7 @@ def test_the_loss_and_metrics_of_a_batch_share_one_forward_pass(make_parts, monk
     parts.metrics = [("argmax", Argmax())]
     trainer = Supervised.build(parts)
     passes = []
-    hidden = type(trainer.head).hidden
-    monkeypatch.setattr(type(trainer.head), "hidden", lambda *args: passes.append(1) or hidden(*args))
+    run = type(trainer.head).run
+    monkeypatch.setattr(type(trainer.head), "run", lambda *args: passes.append(1) or run(*args))
     assert trainer.evaluate()["eval_rows"] == len(LENGTHS)
     assert len(passes) == len(LENGTHS) // 4

@@ -69,6 +69,10 @@ class LazyOutputs:
     def __contains__(self, name: str) -> bool:
         return name in self._thunks
 
+    def adopt(self, values: Mapping[str, Any]) -> None:
+        """Take values that were computed before, so that they are not computed again."""
+        self.__dict__.update(values)
+
     def computed(self) -> frozenset[str]:
         """Return the names whose value was computed; for tests and reports."""
         return frozenset(self._thunks).intersection(self.__dict__)
@@ -97,6 +101,16 @@ class TokenOutputs(LazyOutputs):
 
     logits: Tensor
     """[batch, time, vocabulary] logits of the whole micro-batch, not shifted. Costs what its shape says."""
+
+    entropies: Tensor
+    """[token] entropy of the model's distribution at each trained token, in nats, without gradient. This and the next
+    two come with `logps`, without further logits."""
+
+    top1: Tensor
+    """[token] 1.0 where no other token was likelier than the label, else 0.0."""
+
+    log_sum_p2: Tensor
+    """[token] log of the sum of squared probabilities over the vocabulary, without gradient."""
 
 
 class PairOutputs(LazyOutputs):
@@ -146,6 +160,18 @@ class PairOutputs(LazyOutputs):
     without gradient; 0 past its end. It comes with `chosen_token_logps`, without further logits."""
 
     rejected_log_sum_p2: Tensor
+    """[pair, time]"""
+
+    chosen_entropies: Tensor
+    """[pair, time] entropy in nats at each place of the chosen completion, without gradient; 0 past its end."""
+
+    rejected_entropies: Tensor
+    """[pair, time]"""
+
+    chosen_top1: Tensor
+    """[pair, time] 1.0 where no other token was likelier than the completion's, else 0.0; 0 past its end."""
+
+    rejected_top1: Tensor
     """[pair, time]"""
 
     gold_logps: Tensor

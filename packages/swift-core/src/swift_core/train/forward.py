@@ -1,55 +1,83 @@
-"""The model's forward pass up to its output head.
+"""The model's forward pass, and work done inside its output head.
 
-Models of transformers end in `logits = head(hidden)`. Here the head is replaced for one call by a stub that keeps its
-input, so that the logits are never formed. What the model does after the head (scale, soft-capping) is read from its
-configuration and proved against the model's own logits before training starts.
+Models of transformers end in `logits = head(hidden)`. For one call the head's forward is replaced by a stub that does
+the work at hand, such as the log-probabilities of scored tokens, and hands the model a column of zeros for logits. So
+the logits are never formed; and an engine that shards weights (FSDP, ZeRO-3) has gathered the head's while it is read,
+and gathers it again before its gradient is formed, because the results hang between the model's inputs and its output.
+
+What the model does after the head (scale, soft-capping) is read from its configuration and proved against the model's
+own logits before training starts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from swift_core.errors import Problem, SwiftError
 from swift_core.train.adjustment import Adjustment
+from swift_core.train.logps import HeadCall
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+MODEL_INPUTS = (
+    *("input_ids", "attention_mask", "position_ids", "segments"),
+    *("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k"),
+)
+"""What of a batch is given to the model, where the batch has it."""
+
+Results = dict[str, Tensor]
+Work = Callable[[Tensor, HeadCall], Results]
 
 
 class OutputHead:
-    """The output head of a causal language model, and how to run the model up to it."""
+    """The output head of a causal language model, and how to run the model with work inside it."""
 
     def __init__(self, model: Any) -> None:
         """Find the head of `model` (a transformers model, adapted or not)."""
         self.module: nn.Module = model.get_output_embeddings()
-        self.adjust = _adjustment(model.config.get_text_config())
+        self.adjust = Adjustment.of(model.config.get_text_config())
+        self.reads: dict[tuple[str, bool], set[str]] = {}
+        """What was read of the last micro-batch, by who read it and whether with gradient: it will be read again."""
+
+    @property
+    def call(self) -> HeadCall:
+        """The head for use outside the model's forward pass; its weights may be sharded there."""
+        return HeadCall.of(self.module, self.adjust)
+
+    def run(self, model: nn.Module, inputs: Mapping[str, Tensor], work: Work) -> Results:
+        """Run `model`, wrapped or not, and return what `work(hidden, head)` made inside its head.
+
+        Args:
+            model: The model of this head.
+            inputs: MODEL_INPUTS and other values, which are not given to the model.
+            work: Called once with the head's input, [batch, time, hidden], and the head.
+        """
+        given = {name: inputs[name] for name in MODEL_INPUTS if name in inputs}
+        with self._replaced(work) as results:
+            output = model(**given, use_cache=False)
+        return _tied(results, output.logits)
 
     def hidden(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Return the head's input, [batch, time, hidden], from a forward pass of its model, wrapped or not."""
-        with self._captured() as captured:
-            model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False)
-        return captured[0]
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Return the adjusted logits of `hidden`, [..., vocabulary], in float32."""
-        return self.adjust(self.module(hidden))
+        """Return the head's input, [batch, time, hidden]."""
+        return self.run(model, inputs, lambda hidden, _: {"hidden": hidden})["hidden"]
 
     @contextmanager
-    def _captured(self) -> Iterator[list[Tensor]]:
-        captured: list[Tensor] = []
+    def _replaced(self, work: Work) -> Iterator[Results]:
+        results: Results = {}
+        head, previous = self.call, self.module.__dict__.get("forward")
 
         def stub(hidden: Tensor, *_: Any, **__: Any) -> Tensor:
-            captured.append(hidden)
-            return hidden[..., :1]
+            results.update(work(hidden, head))
+            differentiable = [value for value in results.values() if value.requires_grad]
+            return cast("Tensor", cast("Any", _Zeros).apply(hidden.detach(), *differentiable))
 
-        previous = self.module.__dict__.get("forward")
         self.module.forward = stub
         try:
-            yield captured
+            yield results
         finally:
             if previous is None:
                 del self.module.forward
@@ -63,7 +91,7 @@ class OutputHead:
         was_training = model.training
         model.eval()
         own = cast("Any", model)(**row, use_cache=False).logits.float()
-        ours = self.logits(self.hidden(model, row))
+        ours = self.run(model, row, lambda hidden, head: {"logits": head.logits(hidden)})["logits"]
         model.train(was_training)
         limit = 1e-4 if own.dtype == self.module.weight.dtype else 5e-2
         scored = row["attention_mask"].bool()
@@ -79,10 +107,38 @@ class OutputHead:
             )
 
 
-def _adjustment(config: Any) -> Adjustment:
-    scale = 1.0
-    if getattr(config, "logits_scaling", None):  # Granite divides
-        scale = 1.0 / config.logits_scaling
-    elif getattr(config, "logit_scale", None):  # Cohere multiplies
-        scale = config.logit_scale
-    return Adjustment(scale=scale, softcap=getattr(config, "final_logit_softcapping", None) or 0.0)
+def _tied(results: Results, output: Tensor) -> Results:
+    """Return `results` such that their gradient passes the model's output on its way, where engines listen for it."""
+    names = [name for name, value in results.items() if value.requires_grad]
+    if not names:
+        return results
+    tied = cast("Any", _Tie).apply(output, *(results[name] for name in names))
+    return results | dict(zip(names, tied, strict=True))
+
+
+class _Zeros(torch.autograd.Function):
+    """A column of zeros in the place of logits that depends on the results, with no gradient for them."""
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, *results: Tensor) -> Tensor:
+        ctx.num_results = len(results)
+        return hidden.new_zeros(*hidden.shape[:-1], 1)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[None, ...]:
+        return (None,) * (1 + ctx.num_results)
+
+
+class _Tie(torch.autograd.Function):
+    """The results as they are; their gradient reaches them and, as zeros, the model's output."""
+
+    @staticmethod
+    def forward(ctx: Any, output: Tensor, *results: Tensor) -> tuple[Tensor, ...]:
+        ctx.set_materialize_grads(False)
+        ctx.like = (output.shape, output.dtype, output.device)
+        return tuple(result.view_as(result) for result in results)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        shape, dtype, device = ctx.like
+        return torch.zeros(shape, dtype=dtype, device=device), *grads

@@ -42,6 +42,10 @@ class HeadCall:
         """Return the head `module` as it is now."""
         return cls(module, module.forward, adjust)
 
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Return the adjusted logits of `hidden`, [..., vocabulary], in float32."""
+        return self.adjust(self.forward(hidden))
+
     @property
     def is_plain(self) -> bool:
         """Say whether it is a matrix product and nothing else: no adapter, no quantised weight, no hooked forward."""
@@ -131,7 +135,7 @@ def _spans(num_tokens: int, vocabulary: int) -> Iterator[slice]:
 def _called_tile(
     hidden: Tensor, head: HeadCall, labels: Tensor, asked: frozenset[str]
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    logits = head.adjust(head.forward(hidden))
+    logits = head.logits(hidden)
     logps = logits.gather(1, labels[:, None]).squeeze(1) - logits.logsumexp(1)
     if not asked:
         return logps, {}

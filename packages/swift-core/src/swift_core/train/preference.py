@@ -13,6 +13,8 @@ from swift_core.train.reference_updates import ReferenceUpdates
 from swift_core.train.trainer import Batch, SwiftTrainer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from swift_core.contracts.handover import Parts
     from swift_core.contracts.loss import PairOutputs
 
@@ -37,11 +39,20 @@ class Preference(SwiftTrainer):
 
     def make_outputs(self, model: nn.Module, batch: Batch) -> PairOutputs:
         """Return the lazy outputs on pairs."""
-        policy = ScoredTokens(self.head, model, batch)
-        reference = None if self.reference is None else self.reference.on(batch)
+        policy, reference = self._scored(model, batch)
         return pair_outputs(policy, batch["margins"], reference, self._gold(model, batch))
+
+    def _scored(self, model: nn.Module, batch: Batch) -> tuple[ScoredTokens, Callable[[], Tensor] | None]:
+        """Return the policy's tokens and the reference's log-probabilities: one pass over a head that they share."""
+        reference = self.reference
+        if reference is None:
+            return ScoredTokens(self.head, model, batch), None
+        if not reference.shares(self.head):
+            return ScoredTokens(self.head, model, batch), reference.on(batch)
+        policy = ScoredTokens(self.head, model, batch, reference=lambda: reference.hidden(batch))
+        return policy, lambda: policy.read("reference_logps")
 
     def _gold(self, model: nn.Module, batch: Batch) -> ScoredTokens | None:
         """Return the third answers of the batch, in a forward pass of their own that runs when a loss reads them."""
         rows = {name.removeprefix("gold_"): value for name, value in batch.items() if name.startswith("gold_")}
-        return ScoredTokens(self.head, model, rows) if rows else None
+        return ScoredTokens(self.head, model, rows, reader="gold") if rows else None

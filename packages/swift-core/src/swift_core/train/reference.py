@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from swift_core.errors import Problem, SwiftError
 from swift_core.train.forward import OutputHead
-from swift_core.train.outputs import ScoredTokens
+from swift_core.train.outputs import LaidOut, ScoredTokens
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +39,14 @@ class Reference:
         self._model, self._head, self._context = model, head, context
         self._cached: dict[str, Tensor] = {}
 
+    def shares(self, head: OutputHead) -> bool:
+        """Say whether its scores are formed in one pass with those of the policy, whose head is `head`.
+
+        That is so when it is the policy with adapters off, its head is a plain one without adapters, and nothing is
+        cached.
+        """
+        return self._head is head and head.call.is_plain and not self._cached
+
     def on(self, batch: Batch) -> Callable[[], Tensor]:
         """Return a thunk for `batch`; it runs the model at most once."""
         kept: list[Tensor] = []
@@ -50,15 +58,29 @@ class Reference:
 
         return logps
 
-    @torch.no_grad()
     def score(self, batch: Batch) -> Tensor:
         """Return [token] log-probabilities of the scored tokens, row by row; dropout is off."""
+        with self._quiet():
+            return self._tokens(batch).logps
+
+    def hidden(self, batch: Batch, laid_out: LaidOut | None = None) -> Tensor:
+        """Return [token, hidden], what its head would score; dropout is off."""
+        with self._quiet():
+            return self._tokens(batch, laid_out).hidden
+
+    def _tokens(self, batch: Batch, laid_out: LaidOut | None = None) -> ScoredTokens:
+        return ScoredTokens(self._head, self._model, batch, laid_out=laid_out, reader="")
+
+    @contextmanager
+    def _quiet(self) -> Iterator[None]:
+        """Be the reference inside the block: no gradient, no dropout, adapters off."""
         was_training = self._model.training
         self._model.eval()
-        with self._context():
-            logps = ScoredTokens(self._head, self._model, batch).logps
-        self._model.train(was_training)
-        return logps
+        try:
+            with torch.no_grad(), self._context():
+                yield
+        finally:
+            self._model.train(was_training)
 
     def _look_up(self, batch: Batch) -> Tensor:
         names = row_names(batch)
@@ -67,7 +89,7 @@ class Reference:
     def precompute(self, batches: Sequence[Batch]) -> None:
         """Score every batch now and answer from memory from then on."""
         for batch in batches:
-            counts = ScoredTokens(self._head, self._model, batch).row_counts().tolist()
+            counts = self._tokens(batch).row_counts().tolist()
             parts = self.score(batch).cpu().split(counts)
             self._cached.update(zip(row_names(batch), parts, strict=True))
 
