@@ -11,7 +11,19 @@ import pytest
 from swift_core.plugins.kinds import KINDS
 from swift_core.plugins.registry import installed
 
-TESTED_KINDS = {"callback", "dataset", "hub", "loss", "metric", "optimizer", "orm", "scheduler", "trainer", "tuner"}
+TESTED_KINDS = {
+    "callback",
+    "dataset",
+    "hub",
+    "loss",
+    "loss_scale",
+    "metric",
+    "optimizer",
+    "orm",
+    "scheduler",
+    "trainer",
+    "tuner",
+}
 """Kinds that have a file of their own beside this one."""
 
 

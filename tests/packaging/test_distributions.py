@@ -26,6 +26,7 @@ GROUPS = {
         "swift.schedulers",
         "swift.tuners",
         "swift.metrics",
+        "swift.loss_scales",
         "swift.callbacks",
         "swift.trainers",
         "swift.datasets",

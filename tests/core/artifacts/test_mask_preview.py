@@ -11,14 +11,20 @@ def encoder(make_result):
 def test_a_row_is_shown_in_pieces_by_what_is_trained(encoder):
     row = {"input_ids": [*b"2+2?4", 0], "labels": [-100, -100, -100, -100, ord("4"), 0]}
     (entry,) = mask_preview([row], encoder)
-    assert entry["pieces"] == [{"text": "2+2?", "trained": False}, {"text": "4<end>", "trained": True}]
+    assert entry["pieces"] == [{"text": "2+2?", "trained": False, "weight": 1.0}, {"text": "4<end>", "trained": True, "weight": 1.0}]
     assert (entry["title"], entry["num_tokens"], entry["num_trained"], entry["num_hidden"]) == ("row 1", 6, 2, 0)
 
 
 def test_a_character_of_several_tokens_stays_whole(encoder):
     ids = list("é".encode())
     (entry,) = mask_preview([{"input_ids": ids, "labels": ids}], encoder)
-    assert entry["pieces"] == [{"text": "é", "trained": True}]
+    assert entry["pieces"] == [{"text": "é", "trained": True, "weight": 1.0}]
+
+
+def test_tokens_of_different_weight_are_told_apart(encoder):
+    row = {"input_ids": list(b"abc"), "labels": [-100, *b"bc"], "loss_scale": [0.0, 1.0, 2.0]}
+    (entry,) = mask_preview([row], encoder)
+    assert [(piece["text"], piece["weight"]) for piece in entry["pieces"]] == [("a", 1.0), ("b", 1.0), ("c", 2.0)]
 
 
 def test_a_pair_is_shown_as_chosen_and_rejected(encoder):

@@ -149,11 +149,13 @@ def chatml_folder(model_folder: Callable[..., Path]) -> Path:
 def plan_of(tmp_path: Path, chatml_folder: Path) -> Callable[..., RunPlan]:
     """Resolve a run file that is written from sections, beside the files in `tmp_path`."""
 
-    def make(data: Mapping[str, Any], *, model: Path = chatml_folder, **train: Any) -> RunPlan:
+    def make(
+        data: Mapping[str, Any], *, model: Path = chatml_folder, allow_code: bool = False, **train: Any
+    ) -> RunPlan:
         sections = {"model": {"model_id": str(model)}, "data": dict(data), "train": {"max_steps": 2, **train}}
         path = tmp_path / "run.yaml"
         path.write_text(json.dumps(sections, indent=1))
-        return resolve(load(path), installed())
+        return resolve(load(path), installed(allow_code=allow_code))
 
     return make
 

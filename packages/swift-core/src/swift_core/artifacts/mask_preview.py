@@ -16,14 +16,15 @@ MAX_TOKENS = 1200
 
 
 def mask_preview(rows: Any, encoder: TextEncoder, num_rows: int = 3) -> list[dict[str, Any]]:
-    """Return the first rows as `{title, num_tokens, num_trained, num_hidden, pieces: [{text, trained}]}`.
+    """Return the first rows as `{title, num_tokens, num_trained, num_hidden, pieces: [{text, trained, weight}]}`.
 
     A preference row gives two entries, chosen and rejected. Rows of another make give none.
     """
     entries: list[dict[str, Any]] = []
     for index in range(min(num_rows, len(rows))):
         for title, ids, trained in _sequences(index, rows[index]):
-            entries.append({"title": title, **_entry(ids, trained, encoder)})
+            weights = rows[index].get("loss_scale") or [1.0] * len(ids)
+            entries.append({"title": title, **_entry(ids, trained, weights, encoder)})
     return entries
 
 
@@ -43,13 +44,15 @@ def _sequences(index: int, row: Mapping[str, Any]) -> list[tuple[str, list[int],
     return []
 
 
-def _entry(ids: Sequence[int], trained: Sequence[bool], encoder: TextEncoder) -> dict[str, Any]:
-    shown = list(zip(ids, trained, strict=True))[:MAX_TOKENS]
+def _entry(
+    ids: Sequence[int], trained: Sequence[bool], weights: Sequence[float], encoder: TextEncoder
+) -> dict[str, Any]:
+    shown = list(zip(ids, trained, weights, strict=False))[:MAX_TOKENS]
     pieces = []
-    for is_trained, group in groupby(shown, key=lambda pair: pair[1]):
+    for (is_trained, weight), group in groupby(shown, key=lambda entry: (entry[1], entry[2] if entry[1] else 1.0)):
         # Runs of tokens are decoded together: one character may be spread over several tokens.
-        text = encoder.decode([token for token, _ in group])
-        pieces.append({"text": text, "trained": is_trained})
+        text = encoder.decode([token for token, _, _ in group])
+        pieces.append({"text": text, "trained": is_trained, "weight": weight})
     return {
         "num_tokens": len(ids),
         "num_trained": sum(trained),

@@ -38,8 +38,8 @@ def trained_turns(messages: Sequence[Message], first: int = 0) -> list[int]:
 
 def trained_spans(
     encoder: TextEncoder, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], first: int
-) -> tuple[str, list[Span]]:
-    """Return the conversation as text, and the characters of each turn from index `first` on that is trained.
+) -> tuple[str, dict[int, Span]]:
+    """Return the conversation as text, and turn -> its characters for each turn from index `first` on that is trained.
 
     Raises:
         RowMistake: No turn is trained, or the template does not tell where a turn begins and ends.
@@ -51,15 +51,15 @@ def trained_spans(
         raise RowMistake(
             "nothing-trained", "The row has no turn to train.", "give it an assistant turn without `loss: false`"
         )
-    spans = [_turn_span(encoder, text, messages, tools, index) for index in turns]
+    spans = [turn_span(encoder, text, messages, tools, index) for index in turns]
     _check_tools_shown(text, tools)
     for (start, end), turn in zip(spans, turns, strict=True):
         _check_calls_shown(text[start:end], messages[turn])
     _compare_with_marks(encoder.generation_marks(messages, tools=tools), text, spans, encoder.special_tokens, turns)
-    return text, spans
+    return text, dict(zip(turns, spans, strict=True))
 
 
-def _turn_span(
+def turn_span(
     encoder: TextEncoder, text: str, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], index: int
 ) -> Span:
     """Return the characters of `text` that the model would write as turn `index`."""

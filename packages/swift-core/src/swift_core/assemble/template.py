@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from swift_core.assemble.encoder import NoChatTemplate
+from swift_core.assemble.scales import Piece, plain_pieces, scaled_pieces
 from swift_core.assemble.spans import RowMistake, Span, trained_spans
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from swift_core.assemble.scales import LossScales
     from swift_core.contracts.data import Message, TextEncoder
 
 
@@ -26,11 +28,18 @@ class Encoded:
 
     ids: list[int]
     trained: list[bool]
+    weights: list[float] | None = None
+    """How much each token counts in the loss; None: every trained one 1."""
 
     @property
     def first_trained(self) -> int:
         """Index of the first trained token; raise ValueError when there is none."""
         return self.trained.index(True)
+
+    def cut(self, length: int) -> Encoded:
+        """Return the first `length` tokens."""
+        weights = None if self.weights is None else self.weights[:length]
+        return Encoded(self.ids[:length], self.trained[:length], weights)
 
 
 def encode_text(encoder: TextEncoder, text: str) -> Encoded:
@@ -39,19 +48,25 @@ def encode_text(encoder: TextEncoder, text: str) -> Encoded:
     return Encoded(encoded.ids, [True] * len(encoded.ids))
 
 
-def encode_plain(encoder: TextEncoder, prompt: str, completion: str) -> Encoded:
+def encode_plain(encoder: TextEncoder, prompt: str, completion: str, *, scales: LossScales | None = None) -> Encoded:
     """Return a prompt with its completion, both plain strings; an end-of-text token is added unless it is there.
 
     A token that reaches from the prompt into the completion counts as completion: the model must predict it.
     """
     ids, offsets = encoder.encode_with_offsets(prompt + completion)
-    trained = _trained(offsets, [(len(prompt), len(prompt) + len(completion))])
+    if scales is None:
+        encoded = Encoded(ids, _trained(offsets, [(len(prompt), len(prompt) + len(completion))]))
+    else:
+        encoded = _weighed(ids, offsets, plain_pieces(prompt, completion, scales))
+    trained, weights = encoded.trained, encoded.weights
     opening = list(encoder.opening_ids)
     if ids[: len(opening)] == opening:
         opening = []
     if not ids or ids[-1] != encoder.eos_token_id:
         ids, trained = [*ids, encoder.eos_token_id], [*trained, True]
-    return Encoded([*opening, *ids], [False] * len(opening) + trained)
+        weights = None if weights is None else [*weights, 1.0]
+    weights = None if weights is None else [0.0] * len(opening) + weights
+    return Encoded([*opening, *ids], [False] * len(opening) + trained, weights)
 
 
 def encode_conversation(
@@ -60,8 +75,11 @@ def encode_conversation(
     *,
     tools: Sequence[Mapping[str, Any]] = (),
     first: int = 0,
+    scales: LossScales | None = None,
 ) -> Encoded:
     """Return a conversation whose turns from index `first` on may be trained; earlier ones are only read.
+
+    Loss scales, and turns with a `weight` of their own, decide what each token counts.
 
     Raises:
         RowMistake: `no-chat-template`, `template-refuses`, `template-not-prefix-stable`, `end-of-turn-not-trained`,
@@ -69,6 +87,8 @@ def encode_conversation(
     """
     try:
         text, spans = trained_spans(encoder, messages, tools, first)
+        weighted = scales is not None or any("weight" in message for message in messages)
+        pieces = scaled_pieces(encoder, text, messages, tools, spans, scales) if weighted else None
     except NoChatTemplate as error:
         raise RowMistake(
             "no-chat-template",
@@ -83,12 +103,23 @@ def encode_conversation(
             "template-refuses", f"{_sentence(str(error))}.", "change the row, or model.chat_template"
         ) from error
     ids, offsets = encoder.encode_with_offsets(text)
-    trained = _trained(offsets, spans)
-    if not any(trained):
+    encoded = (
+        Encoded(ids, _trained(offsets, list(spans.values()))) if pieces is None else _weighed(ids, offsets, pieces)
+    )
+    if not any(encoded.trained):
         raise RowMistake(
             "nothing-trained", "No token of this row would be trained.", "give it an assistant turn with text"
         )
-    return Encoded(ids, trained)
+    return encoded
+
+
+def _weighed(ids: list[int], offsets: Sequence[Span], pieces: Sequence[Piece]) -> Encoded:
+    """Return tokens with their weights; a token that touches several pieces has the largest of theirs."""
+    weights = [0.0] * len(ids)
+    for start, end, weight in pieces:
+        touched = _trained(offsets, [(start, end)])
+        weights = [max(weight, old) if mine else old for mine, old in zip(touched, weights, strict=True)]
+    return Encoded(ids, [weight > 0 for weight in weights], weights)
 
 
 def _trained(offsets: Sequence[Span], spans: Sequence[Span]) -> list[bool]:

@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from swift_core.assemble.data.encode import Tally
+    from swift_core.assemble.data.encode import Stage, Tally
     from swift_core.assemble.data.read import SourceFacts
     from swift_core.assemble.data.rows import Item
     from swift_core.contracts.data import TextEncoder
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--allow-code", is_flag=True, help="Run plugin files beside the run file without asking.")
 def command(run_file: Path, overrides: tuple[str, ...], rows: int, allow_code: bool) -> None:
     """Show the first training rows of RUN_FILE as tokens; what is trained is green, or in [ ] without colours."""
+    from swift_core.assemble.data.load import stage_of
     from swift_core.assemble.data.read import read_data
     from swift_core.config.load import load
     from swift_core.plugins.registry import installed
@@ -32,7 +33,8 @@ def command(run_file: Path, overrides: tuple[str, ...], rows: int, allow_code: b
     plan = resolve(load(run_file, overrides), installed(allow_code=allow_code), planning=True)
     data = read_data(plan)
     encoder, items = _encoder(plan), data.train[:rows]
-    shown = [_encoded(plan, encoder, item) for item in items]
+    stage = stage_of(plan, data.train)
+    shown = [_encoded(plan, encoder, stage, item) for item in items]
     for source in data.sources:
         click.echo(_source_line(source))
     click.echo(_template_line(plan, encoder, items))
@@ -70,13 +72,13 @@ def _template_line(plan: RunPlan, encoder: TextEncoder, items: Sequence[Item]) -
     return f"template: {name}, prefix-stable yes, generation blocks {'agree' if marks else 'none'}"
 
 
-def _encoded(plan: RunPlan, encoder: TextEncoder, item: Item) -> tuple[list[dict[str, Any]], Tally]:
+def _encoded(plan: RunPlan, encoder: TextEncoder, stage: Stage, item: Item) -> tuple[list[dict[str, Any]], Tally]:
     """Return the row as it would be trained on, if it is, and what became of it."""
     from swift_core.assemble.data.encode import Tally, encode_rows
-    from swift_core.assemble.data.load import limit_of, stage_of
+    from swift_core.assemble.data.load import limit_of
 
     tally = Tally()
-    return encode_rows([item], encoder, stage_of(plan), limit_of(plan), tally), tally
+    return encode_rows([item], encoder, stage, limit_of(plan), tally), tally
 
 
 def _show(encoder: TextEncoder, item: Item, encoded: list[dict[str, Any]], tally: Tally) -> None:
@@ -116,6 +118,8 @@ def _print_pieces(entry: Mapping[str, Any]) -> None:
             line.append(piece["text"], style="dim")
         else:
             line.append(piece["text"] if console.is_terminal else f"[{piece['text']}]", style="bold green")
+            if piece["weight"] != 1:
+                line.append(f"x{piece['weight']:g}", style="cyan")
     if entry["num_hidden"]:
         line.append(f" ... {entry['num_hidden']:,} more tokens", style="dim")
     console.print(line)

@@ -18,7 +18,7 @@ from swift_core.errors import Place, Problem
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PART_LISTS = (("train", "callbacks"), ("train", "metrics"), ("reward", "orms"))
+PART_LISTS = (("train", "callbacks"), ("train", "metrics"), ("train", "loss_scale"), ("reward", "orms"))
 """Lists of plugins, in which a plain string stands for a name without options."""
 
 
@@ -50,6 +50,8 @@ def normalise(root: Node) -> None:
     for section_name, name in PART_LISTS:
         section = root.child(section_name)
         parts = section.child(name) if section else None
+        if parts is not None and name == "loss_scale" and isinstance(parts.value, str):
+            parts.value = [Node(word.strip(), parts.place, parts.key, parts.source) for word in parts.value.split("+")]
         if parts is not None and isinstance(parts.value, list):
             parts.value = [_part(item) for item in parts.value]
 
@@ -138,7 +140,7 @@ def _known(parent: tuple[str | int, ...]) -> tuple[str, ...]:
     name = ".".join(str(step) for step in parent if isinstance(step, str))
     if name == "reward.orms":
         return tuple(RewardRef.__dataclass_fields__)
-    if name in ("train.callbacks", "train.metrics"):
+    if name in ("train.callbacks", "train.metrics", "train.loss_scale"):
         return tuple(PartRef.__dataclass_fields__)
     return sections().get(name, ())
 

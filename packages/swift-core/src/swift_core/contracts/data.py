@@ -18,6 +18,9 @@ class Message(TypedDict):
     loss: NotRequired[bool]
     """Train on this turn; left out, assistant turns are trained."""
 
+    weight: NotRequired[float]
+    """What the turn's tokens count in the loss, >= 0; left out, 1."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
@@ -45,6 +48,12 @@ class Record:
     """A third answer beside chosen and rejected, the best known (`tpo` learns it)."""
 
     margin: float | None = None
+    steps: Sequence[str] = ()
+    """Steps of a solution, after a prompt."""
+
+    step_labels: Sequence[float | None] | None = None
+    """How right each step is, in [0, 1]; None for a step that nobody judged."""
+
     tools: Sequence[Mapping[str, Any]] = ()
     ground_truth: str | None = None
     columns: Mapping[str, Any] = field(default_factory=dict)
@@ -58,7 +67,10 @@ class DatasetFormat(Protocol):
     """
 
     columns: ClassVar[tuple[str, ...]]
-    """Column names that a row of this format has; the names left of the colon in `data.columns`."""
+    """Column names that a row of this format has; the names left of the colon in `data.columns`.
+
+    A column without a value is left out of a row, except those that a format names in a class attribute `nullable`.
+    """
 
     def matches(self, row: Mapping[str, Any]) -> bool:
         """Say whether `row`, with its columns renamed, is of this format."""
@@ -73,6 +85,9 @@ class TokenRow(TypedDict):
     input_ids: list[int]
     labels: list[int]
     """The token itself where it is trained, -100 elsewhere; not shifted."""
+
+    loss_scale: NotRequired[list[float]]
+    """Weight of each token, > 0 where it is trained; left out, every trained one counts 1."""
 
     row: int
     """Index in the encoded data set; seeds what is random about the row."""

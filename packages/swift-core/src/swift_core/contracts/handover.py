@@ -92,6 +92,9 @@ class RunPlan:
     callbacks: tuple[PartPlan, ...]
     orms: tuple[PartPlan, ...]
     hooks: tuple[PartPlan, ...]
+    loss_scales: tuple[PartPlan, ...]
+    """What weighs the tokens of answers; none: every trained one counts 1."""
+
     formats: tuple[PartPlan, ...]
     """The dataset formats that rows may have: the one named, or all that may be detected."""
 
@@ -113,7 +116,7 @@ class RunPlan:
     def parts(self) -> tuple[PartPlan, ...]:
         """Every chosen part, in the order they are shown; formats are not among them."""
         single = (self.procedure, self.loss, self.optimizer, self.scheduler, self.tuner, self.hub)
-        return (*single, *self.metrics, *self.callbacks, *self.orms, *self.hooks)
+        return (*single, *self.loss_scales, *self.metrics, *self.callbacks, *self.orms, *self.hooks)
 
 
 @dataclass(slots=True)

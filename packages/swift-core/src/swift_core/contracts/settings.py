@@ -87,6 +87,12 @@ class DataSettings:
     overlong: Literal["error", "drop", "truncate"] = "error"
     """What becomes of a longer one. `drop` and `truncate` are counted; `truncate` never cuts off the whole answer."""
 
+    step_separator: str = "\n"
+    """What stands after each step of a solution (stage prm)."""
+
+    train_on_last_step_only: bool = False
+    """Leave out the labels of all steps but the last (stage prm)."""
+
     shuffle: bool = True
     """Draw training rows in an order given by `train.seed`; false keeps the order of the file."""
 
@@ -138,6 +144,10 @@ class TrainSettings:
 
     loss_kwargs: dict[str, Any] = field(default_factory=dict)
     """Options of the loss."""
+
+    loss_scale: list[PartRef] = field(default_factory=list)
+    """What weighs the tokens of conversations (`swift plugins list --kind loss_scale`), a list or names joined by
+    `+`; weights are multiplied. Empty means `default`: assistant turns count 1."""
 
     optimizer_type: Name = "adamw"
     """Name of the optimizer."""
@@ -231,6 +241,13 @@ class TrainSettings:
 
     dataloader_num_workers: Annotated[int, Ge(0)] = 0
     """Worker processes that collate batches."""
+
+    packing: bool = False
+    """Fill each place of a batch with rows up to `data.max_length`, kept apart in the model's attention (pt, sft)."""
+
+    share_prompt: Literal["auto"] | bool = "auto"
+    """Compute the prompt of a pair once for both answers; `auto` does where it saves a tenth of the tokens or more and
+    the model can. The loss stays the same."""
 
     precompute_ref_log_probs: bool = False
     """Compute the reference log-probabilities once before training and keep them in a cache."""

@@ -13,6 +13,7 @@ from swift_core.plugins.building import OptionError, build
 from swift_core.resolve.checks import check_settings
 from swift_core.resolve.device import check_device
 from swift_core.resolve.findings import Findings
+from swift_core.resolve.loss_scales import find_loss_scales
 from swift_core.resolve.machine import Machine, this_machine
 from swift_core.resolve.optimizer import fill
 from swift_core.resolve.parts import Looked, PartFinder
@@ -127,6 +128,7 @@ def _plan(finder: PartFinder, looked: dict[str, Looked | None]) -> RunPlan | Non
     single = _single(finder, looked)
     metrics = finder.listed("metric", "train.metrics", settings.train.metrics)
     callbacks = finder.listed("callback", "train.callbacks", settings.train.callbacks)
+    loss_scales = find_loss_scales(finder, looked["procedure"])
     orms = finder.listed("orm", "reward.orms", settings.reward.orms)
     hooks = _hooks(finder)
     formats = _formats(finder)
@@ -140,6 +142,7 @@ def _plan(finder: PartFinder, looked: dict[str, Looked | None]) -> RunPlan | Non
         metrics=metrics,
         callbacks=callbacks,
         orms=orms,
+        loss_scales=loss_scales,
         hooks=hooks,
         formats=formats,
         notes=(),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from swift_core.config.json_schema import sections_schema
 from swift_core.errors import SwiftError
 from swift_core.plugins.options import read_source
+from swift_core.resolve.stage import FAMILY_WORDS, STAGES_OF_LOSSES
 
 if TYPE_CHECKING:
     from swift_core.contracts.plugin import PluginSource, PluginSpec
     from swift_core.plugins.registry import Registry
 
 Schema = dict[str, Any]
+NOTHING: Mapping[str, str] = {}
 
 _CHOICES = (
     ("loss", "TrainSettings", "loss_type", ("loss_kwargs", "loss_config")),
@@ -23,6 +26,7 @@ _CHOICES = (
 """Kind, section, key that names the plugin, keys of its options."""
 
 _LISTS = (("callback", "TrainSettings", "callbacks"), ("metric", "TrainSettings", "metrics"),
+          ("loss_scale", "TrainSettings", "loss_scale"),
           ("orm", "RewardSettings", "orms"))  # fmt: skip
 _NAMES = (("trainer", "TrainSettings", "stage"), ("hub", "ModelSettings", "hub"), ("dataset", "DataSettings", "format"))
 
@@ -42,7 +46,7 @@ def run_schema(registry: Registry) -> Schema:
         _name(
             definitions[section]["properties"][key],
             _sources(registry, kind),
-            _pair_losses(registry) if kind == "trainer" else (),
+            _stage_losses(registry) if kind == "trainer" else NOTHING,
         )
     return schema
 
@@ -60,17 +64,18 @@ def _sources(registry: Registry, kind: str) -> list[tuple[PluginSpec, PluginSour
     return found
 
 
-def _pair_losses(registry: Registry) -> tuple[str, ...]:
-    """Return the losses on pairs: their names stand for a stage too."""
-    return tuple(
-        spec.name
-        for spec, source in _sources(registry, "loss")
-        if source and "PairOutputs" in "".join(source.inputs[:1])
-    )
+def _stage_losses(registry: Registry) -> dict[str, str]:
+    """Return the losses whose names stand for a stage too, each with what its stage is about."""
+    found = {}
+    for spec, source in _sources(registry, "loss"):
+        for family in STAGES_OF_LOSSES:
+            if source and family in "".join(source.inputs[:1]):
+                found[spec.name] = f"loss on {FAMILY_WORDS[family].removesuffix(' of answers')}"
+    return found
 
 
-def _name(option: Schema, sources: list[tuple[PluginSpec, PluginSource | None]], more: tuple[str, ...] = ()) -> None:
-    names: dict[str, str] = dict.fromkeys(more, "loss on pairs")
+def _name(option: Schema, sources: list[tuple[PluginSpec, PluginSource | None]], more: Mapping[str, str] = NOTHING) -> None:
+    names = dict(more)
     names |= {spec.name: source.summary if source else "" for spec, source in sources}
     option.pop("type", None)
     option.pop("minLength", None)

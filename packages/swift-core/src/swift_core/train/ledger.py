@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from swift_core.contracts.loss import LossOutput
+from swift_core.train.statistics import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,12 +38,22 @@ class LossCall:
         self._loss = loss
         parameters = inspect.signature(loss).parameters.values()
         positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-        context = {"loss_scale", "num_items_in_batch"}
+        context = {"loss_scale", "num_items_in_batch", "statistics"}
         self._wants_labels = len(positional) > 1 and positional[1].name not in context
         takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
         self._wants = {name for name in context if takes_any or any(p.name == name for p in parameters)}
+        self.wants_statistics = any(p.name == "statistics" for p in parameters)
 
-    def __call__(self, outputs: Any, labels: Tensor, *, num_items: Tensor, num_items_in_batch: Tensor) -> BatchLoss:
+    def __call__(
+        self,
+        outputs: Any,
+        labels: Tensor,
+        *,
+        num_items: Tensor,
+        num_items_in_batch: Tensor,
+        loss_scale: Tensor | None = None,
+        statistics: Mapping[str, Tensor] = NOTHING,
+    ) -> BatchLoss:
         """Return what this micro-batch adds.
 
         Args:
@@ -50,12 +61,14 @@ class LossCall:
             labels: [batch, time], -100 where nothing is scored.
             num_items: Items of this micro-batch.
             num_items_in_batch: Items of the whole optimizer step, on all ranks.
+            loss_scale: [batch, time] weights of the labels; None when every one counts 1.
+            statistics: Means over the whole step, by name.
 
         Raises:
             TypeError: The loss returned something else than a LossOutput or a scalar.
             ValueError: Losses and weights differ in shape, or the tensor is not a scalar.
         """
-        context = {"loss_scale": None, "num_items_in_batch": num_items_in_batch}
+        context = {"loss_scale": loss_scale, "num_items_in_batch": num_items_in_batch, "statistics": statistics}
         arguments = (outputs, labels) if self._wants_labels else (outputs,)
         result = self._loss(*arguments, **{name: context[name] for name in self._wants})
         if isinstance(result, LossOutput):
@@ -105,7 +118,7 @@ class Ledger:
         """Add one micro-batch."""
         self.add_loss(batch)
         for name, values in batch.metrics.items():
-            self._add(name, values.sum(), torch.tensor(float(values.numel()), device=values.device))
+            self._add(name, values.nansum(), (~values.isnan()).sum())
 
     def _add(self, name: str, numerator: Tensor, denominator: Tensor) -> None:
         pair = torch.stack([numerator.double(), denominator.double().to(numerator.device)])
@@ -117,11 +130,14 @@ class Ledger:
         return numerator / denominator if denominator else float("nan"), denominator
 
     def means(self, reduce: Callable[[Tensor], Tensor]) -> dict[str, float]:
-        """Return every mean over all ranks; NaN where the weights sum to zero."""
+        """Return every mean over all ranks: a loss whose weights sum to zero is NaN, a metric no item has is left out."""
         result = {}
         for name, pair in self._sums.items():
             numerator, denominator = reduce(pair).tolist()
-            result[name] = numerator / denominator if denominator else float("nan")
+            if denominator:
+                result[name] = numerator / denominator
+            elif name == "loss":
+                result[name] = float("nan")
         return result
 
     def clear(self) -> None:

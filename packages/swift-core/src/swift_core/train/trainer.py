@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import torch
@@ -23,6 +25,7 @@ from swift_core.train import ledger
 from swift_core.train.arguments import training_arguments
 from swift_core.train.forward import OutputHead
 from swift_core.train.ledger import BatchLoss, Ledger, LossCall
+from swift_core.train.statistics import NOTHING, Coupling, kept_random_numbers
 
 if TYPE_CHECKING:
     from swift_core.contracts.handover import Parts
@@ -53,6 +56,7 @@ class SwiftTrainer(transformers.Trainer):
             self.head = OutputHead(parts.model)
         self._step, self._since_log = Ledger(), Ledger()
         self._step_items = torch.ones(())
+        self.coupling = Coupling(parts.loss, self._reduce)
         super().__init__(
             model=parts.model,
             args=training_arguments(parts.plan, parts.directory),
@@ -63,6 +67,8 @@ class SwiftTrainer(transformers.Trainer):
             callbacks=list(parts.callbacks),
         )
         self.loss_is_scaled_for_ga = True
+        if self.loss_call.wants_statistics and not self.coupling.is_needed:
+            raise loss_failure(parts, TypeError("it asks for `statistics` and has no method of that name"))
 
     @classmethod
     def build(cls, parts: Parts) -> SwiftTrainer:
@@ -91,15 +97,28 @@ class SwiftTrainer(transformers.Trainer):
 
     # Loss.
 
-    def batch_loss(self, outputs: Any, batch: Batch, num_items_in_batch: Tensor) -> BatchLoss:
+    def batch_loss(
+        self, outputs: Any, batch: Batch, num_items_in_batch: Tensor, statistics: Mapping[str, Tensor] = NOTHING
+    ) -> BatchLoss:
         """Return what a micro-batch adds to a step whose items number `num_items_in_batch`; a broken loss is named."""
-        try:
+        with self._naming_the_loss():
             return self.loss_call(
-                outputs, batch["labels"], num_items=self.count_items(batch), num_items_in_batch=num_items_in_batch
+                outputs,
+                batch["labels"],
+                num_items=self.count_items(batch),
+                num_items_in_batch=num_items_in_batch,
+                loss_scale=batch.get("loss_scale"),
+                statistics=statistics,
             )
+
+    @contextmanager
+    def _naming_the_loss(self) -> Iterator[None]:
+        """Tell what the loss's code raises with its place."""
+        try:
+            yield
         except (torch.OutOfMemoryError, SwiftError):
             raise
-        except Exception as error:  # whatever a stranger's code raises is told with its place
+        except Exception as error:  # whatever a stranger's code raises
             raise loss_failure(self.parts, error) from error
 
     def get_batch_samples(
@@ -111,7 +130,17 @@ class SwiftTrainer(transformers.Trainer):
         for batch in batches:
             count += self.count_items(batch).to(device)
         self._step_items = self._reduce(count)
+        if self.coupling.is_needed and len(batches) > 1:
+            self._look_ahead(batches)
         return batches, self._step_items
+
+    def _look_ahead(self, batches: Sequence[Batch]) -> None:
+        """Form the means that the losses of a step of several micro-batches depend on, before the first of them."""
+        self.model_wrapped.train()
+        context = self.compute_loss_context_manager()
+        with self._naming_the_loss(), torch.no_grad(), kept_random_numbers(self.args.device), context:
+            outputs = (self.make_outputs(self.model_wrapped, self._prepare_inputs(batch)) for batch in batches)
+            self.coupling.look_ahead(outputs, self._step_items)
 
     def compute_loss(
         self,
@@ -123,7 +152,10 @@ class SwiftTrainer(transformers.Trainer):
         """Return this micro-batch's share of the step's mean."""
         if return_outputs:
             raise NotImplementedError("evaluation goes through evaluation_loop")
-        batch = self.batch_loss(self.make_outputs(model, inputs), inputs, self._step_items)
+        outputs = self.make_outputs(model, inputs)
+        with self._naming_the_loss():
+            self.coupling.enter(outputs, self._step_items)
+        batch = self.batch_loss(outputs, inputs, self._step_items, self.coupling.means)
         self._step.add_loss(batch)
         self._since_log.add(batch)
         # Gradients of ranks are averaged after this, hence the factor.
@@ -166,9 +198,13 @@ class SwiftTrainer(transformers.Trainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log the exact mean loss and the loss's metrics since the last line."""
         if "loss" in logs:
-            logs |= self._since_log.means(self._reduce)
+            logs |= self.derived(self._since_log.means(self._reduce))
             self._since_log.clear()
         super().log(logs, start_time)
+
+    def derived(self, means: dict[str, float]) -> dict[str, float]:
+        """Return the means of the loss's metrics with what follows from them."""
+        return means
 
     # Optimizer and schedule come from plugins.
 
@@ -200,6 +236,17 @@ class SwiftTrainer(transformers.Trainer):
         self.show_kept_weights()
         super()._save_checkpoint(model, trial)
 
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        super()._save_optimizer_and_scheduler(output_dir)
+        if self.args.should_save:
+            self.coupling.save(Path(output_dir))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None:
+            with self._naming_the_loss():
+                self.coupling.load(Path(checkpoint))
+
     # Evaluation: sums over all rows, nothing kept but what a metric asked for.
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
@@ -225,15 +272,26 @@ class SwiftTrainer(transformers.Trainer):
         self.module.eval()
         sums, collect = Ledger(), PredictionMetrics(self.parts)
         with torch.no_grad():
+            statistics = self._held_out_statistics(dataloader)
             for inputs in dataloader:
                 batch = self._prepare_inputs(inputs)
                 outputs = self.make_outputs(self.module, batch)
-                sums.add(self.batch_loss(outputs, batch, self.count_items(batch)))
+                sums.add(self.batch_loss(outputs, batch, self.count_items(batch), statistics))
                 collect.add(outputs, batch)
                 self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
-        means = sums.means(_alone) | collect.compute()
+        means = self.derived(sums.means(_alone)) | collect.compute()
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in means.items()}
         return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=len(dataloader.dataset))  # type: ignore[arg-type]
+
+
+    def _held_out_statistics(self, dataloader: Any) -> Mapping[str, Tensor]:
+        """Return the means over all held-out rows that the loss asks for."""
+        if not self.loss_call.wants_statistics:
+            return NOTHING
+        with self._naming_the_loss():
+            return self.coupling.over(
+                self.make_outputs(self.module, self._prepare_inputs(batch)) for batch in dataloader
+            )
 
 
 def _alone(value: Tensor) -> Tensor:

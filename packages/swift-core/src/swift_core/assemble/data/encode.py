@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from swift_core.assemble.data.rows import Item, Mistakes
+from swift_core.assemble.kinds.kind import JudgesRows, SplitsRecords
 from swift_core.assemble.spans import RowMistake
-from swift_core.assemble.template import Encoded
-from swift_core.errors import Place, Problem
+from swift_core.errors import Place, Problem, SwiftError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from swift_core.assemble.kinds.kind import RowKind, Sequences
     from swift_core.contracts.data import Record, TextEncoder
+    from swift_core.contracts.handover import RunPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,13 @@ class Tally:
     num_overlong: int = 0
 
 
+def split_items(items: Sequence[Item], stage: Stage) -> list[Item]:
+    """Return an item for each row of the stage: some kinds of rows make several of one record."""
+    if not isinstance(stage.kind, SplitsRecords):
+        return list(items)
+    return [replace(item, record=record) for item in items for record in stage.kind.split(item.record)]
+
+
 def encode_rows(
     items: Sequence[Item], encoder: TextEncoder, stage: Stage, limit: Limit, tally: Tally
 ) -> list[dict[str, Any]]:
@@ -69,7 +77,7 @@ def encode_rows(
     """
     mistakes = Mistakes()
     rows: list[dict[str, Any]] = []
-    for item in items:
+    for item in split_items(items, stage):
         try:
             sequences = encode_record(encoder, item.record, stage)
         except RowMistake as mistake:
@@ -80,10 +88,30 @@ def encode_rows(
             rows.append(stage.kind.row(kept, item.record, len(rows)))
             _count(kept, encoder, tally)
     if limit.overlong == "error" and tally.num_overlong:
-        mistakes.found["overlong-rows"] = [_overlong(limit, tally, len(items))]
+        mistakes.found["overlong-rows"] = [_overlong(limit, tally, tally.num_rows)]
         mistakes.counts["overlong-rows"] = 1
     mistakes.raise_any()
     return stage.kind.finish(rows)
+
+
+def judge_rows(
+    rows: Sequence[dict[str, Any]], items: Sequence[Item], plan: RunPlan, stage: Stage, *, trained: bool
+) -> tuple[str, ...]:
+    """Return what is to be told of all rows of one part of the data together.
+
+    Raises:
+        SwiftError: Each may be right, and together they cannot be used with this loss.
+    """
+    if not isinstance(stage.kind, JudgesRows):
+        return ()
+    records = [item.record for item in items]
+    judgement = stage.kind.judge(rows, records, plan.loss.source.declared, trained=trained)
+    config = plan.config
+    place = config.place("data.dataset" if trained or not plan.settings.data.val_dataset else "data.val_dataset")
+    part = "" if trained else "Of the held-out rows: "
+    if judgement.mistakes:
+        raise SwiftError(Problem(m.code, part + str(m), place, m.next_step) for m in judgement.mistakes)
+    return tuple(judgement.notes)
 
 
 def encode_record(encoder: TextEncoder, record: Record, stage: Stage) -> Sequences:
@@ -104,6 +132,8 @@ def _unfit(record: Record, stage: Stage) -> RowMistake:
         fits = "set train.stage: dpo, which learns from chosen and rejected"
     elif record.completion is not None or record.text is not None:
         fits = "set train.stage: sft, which learns from completions" if record.text is None else "set train.stage: pt"
+    elif record.steps:
+        fits = "set train.stage: prm, which learns from steps"
     else:
         fits = "use rows with a prompt alone as data.val_dataset, for metrics on generated answers"
     return RowMistake(
@@ -120,7 +150,7 @@ def _fit(sequences: Sequences, where: str, stage: Stage, limit: Limit, tally: Ta
     if length <= limit.max_length:
         return sequences
     tally.num_overlong += 1
-    cut = tuple(Encoded(part.ids[: limit.max_length], part.trained[: limit.max_length]) for part in sequences)
+    cut = tuple(part.cut(limit.max_length) for part in sequences)
     if limit.overlong != "truncate" or not stage.kind.is_trainable(cut):
         tally.num_dropped += 1
         return None

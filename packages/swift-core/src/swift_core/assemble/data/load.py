@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from swift_core.assemble.data.encode import Limit, Stage, Tally, encode_rows
+from swift_core.assemble.data.encode import Limit, Stage, Tally, encode_rows, judge_rows
 from swift_core.assemble.data.read import RunData, read_data
 from swift_core.assemble.kinds import row_kind
+from swift_core.assemble.kinds.heads import HeadRows
+from swift_core.assemble.scales import LossScales
 from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
@@ -36,8 +38,8 @@ class LoadedData:
     collator: Callable[[Sequence[Any]], dict[str, Tensor]]
     """Makes a batch of rows."""
 
-    num_labels: int
-    """Outputs of a classification head that the rows need; 0: none."""
+    head_config: dict[str, Any]
+    """What the model's configuration says of its classification head; empty for a language model."""
 
     facts: dict[str, Any]
     """Counts by name; what is told about held-out rows starts with `eval_`."""
@@ -50,14 +52,17 @@ def load_data(plan: RunPlan, encoder: TextEncoder) -> LoadedData:
         SwiftError: Everything that is wrong in the data, each with `file:line` and what to do.
     """
     data = read_data(plan)
-    stage, limit = stage_of(plan), limit_of(plan)
+    stage, limit = stage_of(plan, data.train), limit_of(plan)
     train_tally, eval_tally = Tally(), Tally()
     train = encode_rows(data.train, encoder, stage, limit, train_tally)
     if not train:
         raise SwiftError(_all_dropped(plan, train_tally))
-    judged = [item for item in data.held_out if has_answer(item)]
+    judged = [item for item in data.held_out if is_judged(item, stage)]
     held_out = encode_rows(judged, encoder, stage, limit, eval_tally)
     facts = _facts(data, encoder, train_tally)
+    for name, rows, items in (("notes", train, data.train), ("eval_notes", held_out, judged)):
+        if rows and (notes := judge_rows(rows, items, plan, stage, trained=name == "notes")):
+            facts[name] = list(notes)
     if data.held_out:
         counts = {f"eval_{name}": value for name, value in _counts(eval_tally).items()} if judged else {}
         facts |= {"eval_rows_read": len(data.held_out), "eval_prompts_only": len(data.held_out) - len(judged), **counts}
@@ -66,15 +71,18 @@ def load_data(plan: RunPlan, encoder: TextEncoder) -> LoadedData:
         eval=held_out or None,
         eval_records=[item.record for item in data.held_out],
         collator=stage.kind.collator(encoder.pad_token_id),
-        num_labels=stage.kind.num_labels,
+        head_config=stage.kind.head_config() if isinstance(stage.kind, HeadRows) else {},
         facts=facts,
     )
 
 
-def stage_of(plan: RunPlan) -> Stage:
-    """Return what the procedure of `plan` eats."""
+def stage_of(plan: RunPlan, train: Sequence[Item] = ()) -> Stage:
+    """Return what the procedure of `plan` eats; `train` are all training rows, which say what labels there are."""
     name = plan.procedure.plugin.name
-    kind = row_kind(str(plan.procedure.source.declared.get("rows", "tokens")))
+    scales = LossScales([(part, plan.create(part)) for part in plan.loss_scales], plan) if plan.loss_scales else None
+    kind = row_kind(str(plan.procedure.source.declared.get("rows", "tokens")), scales)
+    if isinstance(kind, HeadRows):
+        kind.begin([item.record for item in train], plan)
     return Stage(name, kind, trains_everything=name == "pt")
 
 
@@ -84,8 +92,10 @@ def limit_of(plan: RunPlan) -> Limit:
     return Limit(data.max_length, data.overlong, config.place("data.max_length") or config.place("data.dataset"))
 
 
-def has_answer(item: Item) -> bool:
-    """Say whether a held-out row has something to judge the model's probabilities on."""
+def is_judged(item: Item, stage: Stage) -> bool:
+    """Say whether a held-out row has something to judge the model on; a classification head judges every row."""
+    if isinstance(stage.kind, HeadRows):
+        return True
     record = item.record
     answers = (record.text, record.completion, record.chosen, record.rejected)
     return any(answer is not None for answer in answers)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from swift_core.assemble.spans import RowMistake
 from swift_core.assemble.template import Encoded, encode_conversation, encode_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
 
+    from swift_core.assemble.scales import LossScales
     from swift_core.contracts.data import Message, Record, TextEncoder
 
 IGNORED = -100
@@ -50,6 +52,40 @@ class RowKind(Protocol):
         """Return what makes a batch of rows."""
 
 
+@runtime_checkable
+class SplitsRecords(Protocol):
+    """A row kind that makes more than one row of some records."""
+
+    def split(self, record: Record) -> tuple[Record, ...]:
+        """Return the records, one for each row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is to be said of the rows of one part of the data together."""
+
+    mistakes: Sequence[RowMistake]
+    notes: Sequence[str]
+    """For the plan and the run's facts."""
+
+
+@runtime_checkable
+class JudgesRows(Protocol):
+    """A row kind whose rows may be right one by one, and wrong together."""
+
+    def judge(
+        self, rows: Sequence[Row], records: Sequence[Record], loss: Mapping[str, Any], *, trained: bool
+    ) -> Judgement:
+        """Return what is to be said of finished rows.
+
+        Args:
+            rows: All rows of one part of the data.
+            records: What they were made of, not yet split.
+            loss: What the class of the loss declares.
+            trained: Whether they are trained on, or held out.
+        """
+
+
 def has_trained_tokens(sequences: Sequences) -> bool:
     """Say whether each has a trained token that something stands before; the first token has no prediction."""
     return all(any(part.trained[1:]) for part in sequences)
@@ -60,6 +96,12 @@ def answer_of(encoder: TextEncoder, record: Record, answer: str | Sequence[Messa
     if isinstance(record.prompt, str) and isinstance(answer, str):
         return encode_plain(encoder, record.prompt, answer)
     encoded = conversation_of(encoder, record, answer)
+    if any(weight not in (0.0, 1.0) for weight in encoded.weights or ()):
+        raise RowMistake(
+            "fractional-weight",
+            f"A turn of the {side} answer has a weight, and where answers are compared a token is trained or not.",
+            "write loss: false, or remove the weight",
+        )
     last = len(encoded.trained) - encoded.trained[::-1].index(True)
     if not all(encoded.trained[encoded.first_trained : last]):
         raise RowMistake(
@@ -70,14 +112,17 @@ def answer_of(encoder: TextEncoder, record: Record, answer: str | Sequence[Messa
     return Encoded(encoded.ids[:last], encoded.trained[:last])
 
 
-def conversation_of(encoder: TextEncoder, record: Record, answer: str | Sequence[Message]) -> Encoded:
+def conversation_of(
+    encoder: TextEncoder, record: Record, answer: str | Sequence[Message], scales: LossScales | None = None
+) -> Encoded:
     """Return the prompt's turns with those of `answer`; both must be conversations."""
     prompt, turns = record.prompt, answer
     if prompt is None or isinstance(prompt, str) or isinstance(turns, str):
         raise RowMistake(
             "mixed-row", "One part of the row is plain text and another a conversation.", "write both alike"
         )
-    return encode_conversation(encoder, [*prompt, *turns], tools=record.tools, first=len(prompt))
+    messages = [*prompt, *turns]
+    return encode_conversation(encoder, messages, tools=record.tools, first=len(prompt), scales=scales)
 
 
 def padded(ids: Sequence[list[int]], labels: Sequence[list[int]], pad_token_id: int) -> dict[str, Tensor]:

@@ -88,7 +88,10 @@ def ground_truth(row: Mapping[str, Any], answer: str = "", columns: Sequence[str
 
 
 def label(row: Mapping[str, Any]) -> bool | None:
-    """Return whether the completion is wanted, from `label` or `kto_tag`; None when the row does not say."""
+    """Return whether the completion is wanted, from `label` or `kto_tag`; None when the row does not say.
+
+    A label of another make is a class: rows of classes read it from the columns.
+    """
     value = row.get("label", row.get("kto_tag"))
     if value is None or isinstance(value, bool):
         return value
@@ -96,7 +99,7 @@ def label(row: Mapping[str, Any]) -> bool | None:
         return bool(value)
     if isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
-    raise ValueError(f"label must be true or false, got {_shown(value)}")
+    return None
 
 
 def conversation(row: Mapping[str, Any], where: str, turns: Sequence[Message]) -> Record:
@@ -142,6 +145,9 @@ def _message(turn: Any, place: str) -> Message:
     checked = {key: value for key, value in turn.items() if value is not None}
     if "loss" in checked and not isinstance(checked["loss"], bool):
         raise ValueError(f"{place}.loss must be true or false, got {_shown(checked['loss'])}")
+    weight = checked.get("weight", 1)
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
+        raise ValueError(f"{place}.weight must be a finite number >= 0, got {_shown(weight)}")
     if checked.get("tool_calls"):
         checked["tool_calls"] = tool_calls(checked["tool_calls"], f"{place}.tool_calls")
         checked.setdefault("content", "")

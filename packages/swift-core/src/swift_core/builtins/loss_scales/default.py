@@ -1,0 +1,20 @@
+"""Every assistant turn is trained; what others say is read only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Default:
+    """Weight 1 on every assistant turn, 0 on all else."""
+
+    base: ClassVar[bool] = True
+
+    def get_loss_scale(
+        self, context: str, context_type: Literal["query", "response", "system", "other"], is_last_round: bool, /
+    ) -> tuple[Sequence[str], Sequence[float]]:
+        """Return the context whole, with its weight."""
+        return [context], [float(context_type == "response")]
