@@ -40,6 +40,7 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
     from swift_core.assemble.data.load import load_data
     from swift_core.assemble.encoder import HfEncoder
     from swift_core.assemble.model import fetch, load_model, load_reference, tokenizer_for
+    from swift_core.assemble.needs import needed_columns, needs_reference
     from swift_core.assemble.optimizer import build_optimizer, build_scheduler
     from swift_core.assemble.rewards import build_rewards, check_rewards
     from swift_core.assemble.tuner import apply_tuner
@@ -50,6 +51,7 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
     procedure, loss, tuner = plan.load(plan.procedure), plan.create(plan.loss), plan.create(plan.tuner)
     metrics = [(part.plugin.name, plan.create(part)) for part in plan.metrics]
     require_logits(plan, procedure, metrics)
+    reads_reference = needs_reference(plan, loss)
     rewards, callbacks = build_rewards(plan), build_callbacks(plan)
     for part in (plan.optimizer, plan.scheduler):
         plan.load(part)
@@ -57,11 +59,11 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
     folder = fetch(plan, plan.settings.model.model_id, "model.model_id")
     tokenizer = tokenizer_for(plan, folder)
     encoder = HfEncoder(tokenizer, plan.settings.model.chat_template_kwargs)
-    data = load_data(plan, encoder)
+    data = load_data(plan, encoder, needed_columns(loss))
     if any(metric.eats == "generations" for _, metric in metrics):
         check_rewards(plan, rewards, data.eval_records)
-    base = load_model(plan, folder, tokenizer, num_labels=data.num_labels)
-    reference = load_reference(plan, base) if getattr(loss, "needs_reference", False) else None
+    base = load_model(plan, folder, tokenizer, head_config=data.head_config)
+    reference = load_reference(plan, base) if reads_reference else None
     torch.manual_seed(plan.settings.train.seed)
     model = apply_tuner(plan, tuner, base)
     return Parts(

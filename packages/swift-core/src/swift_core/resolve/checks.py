@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING
 
+from swift_core.errors import Problem
+
 if TYPE_CHECKING:
-    from swift_core.contracts.handover import RunPlan
+    from swift_core.contracts.handover import RunConfig, RunPlan
     from swift_core.resolve.findings import Findings
 
 TRACKERS = {
@@ -87,14 +89,26 @@ def _reference_updates(findings: Findings) -> None:
 
 
 def _reference(findings: Findings, plan: RunPlan) -> None:
-    """Keep a problem for keys about a reference model that the loss does not read."""
-    if not plan.loss.source.readable or plan.loss.source.declared.get("needs_reference"):
-        return
-    settings = findings.config.settings
-    written: list[tuple[str, object]] = [("model.ref_model_id", settings.model.ref_model_id)]
-    written.append(("train.sync_ref_model", settings.train.sync_ref_model))
-    written.append(("train.precompute_ref_log_probs", settings.train.precompute_ref_log_probs))
-    for key, value in written:
-        if value:
-            message = f"{key} would do nothing: the loss {plan.loss.plugin.name!r} reads no reference model"
-            findings.wrong_key("unused-key", message, key, "remove the key, or choose a loss that needs a reference")
+    """Keep a problem for keys about a reference model that the loss does not read, whatever its options."""
+    if plan.loss.source.readable and not plan.loss.source.declared.get("needs_reference"):
+        findings.problems += unread_reference(findings.config, plan.loss.plugin.name)
+
+
+def unread_reference(config: RunConfig, loss: str) -> list[Problem]:
+    """Return a problem for each key about a reference model, which the loss does not read."""
+    model, train = config.settings.model, config.settings.train
+    written = {
+        "model.ref_model_id": bool(model.ref_model_id),
+        "train.sync_ref_model": train.sync_ref_model,
+        "train.precompute_ref_log_probs": train.precompute_ref_log_probs,
+    }
+    return [
+        Problem(
+            "unused-key",
+            f"{key} would do nothing: the loss {loss!r} reads no reference model",
+            config.key_places.get(key) or config.place(key),
+            "remove the key, or choose a loss that needs a reference",
+        )
+        for key, is_set in written.items()
+        if is_set
+    ]

@@ -20,6 +20,7 @@ FAMILY_WORDS = {
     "PairOutputs": "pairs of answers",
     "UnpairedOutputs": "labelled answers",
     "PolicyOutputs": "sampled answers with advantages",
+    "DistillOutputs": "a student and a teacher",
     "ClassOutputs": "classes of texts",
     "ScoreOutputs": "scores of two answers",
     "StepOutputs": "labelled steps",

@@ -9,6 +9,7 @@ from swift_core.assemble.data.encode import Limit, Stage, Tally, encode_rows, ju
 from swift_core.assemble.data.read import RunData, read_data
 from swift_core.assemble.kinds import row_kind
 from swift_core.assemble.kinds.heads import HeadRows
+from swift_core.assemble.needs import require_columns
 from swift_core.assemble.scales import LossScales
 from swift_core.errors import Problem, SwiftError
 
@@ -45,19 +46,25 @@ class LoadedData:
     """Counts by name; what is told about held-out rows starts with `eval_`."""
 
 
-def load_data(plan: RunPlan, encoder: TextEncoder) -> LoadedData:
+def load_data(plan: RunPlan, encoder: TextEncoder, columns: Sequence[str] = ()) -> LoadedData:
     """Read and encode the data of `plan`.
+
+    Args:
+        plan: What data, and what for.
+        encoder: Makes tokens of text.
+        columns: Columns that every row must have for the loss.
 
     Raises:
         SwiftError: Everything that is wrong in the data, each with `file:line` and what to do.
     """
     data = read_data(plan)
     stage, limit = stage_of(plan, data.train), limit_of(plan)
+    judged = [item for item in data.held_out if is_judged(item, stage)]
+    require_columns([*data.train, *judged], columns, plan.loss.plugin.name)
     train_tally, eval_tally = Tally(), Tally()
     train = encode_rows(data.train, encoder, stage, limit, train_tally)
     if not train:
         raise SwiftError(_all_dropped(plan, train_tally))
-    judged = [item for item in data.held_out if is_judged(item, stage)]
     held_out = encode_rows(judged, encoder, stage, limit, eval_tally)
     facts = _facts(data, encoder, train_tally)
     for name, rows, items in (("notes", train, data.train), ("eval_notes", held_out, judged)):
