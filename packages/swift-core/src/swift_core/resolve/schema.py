@@ -74,7 +74,9 @@ def _stage_losses(registry: Registry) -> dict[str, str]:
     return found
 
 
-def _name(option: Schema, sources: list[tuple[PluginSpec, PluginSource | None]], more: Mapping[str, str] = NOTHING) -> None:
+def _name(
+    option: Schema, sources: list[tuple[PluginSpec, PluginSource | None]], more: Mapping[str, str] = NOTHING
+) -> None:
     names = dict(more)
     names |= {spec.name: source.summary if source else "" for spec, source in sources}
     option.pop("type", None)

@@ -66,8 +66,10 @@ class Answers:
     responses: Sequence[str]
 
     def expected(self) -> list[str | None]:
-        """Return what each answer should be: the completion, or the chosen one of a pair."""
-        return [_text(record.completion if record.completion is not None else record.chosen) for record in self.records]
+        """Return what each answer should be: the completion unless it is unwanted, or the chosen one of a pair."""
+        completions = [None if record.label is False else record.completion for record in self.records]
+        pairs = zip(completions, self.records, strict=True)
+        return [_text(record.chosen if completion is None else completion) for completion, record in pairs]
 
     def generations(self, parts: Parts) -> Generations:
         """Return them as metrics read them."""

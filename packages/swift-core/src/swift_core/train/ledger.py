@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from swift_core.contracts.coupling import StepLoss
 from swift_core.contracts.loss import LossOutput
 from swift_core.train.statistics import NOTHING
 
@@ -34,7 +35,7 @@ class LossCall:
     """A loss plugin with its signature read once."""
 
     def __init__(self, loss: Callable[..., LossOutput | Tensor]) -> None:
-        """Look at what `loss` asks for."""
+        """Look at what `loss` asks for; raise TypeError when it asks for what only it could give."""
         self._loss = loss
         parameters = inspect.signature(loss).parameters.values()
         positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
@@ -43,6 +44,8 @@ class LossCall:
         takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
         self._wants = {name for name in context if takes_any or any(p.name == name for p in parameters)}
         self.wants_statistics = any(p.name == "statistics" for p in parameters)
+        if self.wants_statistics and not isinstance(loss, StepLoss):
+            raise TypeError("it asks for `statistics` and has no method of that name")
 
     def __call__(
         self,
@@ -130,7 +133,7 @@ class Ledger:
         return numerator / denominator if denominator else float("nan"), denominator
 
     def means(self, reduce: Callable[[Tensor], Tensor]) -> dict[str, float]:
-        """Return every mean over all ranks: a loss whose weights sum to zero is NaN, a metric no item has is left out."""
+        """Return every mean over all ranks; a loss without weights is NaN, a metric that no item has is left out."""
         result = {}
         for name, pair in self._sums.items():
             numerator, denominator = reduce(pair).tolist()

@@ -21,10 +21,11 @@ from torch.utils.data import DataLoader
 from transformers.trainer_utils import EvalLoopOutput
 
 from swift_core.errors import Problem, SwiftError
-from swift_core.train import ledger
+from swift_core.train import ledger, statistics
 from swift_core.train.arguments import training_arguments
 from swift_core.train.forward import OutputHead
 from swift_core.train.ledger import BatchLoss, Ledger, LossCall
+from swift_core.train.lines import isolation_of
 from swift_core.train.statistics import NOTHING, Coupling, kept_random_numbers
 
 if TYPE_CHECKING:
@@ -51,9 +52,11 @@ class SwiftTrainer(transformers.Trainer):
     def __init__(self, parts: Parts) -> None:
         """Take the live parts of a run."""
         self.parts = parts
-        self.loss_call = LossCall(parts.loss)
+        with self._naming_the_loss():
+            self.loss_call = LossCall(parts.loss)
         if self.model_head == "causal_lm":
             self.head = OutputHead(parts.model)
+            self.head.isolation = isolation_of(parts, self.rows, parts.model, self.head)
         self._step, self._since_log = Ledger(), Ledger()
         self._step_items = torch.ones(())
         self.coupling = Coupling(parts.loss, self._reduce)
@@ -67,8 +70,6 @@ class SwiftTrainer(transformers.Trainer):
             callbacks=list(parts.callbacks),
         )
         self.loss_is_scaled_for_ga = True
-        if self.loss_call.wants_statistics and not self.coupling.is_needed:
-            raise loss_failure(parts, TypeError("it asks for `statistics` and has no method of that name"))
 
     @classmethod
     def build(cls, parts: Parts) -> SwiftTrainer:
@@ -98,7 +99,7 @@ class SwiftTrainer(transformers.Trainer):
     # Loss.
 
     def batch_loss(
-        self, outputs: Any, batch: Batch, num_items_in_batch: Tensor, statistics: Mapping[str, Tensor] = NOTHING
+        self, outputs: Any, batch: Batch, num_items_in_batch: Tensor, means: Mapping[str, Tensor] = NOTHING
     ) -> BatchLoss:
         """Return what a micro-batch adds to a step whose items number `num_items_in_batch`; a broken loss is named."""
         with self._naming_the_loss():
@@ -108,7 +109,7 @@ class SwiftTrainer(transformers.Trainer):
                 num_items=self.count_items(batch),
                 num_items_in_batch=num_items_in_batch,
                 loss_scale=batch.get("loss_scale"),
-                statistics=statistics,
+                statistics=means,
             )
 
     @contextmanager
@@ -134,7 +135,7 @@ class SwiftTrainer(transformers.Trainer):
             self._look_ahead(batches)
         return batches, self._step_items
 
-    def _look_ahead(self, batches: Sequence[Batch]) -> None:
+    def _look_ahead(self, batches: Sequence[dict[str, Any]]) -> None:
         """Form the means that the losses of a step of several micro-batches depend on, before the first of them."""
         self.model_wrapped.train()
         context = self.compute_loss_context_manager()
@@ -272,19 +273,18 @@ class SwiftTrainer(transformers.Trainer):
         self.module.eval()
         sums, collect = Ledger(), PredictionMetrics(self.parts)
         with torch.no_grad():
-            statistics = self._held_out_statistics(dataloader)
+            means = self._held_out_means(dataloader)
             for inputs in dataloader:
                 batch = self._prepare_inputs(inputs)
                 outputs = self.make_outputs(self.module, batch)
-                sums.add(self.batch_loss(outputs, batch, self.count_items(batch), statistics))
+                sums.add(self.batch_loss(outputs, batch, self.count_items(batch), means))
                 collect.add(outputs, batch)
                 self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
-        means = self.derived(sums.means(_alone)) | collect.compute()
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in means.items()}
+        figures = self.derived(sums.means(_alone)) | collect.compute()
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in figures.items()}
         return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=len(dataloader.dataset))  # type: ignore[arg-type]
 
-
-    def _held_out_statistics(self, dataloader: Any) -> Mapping[str, Tensor]:
+    def _held_out_means(self, dataloader: Any) -> Mapping[str, Tensor]:
         """Return the means over all held-out rows that the loss asks for."""
         if not self.loss_call.wants_statistics:
             return NOTHING
@@ -303,7 +303,7 @@ def loss_failure(parts: Parts, error: Exception) -> SwiftError:
     """Return the error of a loss plugin with its name, wheel and place in the run file."""
     part = parts.plan.loss
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    where = "" if frame.filename == ledger.__file__ else f" ({frame.filename}:{frame.lineno})"
+    where = "" if frame.filename in (ledger.__file__, statistics.__file__) else f" ({frame.filename}:{frame.lineno})"
     return SwiftError(
         Problem(
             "loss-failed",

@@ -1,0 +1,1 @@
+"""Losses on labelled completions: each is wanted or not, without one to compare it with."""
