@@ -42,6 +42,7 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
     from swift_core.assemble.model import fetch, load_model, load_reference, tokenizer_for
     from swift_core.assemble.needs import needed_columns, needs_reference
     from swift_core.assemble.optimizer import build_optimizer, build_scheduler
+    from swift_core.assemble.packing import packed
     from swift_core.assemble.rewards import build_rewards, check_rewards
     from swift_core.assemble.tuner import apply_tuner
     from swift_core.cache import cache_dir
@@ -59,7 +60,7 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
     folder = fetch(plan, plan.settings.model.model_id, "model.model_id")
     tokenizer = tokenizer_for(plan, folder)
     encoder = HfEncoder(tokenizer, plan.settings.model.chat_template_kwargs)
-    data = load_data(plan, encoder, needed_columns(loss))
+    data = packed(plan, load_data(plan, encoder, needed_columns(loss)))
     if any(metric.eats == "generations" for _, metric in metrics):
         check_rewards(plan, rewards, data.eval_records)
     base = load_model(plan, folder, tokenizer, head_config=data.head_config)

@@ -42,7 +42,7 @@ def sentence(path: Sequence[str | int], node: Node, details: Sequence[Mapping[st
     if kinds[0] in _BOUNDS:
         return f"{name} must be {_bounds(first)}, got {got}", _other_number(path, node.value)
     if kinds[0] == "literal_error":
-        return _choice(name, node, first)
+        return _choice(name, node, first["ctx"]["expected"] + (", true or false" if "bool_type" in kinds else ""))
     if any(kind in ("string_too_short", "too_short") for kind in kinds):
         return f"{name} must not be empty", _give_value(path)
     if kinds[0] == "finite_number":
@@ -69,8 +69,7 @@ def _other_number(path: Sequence[str | int], value: Any) -> str:
     return "give a number in that range"
 
 
-def _choice(name: str, node: Node, detail: Mapping[str, Any]) -> tuple[str, str]:
-    allowed = detail["ctx"]["expected"]
+def _choice(name: str, node: Node, allowed: str) -> tuple[str, str]:
     choices = [choice.strip("' ") for choice in allowed.replace(" or ", ", ").split(",")]
     guess = closest(str(node.value), choices) if isinstance(node.value, str) else ""
     shorter = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32", "half": "float16", "float": "float32"}

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,9 @@ from torch import Tensor, nn
 from swift_core.errors import Problem, SwiftError
 from swift_core.train.adjustment import Adjustment
 from swift_core.train.logps import HeadCall
+
+if TYPE_CHECKING:
+    from swift_core.train.isolation import Isolation, LaidOut
 
 MODEL_INPUTS = (
     *("input_ids", "attention_mask", "position_ids", "segments"),
@@ -42,6 +45,12 @@ class OutputHead:
         self.adjust = Adjustment.of(model.config.get_text_config())
         self.reads: dict[tuple[str, bool], set[str]] = {}
         """What was read of the last micro-batch, by who read it and whether with gradient: it will be read again."""
+        self.isolation: Isolation | None = None
+        """How the model sees micro-batches as lines of segments; None: row by row."""
+
+    def lay_out(self, batch: Mapping[str, Tensor]) -> LaidOut | None:
+        """Return how the model sees `batch`; None: row by row."""
+        return None if self.isolation is None else self.isolation.lay_out(batch)
 
     @property
     def call(self) -> HeadCall:

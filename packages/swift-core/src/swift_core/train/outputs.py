@@ -56,7 +56,8 @@ class ScoredTokens:
             reference: Returns [token, hidden] of a reference that has the same head; scored in the same pass.
             reader: Who reads; each remembers what it read of the last micro-batch. Empty remembers nothing.
         """
-        self._head, self._model, self._batch, self._laid_out = head, model, batch, laid_out
+        self._head, self._model, self._batch = head, model, batch
+        self._laid_out = laid_out or head.lay_out(batch)
         self._reference, self._reader = reference, reader
         following = batch["labels"][:, 1:]
         self.rows, self.times = (following != IGNORED).nonzero(as_tuple=True)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from swift_core.errors import Problem, SwiftError
 from swift_core.train.forward import OutputHead
+from swift_core.train.lines import isolation_of
 from swift_core.train.outputs import LaidOut, ScoredTokens
 
 if TYPE_CHECKING:
@@ -127,7 +128,10 @@ def reference_of(parts: Parts, head: OutputHead) -> Reference | None:
 
 def _live_reference(parts: Parts, head: OutputHead) -> Reference:
     if parts.reference is not None:
-        return Reference(parts.reference, OutputHead(parts.reference), nullcontext)
+        own = OutputHead(parts.reference)
+        if head.isolation is not None:
+            own.isolation = isolation_of(parts, "pairs", parts.reference, own)
+        return Reference(parts.reference, own, nullcontext)
     if parts.tuner.reference(parts.model) is None:
         raise SwiftError(
             Problem(

@@ -79,7 +79,8 @@ class PairCollator:
     def __call__(self, rows: Sequence[PairRow]) -> dict[str, Tensor]:
         """Return int64 input_ids, attention_mask, labels [2 * pair, time] and rows [pair], float32 margins [pair].
 
-        A sequence is the prompt and a completion; labels are set on the completion alone. Where every row has a third
+        A sequence is the prompt and a completion; labels are set on the completion alone. `lines` [2 * pair] is the
+        pair of each sequence: they may stand in one line with the prompt once. Where every row has a third
         answer, `gold_input_ids`, `gold_attention_mask` and `gold_labels` [pair, time] hold the prompts with it.
         """
         import torch
@@ -91,6 +92,7 @@ class PairCollator:
             gold = self._padded([(row["prompt_ids"], row["gold_ids"]) for row in rows])
             batch |= {f"gold_{name}": value for name, value in gold.items()}
         return batch | {
+            "lines": torch.arange(len(rows)).repeat(2),
             "margins": torch.tensor([row["margin"] for row in rows], dtype=torch.float32),
             "rows": torch.tensor([row["row"] for row in rows], dtype=torch.int64),
         }
