@@ -6,37 +6,42 @@ import pytest
 import torch
 from torch import Tensor
 
-from swift_core.plugin_api import LossOutput, PairOutputs, PolicyOutputs, TokenOutputs
+from swift_core.contracts.loss import LazyOutputs
+from swift_core.plugin_api import DistillOutputs, LossOutput, PairOutputs, PolicyOutputs, TokenOutputs
+from swift_core.testing.outputs import given_distill
 
 KIND = "loss"
 NUM_PAIRS, NUM_TOKENS, NUM_ROWS, TIME, VOCABULARY = 4, 9, 5, 6, 13
-SHAPES = {
-    "PairOutputs": (2, NUM_PAIRS, TIME, VOCABULARY),
-    "TokenOutputs": (NUM_TOKENS, VOCABULARY),
-    "PolicyOutputs": (NUM_ROWS, TIME, VOCABULARY),
-}
 
 
 class Batch:
     """A made-up micro-batch: logits, and everything a loss may read of them, for some of its items."""
 
-    def __init__(self, family: str, *, spread: float = 1.0) -> None:
+    shape: tuple[int, ...]
+    """Of the logits; the last dimension is the vocabulary."""
+
+    num_items: int
+    part: int = 2
+    """Items of the first part of a batch that is cut in two: a whole number of rows."""
+
+    def __init__(self, *, spread: float = 1.0) -> None:
         generator = torch.Generator().manual_seed(1)
-        self.family = family
-        shape = SHAPES[family]
-        self.num_items = NUM_PAIRS if family == "PairOutputs" else shape[0]
-        self.logits = (spread * torch.randn(shape, generator=generator)).requires_grad_()
-        self.reference = spread * torch.randn(shape, generator=generator)
-        self.ids = torch.randint(VOCABULARY, shape[:-1], generator=generator)
-        self.lengths = torch.randint(1, TIME + 1, shape[:-2], generator=generator)
-        self.noise = spread * torch.randn(4, *shape[:-1], generator=generator)
-        self.old = token_logps(self.logits.detach(), self.ids) + 1e-4 * self.noise[0]
+        self.logits = (spread * torch.randn(self.shape, generator=generator)).requires_grad_()
+        self.reference = spread * torch.randn(self.shape, generator=generator)
+        self.ids = torch.randint(VOCABULARY, self.shape[:-1], generator=generator)
+        self.lengths = torch.randint(1, TIME + 1, self.shape[:-2], generator=generator)
+        self.noise = spread * torch.randn(4, *self.shape[:-1], generator=generator)
 
-    def outputs(self, items: slice = slice(None)) -> TokenOutputs | PairOutputs | PolicyOutputs:
-        make = {"PairOutputs": self._pairs, "TokenOutputs": self._tokens, "PolicyOutputs": self._policy}
-        return make[self.family](items)
+    def outputs(self, items: slice = slice(None)) -> LazyOutputs:
+        """Return what a loss reads of some of the items."""
+        raise NotImplementedError
 
-    def _tokens(self, items: slice) -> TokenOutputs:
+
+class Tokens(Batch):
+    shape = (NUM_TOKENS, VOCABULARY)
+    num_items = NUM_TOKENS
+
+    def outputs(self, items: slice = slice(None)) -> TokenOutputs:
         logits, ids = self.logits[items], self.ids[items]
         return TokenOutputs(
             {
@@ -49,7 +54,16 @@ class Batch:
             }
         )
 
-    def _policy(self, items: slice) -> PolicyOutputs:
+
+class Sampled(Batch):
+    shape = (NUM_ROWS, TIME, VOCABULARY)
+    num_items = NUM_ROWS
+
+    def __init__(self, *, spread: float = 1.0) -> None:
+        super().__init__(spread=spread)
+        self.old = token_logps(self.logits.detach(), self.ids) + 1e-4 * self.noise[0]
+
+    def outputs(self, items: slice = slice(None)) -> PolicyOutputs:
         logits, ids, lengths = self.logits[items], self.ids[items], self.lengths[items]
         _, advantages, old_values, returns = self.noise[:, items]
         return PolicyOutputs(
@@ -66,9 +80,14 @@ class Batch:
             }
         )
 
-    def _pairs(self, items: slice) -> PairOutputs:
+
+class Pairs(Batch):
+    shape = (3, NUM_PAIRS, TIME, VOCABULARY)  # chosen, rejected and gold
+    num_items = NUM_PAIRS
+
+    def outputs(self, items: slice = slice(None)) -> PairOutputs:
         values = {"margins": lambda: torch.zeros(NUM_PAIRS)[items]}
-        for side, name in enumerate(("chosen", "rejected")):
+        for side, name in enumerate(("chosen", "rejected", "gold")):
             values |= self._side(side, name, items)
         return PairOutputs(values)
 
@@ -81,11 +100,39 @@ class Batch:
         return {
             f"{name}_logps": lambda: own().sum(-1),
             f"{name}_token_logps": own,
+            f"{name}_log_sum_p2": lambda: (2 * policy.detach().log_softmax(-1)).logsumexp(-1) * kept,
             f"{name}_lengths": lambda: lengths,
             f"{name}_logits": lambda: policy,
             f"reference_{name}_logps": lambda: reference().sum(-1),
             f"reference_{name}_token_logps": reference,
         }
+
+
+class Distilled(Batch):
+    shape = (NUM_TOKENS, VOCABULARY)
+    num_items = NUM_TOKENS
+    part = 3  # rows of three tokens
+
+    def outputs(self, items: slice = slice(None)) -> DistillOutputs:
+        top = self.reference[items].log_softmax(-1).topk(4)
+        return given_distill(
+            student_token_logits=self.logits[items],
+            teacher_token_logits=self.reference[items],
+            teacher_topk_logps=top.values,
+            teacher_topk_ids=top.indices,
+            labels=self.ids[items],
+            rows=(torch.arange(NUM_TOKENS) // 3)[items],
+            weights=torch.ones(NUM_TOKENS)[items],
+        )
+
+
+BATCHES: dict[str, type[Batch]] = {
+    "DistillOutputs": Distilled,
+    "PairOutputs": Pairs,
+    "PolicyOutputs": Sampled,
+    "TokenOutputs": Tokens,
+}
+"""What each family of losses is tried on; a new family adds a line."""
 
 
 def token_logps(logits: Tensor, ids: Tensor) -> Tensor:
@@ -101,13 +148,13 @@ def mean(value: LossOutput | Tensor) -> Tensor:
 
 @pytest.fixture
 def family(source):
-    """The family of outputs that the loss eats, by the annotation of its first parameter."""
-    assert source.inputs[0] in SHAPES, "annotate the first parameter of __call__"
-    return source.inputs[0]
+    """The kind of batch that the loss eats, by the annotation of its first parameter."""
+    assert source.inputs[0] in BATCHES, "annotate the first parameter of __call__"
+    return BATCHES[source.inputs[0]]
 
 
 def test_it_returns_one_loss_per_item_with_weights_and_metrics_of_the_same_shape(spec, plugin, family):
-    batch = Batch(family)
+    batch = family()
     value = plugin(batch.outputs())
     if isinstance(value, Tensor):
         assert value.shape == ()
@@ -121,7 +168,7 @@ def test_it_returns_one_loss_per_item_with_weights_and_metrics_of_the_same_shape
 
 @pytest.mark.parametrize("spread", [1.0, 100.0], ids=["usual logits", "extreme logits"])
 def test_its_value_and_gradient_are_finite(spec, plugin, family, spread):
-    batch = Batch(family, spread=spread)
+    batch = family(spread=spread)
     value = mean(plugin(batch.outputs()))
     value.backward()
     assert torch.isfinite(value)
@@ -129,7 +176,7 @@ def test_its_value_and_gradient_are_finite(spec, plugin, family, spread):
 
 
 def test_gradient_flows_to_the_policy(spec, plugin, family):
-    batch = Batch(family)
+    batch = family()
     mean(plugin(batch.outputs())).backward()
     assert batch.logits.grad.abs().max() > 1e-6
 
@@ -137,7 +184,7 @@ def test_gradient_flows_to_the_policy(spec, plugin, family):
 def test_a_step_against_the_gradient_lowers_it(spec, plugin, family):
     if getattr(plugin, "stops_gradient", False):
         pytest.skip("it says that its gradient is not that of its value")
-    batch = Batch(family)
+    batch = family()
     before = mean(plugin(batch.outputs()))
     before.backward()
     with torch.no_grad():
@@ -146,20 +193,21 @@ def test_a_step_against_the_gradient_lowers_it(spec, plugin, family):
 
 
 def test_it_says_truthfully_whether_it_reads_a_reference(spec, plugin, family):
-    outputs = Batch(family).outputs()
+    outputs = family().outputs()
     plugin(outputs)
     read = {name for name in outputs.computed() if name.startswith("reference_")}
     assert bool(read) is bool(getattr(plugin, "needs_reference", False)), f"it read {read or 'none'}"
 
 
 def test_it_says_truthfully_whether_items_depend_on_each_other(spec, plugin, family):
-    batch = Batch(family)
-    whole, part = plugin(batch.outputs()), plugin(batch.outputs(slice(0, 2)))
+    batch = family()
+    whole = plugin(batch.outputs())
     if isinstance(whole, LossOutput):
-        alone = torch.allclose(whole.losses[:2], part.losses)
+        parts = [plugin(batch.outputs(part)) for part in (slice(0, batch.part), slice(batch.part, None))]
+        alone = torch.allclose(whole.losses, torch.cat([part.losses for part in parts]))
         assert alone is not bool(getattr(plugin, "couples_items", False))
 
 
 def test_it_is_the_same_when_called_again(spec, plugin, family):
-    batch = Batch(family)
+    batch = family()
     assert torch.equal(mean(plugin(batch.outputs())), mean(plugin(batch.outputs())))

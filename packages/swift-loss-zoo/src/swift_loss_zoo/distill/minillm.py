@@ -37,7 +37,6 @@ class MiniLLM:
     """What the logits of both are divided by in the first term, > 0."""
 
     needs_reference: ClassVar[bool] = False
-    couples_items: ClassVar[bool] = True
     stops_gradient: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
