@@ -84,6 +84,7 @@ class Sampled(Batch):
 class Pairs(Batch):
     shape = (3, NUM_PAIRS, TIME, VOCABULARY)  # chosen, rejected and gold
     num_items = NUM_PAIRS
+    part = 3
 
     def outputs(self, items: slice = slice(None)) -> PairOutputs:
         values = {"margins": lambda: torch.zeros(NUM_PAIRS)[items]}
