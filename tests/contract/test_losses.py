@@ -21,8 +21,8 @@ class Batch:
     """Of the logits; the last dimension is the vocabulary."""
 
     num_items: int
-    part: int = 2
-    """Items of the first part of a batch that is cut in two: a whole number of rows."""
+    row: int = 1
+    """Items of a row; a row is never cut."""
 
     def __init__(self, *, spread: float = 1.0) -> None:
         generator = torch.Generator().manual_seed(1)
@@ -84,7 +84,6 @@ class Sampled(Batch):
 class Pairs(Batch):
     shape = (3, NUM_PAIRS, TIME, VOCABULARY)  # chosen, rejected and gold
     num_items = NUM_PAIRS
-    part = 3
 
     def outputs(self, items: slice = slice(None)) -> PairOutputs:
         values = {"margins": lambda: torch.zeros(NUM_PAIRS)[items]}
@@ -112,7 +111,7 @@ class Pairs(Batch):
 class Distilled(Batch):
     shape = (NUM_TOKENS, VOCABULARY)
     num_items = NUM_TOKENS
-    part = 3  # rows of three tokens
+    row = 3
 
     def outputs(self, items: slice = slice(None)) -> DistillOutputs:
         top = self.reference[items].log_softmax(-1).topk(4)
@@ -122,7 +121,7 @@ class Distilled(Batch):
             teacher_topk_logps=top.values,
             teacher_topk_ids=top.indices,
             labels=self.ids[items],
-            rows=(torch.arange(NUM_TOKENS) // 3)[items],
+            rows=(torch.arange(NUM_TOKENS) // self.row)[items],
             weights=torch.ones(NUM_TOKENS)[items],
         )
 
@@ -204,7 +203,8 @@ def test_it_says_truthfully_whether_items_depend_on_each_other(spec, plugin, fam
     batch = family()
     whole = plugin(batch.outputs())
     if isinstance(whole, LossOutput):
-        parts = [plugin(batch.outputs(part)) for part in (slice(0, batch.part), slice(batch.part, None))]
+        rows = [slice(start, start + batch.row) for start in range(0, batch.num_items, batch.row)]
+        parts = [plugin(batch.outputs(row)) for row in rows]
         alone = torch.allclose(whole.losses, torch.cat([part.losses for part in parts]))
         assert alone is not bool(getattr(plugin, "couples_items", False))
 
