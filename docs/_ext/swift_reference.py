@@ -54,6 +54,9 @@ class RunFile(Written):
         for field in dataclasses.fields(settings.RunSettings):
             if dataclasses.is_dataclass(hints[field.name]):
                 yield from self.section(field.name, hints[field.name].__name__)
+                for name, hint in typing.get_type_hints(hints[field.name]).items():
+                    if dataclasses.is_dataclass(hint):
+                        yield from self.section(f"{field.name}.{name}", hint.__name__)
         yield from self.parts()
 
     def section(self, name: str, class_name: str) -> Iterator[str]:

@@ -108,6 +108,7 @@ def make_plan(tmp_path: Path) -> Callable[..., RunPlan]:
             notes=("dtype auto became float32",),
             create=lambda _: None,
             load=lambda _: None,
+            permit=lambda _: None,
         )
 
     return make

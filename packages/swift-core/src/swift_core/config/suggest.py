@@ -22,12 +22,15 @@ if typing.TYPE_CHECKING:
 
 @lru_cache(maxsize=1)
 def sections() -> Mapping[str, tuple[str, ...]]:
-    """Return the keys of each section; the empty name holds the keys at the top of the file."""
+    """Return the keys of each section, also of `plugins.sandbox`; the empty name holds those at the top of the file."""
     hints = typing.get_type_hints(RunSettings)
     found = {"": tuple(f.name for f in fields(RunSettings))}
     for name in found[""]:
         if is_dataclass(hints[name]):
             found[name] = tuple(f.name for f in fields(hints[name]))
+            inner = typing.get_type_hints(hints[name])
+            nested = [key for key in found[name] if is_dataclass(inner[key])]
+            found |= {f"{name}.{key}": tuple(f.name for f in fields(inner[key])) for key in nested}
     return MappingProxyType(found)
 
 
@@ -105,7 +108,10 @@ def _remark(name: str, otherwise: str) -> str:
 
 
 def _written(home: str, key: str) -> str:
-    return f"write `{home}: {{{key}: ...}}`" if home else f"write `{key}: ...` at the top of the file"
+    if not home:
+        return f"write `{key}: ...` at the top of the file"
+    opening = home.replace(".", ": {")
+    return f"write `{opening}: {{{key}: ...}}{'}' * home.count('.')}`"
 
 
 def _folded(name: str) -> str:

@@ -107,6 +107,9 @@ class RunPlan:
     load: Callable[[PartPlan], Any]
     """Import a part without building it (optimizers and schedulers are built with live objects)."""
 
+    permit: Callable[[PartPlan], None]
+    """Check that a part may run, without importing it: it runs in another process."""
+
     @property
     def settings(self) -> RunSettings:
         """The sections of the run file."""

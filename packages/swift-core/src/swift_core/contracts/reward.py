@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +30,65 @@ class RewardInputs:
     infer_requests: Sequence[InferRequest]
     ground_truths: Sequence[str | None]
     columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+
+
+FailureKind = Literal["timeout", "crash", "flood", "memory", "network", "error"]
+"""Why an answer could not be scored. `error` is an exception of the reward's own."""
+
+RewardScope = Literal["sample", "group", "batch"]
+"""What a score depends on: its own row, the answers to the same prompt, or all rows of the call.
+
+A reward says it with the class variable `scope`. One that does not is called with whole batches, to be safe, and loses
+more time when it hangs.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RewardFailure:
+    """An answer that could not be scored, which is neither the score 0 nor an abstention."""
+
+    kind: FailureKind
+    message: str
+
+
+class RewardScores(list["float | None"]):
+    """One score per answer, None where the reward abstains or failed; `failures` tells which."""
+
+    def __init__(self, scores: Sequence[float | None], failures: Mapping[int, RewardFailure] | None = None) -> None:
+        """Make the scores of a batch.
+
+        Args:
+            scores: One for each answer.
+            failures: By the place of the answer.
+        """
+        super().__init__(scores)
+        self.failures: Mapping[int, RewardFailure] = failures or {}
+
+
+_reported: ContextVar[dict[int, RewardFailure] | None] = ContextVar("reported", default=None)
+
+
+def report_failure(row: int, kind: FailureKind, message: str) -> None:
+    """Say that the answer in `row` could not be scored, for which the reward returns None.
+
+    Core counts it and leaves the answer out of the advantage. Outside of a run it is a warning in the log.
+    """
+    reported = _reported.get()
+    if reported is None:
+        _logger.warning("row %d could not be scored (%s): %s", row, kind, message)
+    else:
+        reported[row] = RewardFailure(kind, message)
+
+
+@contextmanager
+def failures_reported() -> Iterator[dict[int, RewardFailure]]:
+    """Collect what `report_failure` is told inside the block."""
+    found: dict[int, RewardFailure] = {}
+    token = _reported.set(found)
+    try:
+        yield found
+    finally:
+        _reported.reset(token)
 
 
 class OutcomeReward(Protocol):

@@ -129,6 +129,52 @@ class RewardSettings:
     orms: list[RewardRef] = field(default_factory=list)
     """Outcome rewards (`swift plugins list --kind orm`)."""
 
+    on_error: Literal["raise", "mask", "zero"] = "mask"
+    """What becomes of an answer that a reward fails on (timeout, crash, network): the run stops, no score, or 0."""
+
+    max_failure_rate: Share = 0.05
+    """Share of the answers that a reward may fail on before the run stops, in [0, 1)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolloutSettings:
+    """How answers are drawn in stages that train on the model's own."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    engine: Name = "transformers"
+    """Name of what generates (`swift plugins list --kind engine`)."""
+
+    engine_kwargs: dict[str, Any] = field(default_factory=dict)
+    """Options of the engine."""
+
+    num_generations: PositiveInt = 8
+    """Answers to each prompt: the group that rewards are compared in."""
+
+    temperature: Positive = 1.0
+    """Above 1 flattens what is drawn from, below sharpens it."""
+
+    top_p: Annotated[float, Interval(gt=0, le=1)] = 1.0
+    """Draw from the likeliest tokens that together have this probability; 1 draws from all."""
+
+    top_k: Annotated[int, Ge(0)] = 0
+    """Draw from so many of the likeliest tokens; 0 draws from all."""
+
+    num_iterations: PositiveInt = 1
+    """Optimizer steps on the same answers."""
+
+    advantages: Literal["auto", "group", "group_mean", "batch", "leave_one_out", "none"] = "auto"
+    """What a reward is compared with; `auto` is what the paper of the loss says."""
+
+    mask_truncated: bool = False
+    """Leave answers that were cut at `train.max_completion_length` out of the loss."""
+
+    max_resample_times: Annotated[int, Ge(0)] = 0
+    """Draw again, so often at most, for prompts whose answers all have the same reward (dynamic sampling)."""
+
+    log_completions: Annotated[int, Ge(0)] = 2
+    """Prompts of a logged step whose answers are written to `completions.jsonl`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSettings:
@@ -288,6 +334,34 @@ class DeviceSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxSettings:
+    """How rewards and metrics of others are run: in confined processes of their own."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    mode: Literal["auto", "all", "off"] = "auto"
+    """`auto`: rewards, process rewards and metrics of others; `all`: ours too; `off`: none, they have all rights."""
+
+    require: Literal["L1", "L2", "L3"] = "L1"
+    """The lowest level (`swift doctor sandbox`); where the machine does not reach it, the run is refused."""
+
+    in_process: list[Name] = field(default_factory=list)
+    """Distributions, or files as written, that are trusted to run in this process: they may need a GPU or the network."""
+
+    timeout: Positive = 10.0
+    """Seconds that one answer, or one batch of a reward that does not score answers singly, may take."""
+
+    memory: Positive = 2.0
+    """GiB of address space of a worker."""
+
+    workers: Annotated[int, Ge(0)] = 0
+    """Worker processes for each reward; 0 is one for each core, at most 8."""
+
+    readable: list[Name] = field(default_factory=list)
+    """Files and folders, relative to the run file, that they may read beside Python and what is installed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PluginSettings:
     """Which installed plugins may take part. Applied before any of them is imported."""
 
@@ -308,6 +382,9 @@ class PluginSettings:
     enable: list[Name] = field(default_factory=list)
     """Names of `swift.hooks` plugins that take part in the run."""
 
+    sandbox: SandboxSettings = field(default_factory=SandboxSettings)
+    """How rewards and metrics of others are run."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
@@ -319,6 +396,7 @@ class RunSettings:
     data: DataSettings
     train: TrainSettings = field(default_factory=TrainSettings)
     reward: RewardSettings = field(default_factory=RewardSettings)
+    rollout: RolloutSettings = field(default_factory=RolloutSettings)
     device: DeviceSettings = field(default_factory=DeviceSettings)
     plugins: PluginSettings = field(default_factory=PluginSettings)
 

@@ -20,12 +20,7 @@ if TYPE_CHECKING:
 
 def load(spec: PluginSpec, distributions: Mapping[str, Distribution], *, allow_code: bool) -> object:
     """Return what `spec` points to; see `Registry.load`."""
-    if spec.origin == "file":
-        from swift_core.plugins.trust import require_trust
-
-        require_trust(spec.path or Path(), allow_code=allow_code)
-    elif spec.distribution in distributions:
-        require_compatible(spec, distributions[spec.distribution])
+    permit(spec, distributions, allow_code=allow_code)
     try:
         plugin = _imported(spec)
     except (Exception, SystemExit) as error:
@@ -34,6 +29,16 @@ def load(spec: PluginSpec, distributions: Mapping[str, Distribution], *, allow_c
         message = f"{describe(spec)} is {type(plugin).__name__}, not a class or function."
         raise PluginError("broken-plugin", message, _where_to_complain(spec))
     return plugin
+
+
+def permit(spec: PluginSpec, distributions: Mapping[str, Distribution], *, allow_code: bool) -> None:
+    """Raise PluginError when `spec` may not run; see `Registry.permit`."""
+    if spec.origin == "file":
+        from swift_core.plugins.trust import require_trust
+
+        require_trust(spec.path or Path(), allow_code=allow_code)
+    elif spec.distribution in distributions:
+        require_compatible(spec, distributions[spec.distribution])
 
 
 def _imported(spec: PluginSpec) -> object:

@@ -99,6 +99,16 @@ class Registry:
 
         return load(spec, self.found.distributions, allow_code=self.allow_code)
 
+    def permit(self, spec: PluginSpec) -> None:
+        """Return when the plugin may run, which is not imported: it will run in another process.
+
+        Raises:
+            PluginError: When it was made for another swift-core, or is a file in a folder that is not trusted.
+        """
+        from swift_core.plugins.loading import permit
+
+        permit(spec, self.found.distributions, allow_code=self.allow_code)
+
     def _qualified(self, kind: Kind, distribution: str, name: str) -> PluginSpec:
         ours = [spec for spec in self.specs(kind.name) if spec.distribution == distribution]
         for spec in ours:

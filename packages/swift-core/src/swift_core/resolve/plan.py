@@ -148,6 +148,7 @@ def _plan(finder: PartFinder, looked: dict[str, Looked | None]) -> RunPlan | Non
         notes=(),
         create=partial(_create, finder, config, load),
         load=load,
+        permit=partial(_permit, config, finder.registry),
     )
 
 
@@ -180,6 +181,14 @@ def _load(config: RunConfig, registry: Registry, part: PartPlan) -> Any:
     """Import a part; an error gets the place in the run file."""
     try:
         return registry.load(part.plugin)
+    except SwiftError as error:
+        raise SwiftError(_placed(problem, config, part.key) for problem in error.problems) from error
+
+
+def _permit(config: RunConfig, registry: Registry, part: PartPlan) -> None:
+    """Check that a part may run, without importing it; an error gets the place in the run file."""
+    try:
+        registry.permit(part.plugin)
     except SwiftError as error:
         raise SwiftError(_placed(problem, config, part.key) for problem in error.problems) from error
 

@@ -1,0 +1,105 @@
+"""What becomes of answers that a reward fails on: counted, told, masked or zero, and the end of the run above a rate."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from swift_core.contracts.reward import FailureKind, RewardFailure, RewardScores
+from swift_core.errors import Place, Problem, SwiftError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_logger = logging.getLogger(__name__)
+
+_JUDGED_FROM = 20
+"""Answers from which on a rate means something; a call in which every answer fails is judged before."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailurePolicy:
+    """The settings `reward.on_error` and `reward.max_failure_rate`, and where a reward stands in the run file."""
+
+    on_error: Literal["raise", "mask", "zero"] = "raise"
+    max_failure_rate: float = 0.05
+    place: Place | None = None
+    next_step: str = ""
+
+
+@dataclass(slots=True)
+class FailureTally:
+    """What one reward has failed on so far."""
+
+    num_scored: int = 0
+    """Answers it was asked about, failed ones included."""
+
+    kinds: dict[FailureKind, int] = field(default_factory=dict)
+
+    @property
+    def num_failed(self) -> int:
+        """Answers it failed on."""
+        return sum(self.kinds.values())
+
+    def add(self, num_scored: int, failures: Mapping[int, RewardFailure]) -> None:
+        """Count one call."""
+        self.num_scored += num_scored
+        for failure in failures.values():
+            self.kinds[failure.kind] = self.kinds.get(failure.kind, 0) + 1
+
+    def exceeds(self, rate: float) -> bool:
+        """Say whether more than `rate` of the answers failed.
+
+        A pure function of the counts: ranks that add their counts up decide alike.
+        """
+        judged = self.num_scored >= _JUDGED_FROM or self.num_failed == self.num_scored
+        return judged and self.num_failed > rate * self.num_scored
+
+    def __str__(self) -> str:
+        return ", ".join(f"{count} {kind}" for kind, count in sorted(self.kinds.items()))
+
+
+def settled(
+    name: str,
+    scores: Sequence[float | None],
+    failures: Mapping[int, RewardFailure],
+    policy: FailurePolicy,
+    tally: FailureTally,
+) -> RewardScores:
+    """Return the scores of a call after its failures were dealt with.
+
+    Raises:
+        SwiftError: The policy is to raise, or too many answers have failed by now.
+    """
+    tally.add(len(scores), failures)
+    if not failures:
+        return RewardScores(scores)
+    row, first = min(failures.items())
+    told = (
+        f"reward {name!r} failed on {len(failures)} of {len(scores)} answers; the first, answer {row}: {first.message}"
+    )
+    _logger.warning("%s (%s)", told, first.kind)
+    if policy.on_error == "raise":
+        raise _stopped(f"{told} ({first.kind}).", policy)
+    if tally.exceeds(policy.max_failure_rate):
+        so_far = f"{tally.num_failed} of {tally.num_scored} so far ({tally})"
+        limit = f"and reward.max_failure_rate is {policy.max_failure_rate:g}"
+        raise _stopped(f"{told} ({first.kind}); {so_far}, {limit}.", policy)
+    instead = 0.0 if policy.on_error == "zero" else None
+    return RewardScores([instead if i in failures else score for i, score in enumerate(scores)], failures)
+
+
+def failure_of(error: Exception) -> RewardFailure:
+    """Return what an exception in a reward means."""
+    kinds: dict[type[Exception], FailureKind] = {
+        TimeoutError: "timeout",
+        ConnectionError: "network",
+        MemoryError: "memory",
+    }
+    kind = next((kind for cls, kind in kinds.items() if isinstance(error, cls)), "error")
+    return RewardFailure(kind, " ".join(f"{type(error).__name__}: {error}".split()))
+
+
+def _stopped(message: str, policy: FailurePolicy) -> SwiftError:
+    return SwiftError(Problem("reward-failed", message, policy.place, policy.next_step))

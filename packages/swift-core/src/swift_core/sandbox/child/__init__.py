@@ -1,0 +1,1 @@
+"""What runs in the confined process, before anything of a stranger: the standard library and nothing else."""
