@@ -22,6 +22,12 @@ def signs(rows: UnpairedOutputs) -> Tensor:
     return torch.where(rows.desirable, 1.0, -1.0).to(rows.logps.dtype)
 
 
+def weights(rows: UnpairedOutputs, desirable: float, undesirable: float) -> Tensor:
+    """Return the weight of each row's label, [row]."""
+    logps = rows.logps
+    return torch.where(rows.desirable, logps.new_tensor(desirable), logps.new_tensor(undesirable))
+
+
 def label_metrics(rows: UnpairedOutputs, rewards: Tensor, surplus: Tensor) -> dict[str, Tensor]:
     """Return the metrics of every loss on labelled completions, [row] each.
 

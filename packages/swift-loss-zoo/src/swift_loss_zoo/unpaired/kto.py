@@ -14,11 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from swift_core.plugin_api import LossOutput, UnpairedOutputs, require_nonnegative, require_positive
-from swift_loss_zoo._labels import label_metrics, log_ratio, signs
+from swift_loss_zoo._labels import label_metrics, log_ratio, signs, weights
 
 ALONE: Mapping[str, Tensor] = {}
 
@@ -58,8 +57,8 @@ class KTO:
         mean = statistics["kl"] if "kl" in statistics else self.statistics(rows)["kl"].mean()
         baseline = mean.clamp(min=0).to(rows.logps.dtype)
         ratio = log_ratio(rows)
-        weights = torch.where(rows.desirable, self.desirable_weight, self.undesirable_weight).to(ratio.dtype)
         surplus = ratio - baseline
-        losses = weights * (-self.beta * signs(rows) * surplus).sigmoid()
+        losses = (-self.beta * signs(rows) * surplus).sigmoid()
+        losses = weights(rows, self.desirable_weight, self.undesirable_weight) * losses
         metrics = label_metrics(rows, self.beta * ratio, surplus)
         return LossOutput(losses, metrics={**metrics, "kl": baseline.expand(len(losses))})
