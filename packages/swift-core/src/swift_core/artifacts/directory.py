@@ -24,10 +24,11 @@ from swift_core.artifacts.manifest import report_sections, result_dict, versions
 from swift_core.artifacts.plain import plain
 from swift_core.artifacts.report import write_report
 from swift_core.contracts.plan_json import plan_dict
+from swift_core.contracts.procedure import HEAD_FILE
 from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
-    from swift_core.contracts.handover import RunPlan, RunResult
+    from swift_core.contracts.handover import Parts, RunPlan, RunResult
 
 
 def choose(plan: RunPlan, resume: Path | None = None) -> tuple[Path, Path | None]:
@@ -104,6 +105,8 @@ def write(result: RunResult) -> Path:
     with new_folder(directory / parts.tuner.artifact) as folder:
         parts.tuner.save_pretrained(parts.model, folder)
         parts.tokenizer.save_pretrained(folder)
+        if head := _head(parts):
+            _write_json(folder / HEAD_FILE, head)
     content = result_dict(result)
     _write_json(directory / "result.json", content)
     content["sections"] = report_sections(result)
@@ -111,6 +114,15 @@ def write(result: RunResult) -> Path:
         _write_json(directory / "result.json", content)
     write_report(directory)
     return directory
+
+
+def _head(parts: Parts) -> dict[str, Any]:
+    """Return what is to be kept of a classification head; nothing of a language model's."""
+    name, config = getattr(parts.procedure, "model_head", "causal_lm"), parts.model.config
+    if name == "causal_lm":
+        return {}
+    kept = {key: getattr(config, key) for key in ("num_labels", "id2label", "problem_type")}
+    return {"model_head": name, "rows": parts.procedure.rows, **kept}
 
 
 def _chosen_directory(plan: RunPlan) -> Path:

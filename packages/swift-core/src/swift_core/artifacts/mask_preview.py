@@ -18,7 +18,8 @@ MAX_TOKENS = 1200
 def mask_preview(rows: Any, encoder: TextEncoder, num_rows: int = 3) -> list[dict[str, Any]]:
     """Return the first rows as `{title, num_tokens, num_trained, num_hidden, pieces: [{text, trained, weight}]}`.
 
-    A preference row gives two entries, chosen and rejected. Rows of another make give none.
+    A preference row gives two entries, chosen and rejected. Of a text that a head scores the last token counts as
+    trained. Rows of another make give none.
     """
     entries: list[dict[str, Any]] = []
     for index in range(min(num_rows, len(rows))):
@@ -33,6 +34,10 @@ def _sequences(index: int, row: Mapping[str, Any]) -> list[tuple[str, list[int],
     if "labels" in row:
         trained = [label != IGNORED for label in _integers(row["labels"])]
         return [(f"row {index + 1}", _integers(row["input_ids"]), trained)]
+    if "class_label" in row:
+        return [(f"row {index + 1}, label {row['title']}", *_scored(row["input_ids"]))]
+    if "chosen_ids" in row and "prompt_ids" not in row:
+        return [(f"row {index + 1}, {side}", *_scored(row[f"{side}_ids"])) for side in ("chosen", "rejected")]
     if "chosen_ids" in row:
         prompt = _integers(row["prompt_ids"])
         return [
@@ -42,6 +47,11 @@ def _sequences(index: int, row: Mapping[str, Any]) -> list[tuple[str, list[int],
             for answer in (_integers(row[f"{side}_ids"]),)
         ]
     return []
+
+
+def _scored(ids: Any) -> tuple[list[int], list[bool]]:
+    """Return tokens of which the last alone is scored."""
+    return _integers(ids), [False] * (len(ids) - 1) + [True]
 
 
 def _entry(

@@ -6,7 +6,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from transformers import PreTrainedModel
@@ -51,7 +50,6 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
     transformers.set_seed(plan.settings.train.seed)
     procedure, loss, tuner = plan.load(plan.procedure), plan.create(plan.loss), plan.create(plan.tuner)
     metrics = [(part.plugin.name, plan.create(part)) for part in plan.metrics]
-    require_logits(plan, procedure, metrics)
     reads_reference = needs_reference(plan, loss)
     rewards, callbacks = build_rewards(plan), build_callbacks(plan)
     for part in (plan.optimizer, plan.scheduler):
@@ -86,29 +84,12 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
         make_scheduler=partial(build_scheduler, plan),
         metrics=metrics,
         rewards=rewards,
+        engine=plan.create(plan.engine) if plan.engine else None,
         callbacks=callbacks,
         hooks=hooks,
         facts={**data.facts, **model_facts(model)},
         resume_from=resume,
     )
-
-
-def require_logits(plan: RunPlan, procedure: Any, metrics: Sequence[tuple[str, Any]]) -> None:
-    """Raise SwiftError for metrics on predictions in a stage that has pairs and so no logits of one answer."""
-    from swift_core.errors import Problem, SwiftError
-
-    problems = [
-        Problem(
-            "metric-does-not-fit-stage",
-            f"metric {name!r} reads predictions of tokens, and stage {plan.settings.train.stage!r} has pairs.",
-            plan.config.place(part.key),
-            "remove it: losses on pairs report eval_reward_accuracy and eval_reward_margin themselves",
-        )
-        for part, (name, metric) in zip(plan.metrics, metrics, strict=True)
-        if metric.eats == "predictions" and procedure.feeds != "TokenOutputs"
-    ]
-    if problems:
-        raise SwiftError(problems)
 
 
 def model_facts(model: PreTrainedModel) -> dict[str, Any]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import copy
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from swift_core.assemble.dtype import resolve_dtype, resolve_threads
+from swift_core.assemble.head import HEADS, NAMES, settle_head
 from swift_core.errors import Problem, SwiftError
 from swift_core.plugins.registry import installed
 from swift_core.resolve.machine import Machine, this_machine
 from swift_core.resolve.model_facts import read_model
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import torch
@@ -33,23 +35,15 @@ class Loading:
     head: str = "causal_lm"
     """Output head: `causal_lm`, `sequence_classification` or `token_classification`."""
 
-    num_labels: int = 0
-    """Outputs of a classification head."""
+    head_config: Mapping[str, Any] = field(default_factory=dict)
+    """What the model's configuration says of a classification head: `num_labels`, `id2label`, ..."""
 
-
-HEADS = {
-    "causal_lm": "AutoModelForCausalLM",
-    "sequence_classification": "AutoModelForSequenceClassification",
-    "token_classification": "AutoModelForTokenClassification",
-}
-"""Head -> the class of transformers that loads a model with it."""
-
-NEW_HEAD = ("score.", "classifier.")
-"""Names that start the weights of a classification head; a causal model's folder has none, and they are drawn."""
+    seed: int = 0
+    """Of a head that is drawn."""
 
 
 def load_model(
-    plan: RunPlan, folder: Path, tokenizer: PreTrainedTokenizerBase, *, num_labels: int = 0
+    plan: RunPlan, folder: Path, tokenizer: PreTrainedTokenizerBase, head_config: Mapping[str, Any] | None = None
 ) -> PreTrainedModel:
     """Return the untrained model of `plan`, on its device; set torch's threads.
 
@@ -57,7 +51,7 @@ def load_model(
         plan: The run.
         folder: Where the model lies: `fetch`.
         tokenizer: Its tokenizer: `tokenizer_for`.
-        num_labels: Outputs of a classification head, where the procedure's model has one.
+        head_config: What the configuration says of a classification head, where the procedure's model has one.
 
     Raises:
         SwiftError: the model cannot be loaded or used.
@@ -65,9 +59,13 @@ def load_model(
     settings = plan.settings
     set_threads(settings.device, folder)
     head = str(plan.procedure.source.declared.get("model_head", "causal_lm"))
-    loading = replace(loading_for(settings, plan.load(plan.tuner), folder), head=head, num_labels=num_labels)
+    loading = loading_for(settings, plan.load(plan.tuner), folder)
+    loading = replace(loading, head=head, head_config=head_config or {}, seed=settings.train.seed)
     model = _told(plan, "model.model_id", load_weights, folder, loading)
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    if head == "causal_lm":
+        model.generation_config.pad_token_id = tokenizer.pad_token_id
+    else:
+        model.config.get_text_config().pad_token_id = tokenizer.pad_token_id  # transformers refuses batches without
     _require_rows_for(plan, tokenizer, model)
     if plan.hub.plugin.name == "huggingface":
         model.config._name_or_path = settings.model.model_id  # what the adapter is for, and not where it lay
@@ -221,7 +219,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
 def load_weights(folder: Path, loading: Loading) -> PreTrainedModel:
     """Return the model of `folder` on the CPU (quantised weights: on the GPU), with the head that is asked for.
 
-    A classification head that the folder has no weights for is drawn at random.
+    A classification head that the folder has no weights for is drawn by `loading.seed`.
 
     Raises:
         ValueError: it is no such model, or weights are missing in it.
@@ -234,7 +232,6 @@ def load_weights(folder: Path, loading: Loading) -> PreTrainedModel:
 
     quiet_loading()
     load: Any = getattr(transformers, HEADS[loading.head]).from_pretrained
-    labels = {"num_labels": loading.num_labels} if loading.num_labels else {}
     try:
         model, info = load(
             folder,
@@ -243,16 +240,17 @@ def load_weights(folder: Path, loading: Loading) -> PreTrainedModel:
             quantization_config=_quantization(loading),
             trust_remote_code=False,
             output_loading_info=True,
-            **labels,
+            **loading.head_config,
         )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"the model of {folder} cannot be loaded: {_first_line(error)}") from error
     missing = sorted(info["missing_keys"])
-    if loading.head != "causal_lm":
-        missing = [name for name in missing if not name.startswith(NEW_HEAD)]
-    if missing:
-        raise ValueError(f"the weights in {folder} lack {len(missing)} tensors of the model, {missing[0]} among them")
+    new = [name for name in missing if loading.head != "causal_lm" and name.partition(".")[0] in NAMES]
+    if lacking := [name for name in missing if name not in new]:
+        raise ValueError(f"the weights in {folder} lack {len(lacking)} tensors of the model, {lacking[0]} among them")
     loaded: PreTrainedModel = model
+    if loading.head != "causal_lm":
+        settle_head(loaded, new, loading.seed)
     return loaded
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from swift_core.assemble.head import read_head
 from swift_core.cache import cache_dir, make_once
 from swift_core.contracts.settings import DataSettings, DeviceSettings, ModelSettings, RunSettings
 from swift_core.errors import Problem, SwiftError
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from swift_core.assemble.model import Loading
 
 _KNOWN_FORMAT = 1
 _NEXT = "give the directory that swift train printed"
@@ -121,8 +124,15 @@ def load_base(run: TrainedRun) -> PreTrainedModel:
     from swift_core.assemble.model import compute_device, load_weights, loading_for, placed, set_threads
 
     set_threads(run.settings.device, run.base_folder)
-    model = load_weights(run.base_folder, loading_for(run.settings, run.tuner, run.base_folder))
+    loading = loading_for(run.settings, run.tuner, run.base_folder)
+    model = load_weights(run.base_folder, _with_head(run, loading))
     return placed(model, compute_device(run.settings.device))
+
+
+def _with_head(run: TrainedRun, loading: Loading) -> Loading:
+    """Return `loading` with the head that the run trained."""
+    head, config = read_head(run.artifact)
+    return replace(loading, head=head, head_config=config)
 
 
 def load_run_tokenizer(run: TrainedRun) -> PreTrainedTokenizerBase:
@@ -154,7 +164,7 @@ def _merge(run: TrainedRun, folder: Path) -> None:
     """Save base plus adapter, added in float32 and stored in the base's own type."""
     from swift_core.assemble.model import Loading, load_weights
 
-    base = load_weights(run.base_folder, Loading())
+    base = load_weights(run.base_folder, _with_head(run, Loading()))
     stored: Any = _stored_dtype(run.base_folder)
     whole: Any = run.tuner.from_pretrained(base, run.artifact)
     if not hasattr(whole, "merge_and_unload"):

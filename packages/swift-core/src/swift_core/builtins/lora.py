@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+_TASKS = {"ForSequenceClassification": "SEQ_CLS", "ForTokenClassification": "TOKEN_CLS"}
+"""End of the name of a model's class -> peft's task."""
+
+_HEADS = ("score", "classifier")
+"""What transformers calls the module of a classification head."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lora:
     """Train low-rank matrices beside the model's own, which stay frozen."""
@@ -65,14 +72,16 @@ class Lora:
         if getattr(model, "is_quantized", False):
             model = peft.prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
         with _without_peft_warnings():
-            return cast("PreTrainedModel", peft.get_peft_model(model, self._config()))
+            return cast("PreTrainedModel", peft.get_peft_model(model, self._config(model)))
 
-    def _config(self) -> LoraConfig:
+    def _config(self, model: PreTrainedModel) -> LoraConfig:
         import peft
 
         init: Any = True if self.init_lora_weights == "default" else self.init_lora_weights
         return peft.LoraConfig(
-            task_type="CAUSAL_LM",
+            task_type=_task(model),
+            # A classification head is trained whole and saved with the adapter; peft adds it to `modules_to_save`.
+            exclude_modules=[name for name in _HEADS if hasattr(model, name)] or None,
             r=self.lora_rank,
             lora_alpha=cast("int", self.lora_alpha),  # peft divides it only; its annotation is too narrow
             lora_dropout=self.lora_dropout,
@@ -98,6 +107,12 @@ class Lora:
 
         with _without_peft_warnings():
             return cast("PreTrainedModel", peft.PeftModel.from_pretrained(model, str(directory)))
+
+
+def _task(model: PreTrainedModel) -> str:
+    """Return peft's name for what the model's head does."""
+    name = type(model).__name__
+    return next((task for ending, task in _TASKS.items() if name.endswith(ending)), "CAUSAL_LM")
 
 
 @contextmanager

@@ -121,6 +121,16 @@ class UnpairedRow(TypedDict):
     """Completion tokens of a row with another prompt; not there when no row has one."""
 
 
+class PromptRow(TypedDict):
+    """A row of a stage that samples."""
+
+    prompt_ids: list[int]
+    prompt: str | list[dict[str, Any]]
+    ground_truth: str | None
+    columns: dict[str, Any]
+    row: int
+
+
 class TextEncoder(Protocol):
     """A tokenizer with its chat template, however it was loaded."""
 

@@ -42,6 +42,9 @@ class Metric(Protocol):
     eats: ClassVar[Literal["predictions", "generations"]]
     """What `compute` is given."""
 
+    families: ClassVar[tuple[str, ...]]
+    """Families of outputs whose logits it reads, where it eats predictions; left out, `TokenOutputs` alone."""
+
     def compute(self, evaluation: Any, /) -> Mapping[str, float]:
         """Return figures by name; core logs them as `eval_NAME`."""
 

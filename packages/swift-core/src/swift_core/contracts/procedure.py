@@ -10,6 +10,13 @@ if TYPE_CHECKING:
     from swift_core.contracts.handover import Parts
 
 
+HEAD_FILE = "head.json"
+"""Beside what was trained, where the model has a classification head: which, and its labels.
+
+`{model_head, rows, num_labels, id2label, problem_type}`: an adapter's own files do not say it.
+"""
+
+
 class Procedure(Protocol):
     """A `swift.trainers` plugin: usually a `transformers.Trainer` subclass whose collator and forward are its own.
 

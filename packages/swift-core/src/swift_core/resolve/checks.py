@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from swift_core.errors import Problem
 
+from swift_core.resolve.stage import FAMILY_WORDS
+
 if TYPE_CHECKING:
     from swift_core.contracts.handover import RunConfig, RunPlan
     from swift_core.resolve.findings import Findings
@@ -34,6 +36,8 @@ def check_settings(findings: Findings, plan: RunPlan | None) -> None:
     _reference_updates(findings)
     if plan:
         _reference(findings, plan)
+        _metrics(findings, plan)
+        _steps(findings, plan)
 
 
 def _held_out(findings: Findings) -> None:
@@ -112,3 +116,38 @@ def unread_reference(config: RunConfig, loss: str) -> list[Problem]:
         for key, is_set in written.items()
         if is_set
     ]
+
+
+def _metrics(findings: Findings, plan: RunPlan) -> None:
+    """Keep a problem for metrics that read what the stage does not give: other predictions, or answers."""
+    declared, stage = plan.procedure.source.declared, plan.procedure.plugin.name
+    feeds, head = str(declared.get("feeds", "")), declared.get("model_head", "causal_lm")
+    advice = f"remove it{REPORTED.get(feeds, '')}"
+    for part in plan.metrics:
+        eats, families = part.source.declared.get("eats"), part.source.declared.get("families", ("TokenOutputs",))
+        name = part.plugin.name
+        if eats == "generations" and head != "causal_lm":
+            message = f"metric {name!r} reads generated answers, and the model of stage {stage!r} generates none"
+            findings.wrong("metric-does-not-fit-stage", message, part.key, advice)
+        elif eats == "predictions" and feeds not in families:
+            wanted = " or ".join(FAMILY_WORDS.get(family, family) for family in families)
+            given = FAMILY_WORDS.get(feeds, feeds)
+            message = f"metric {name!r} reads predictions on {wanted}, and stage {stage!r} has {given}"
+            findings.wrong("metric-does-not-fit-stage", message, part.key, advice)
+
+
+REPORTED = {
+    "PairOutputs": ": losses on pairs report eval_reward_accuracy and eval_reward_margin themselves",
+    "ScoreOutputs": ": the loss reports eval_reward_accuracy and eval_reward_margin itself",
+    "StepOutputs": ": the loss reports eval_step_accuracy itself, and first_error_f1 judges whole solutions",
+    "ClassOutputs": ": the loss reports eval_accuracy itself, and macro_f1 counts each class alike",
+}
+"""What is measured without a metric, by what the procedure feeds."""
+
+
+def _steps(findings: Findings, plan: RunPlan) -> None:
+    """Note settings of steps in a stage without steps."""
+    if plan.procedure.source.declared.get("rows") != "steps":
+        for key in ("data.step_separator", "data.train_on_last_step_only"):
+            if key in findings.config.origins:
+                findings.note(f"{key} has no effect: stage {plan.procedure.plugin.name} has no steps")

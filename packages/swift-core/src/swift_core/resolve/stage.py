@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from swift_core.contracts.handover import PartPlan
     from swift_core.resolve.parts import Looked, PartFinder
 
-STAGES_OF_LOSSES = {"PairOutputs": "dpo", "UnpairedOutputs": "kto"}
+STAGES_OF_LOSSES = {"PairOutputs": "dpo", "UnpairedOutputs": "kto", "PolicyOutputs": "grpo"}
 """Families whose losses are stages by their names, and the stage that such a name means."""
 
 FAMILY_WORDS = {
@@ -46,7 +46,8 @@ def find_stage(finder: PartFinder) -> tuple[Looked | None, str]:
 
 def find_loss(finder: PartFinder, procedure: Looked | None, named_by_stage: str) -> Looked | None:
     """Return the loss, after checking that it eats what the procedure feeds."""
-    loss_type = loss_meant(finder, "train.loss_type", finder.config.settings.train.loss_type)
+    feeds = str(procedure.declared("feeds", "")) if procedure else ""
+    loss_type = loss_meant(finder, "train.loss_type", finder.config.settings.train.loss_type, feeds)
     if named_by_stage and loss_type not in ("auto", named_by_stage):
         message = f"train.stage names the loss {named_by_stage!r} and train.loss_type names {loss_type!r}"
         stage = procedure.plugin.name if procedure else "dpo"

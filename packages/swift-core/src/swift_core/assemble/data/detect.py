@@ -45,7 +45,8 @@ class Formats:
         taken = {source for source in self.columns.values() if source in row.values}
         values = {name: value for name, value in row.values.items() if name not in taken}
         values |= {target: row.values[source] for target, source in self.columns.items() if source in taken}
-        return {name: value for name, value in values.items() if value is not None}
+        nullable = {name for known in self.by_name.values() for name in getattr(known, "nullable", ())}
+        return {name: value for name, value in values.items() if value is not None or name in nullable}
 
 
 def formats_of(plan: RunPlan) -> Formats:

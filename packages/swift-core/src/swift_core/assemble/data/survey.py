@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from swift_core.assemble.data.encode import Tally, encode_rows
-from swift_core.assemble.data.load import has_answer, limit_of, percentile, stage_of
+from swift_core.assemble.data.encode import Tally, encode_rows, judge_rows, split_items
+from swift_core.assemble.data.load import is_judged, limit_of, percentile, stage_of
 from swift_core.assemble.data.read import SourceFacts, read_data
 from swift_core.assemble.data.sources import needs_network, references
 from swift_core.assemble.encoder import open_encoder
@@ -73,7 +73,7 @@ def survey(plan: RunPlan) -> DataSurvey | None:
     data = read_data(plan)
     lengths, notes = _lengths(plan, data.train, data.held_out)
     share_kept = 1 - lengths.num_dropped / lengths.num_looked_at if lengths else 1.0
-    num_train_rows = round(len(data.train) * share_kept)
+    num_train_rows = round(len(split_items(data.train, stage_of(plan))) * share_kept)
     per_epoch = _steps_per_epoch(num_train_rows, plan.settings.train, plan.settings.device.num_processes)
     train = plan.settings.train
     return DataSurvey(
@@ -103,14 +103,20 @@ def _lengths(plan: RunPlan, train: Sequence[Item], held_out: Sequence[Item]) -> 
     if not (folder / "tokenizer.json").is_file():
         return None, ("the model has no tokenizer.json, so lengths in tokens are known only when it is loaded",)
     encoder = open_encoder(plan.config, folder)
-    looked_at, judged = _spread(train), _spread([item for item in held_out if has_answer(item)])
-    tally = Tally()
-    encode_rows(looked_at, encoder, stage_of(plan), limit_of(plan), tally)
-    encode_rows(judged, encoder, stage_of(plan), limit_of(plan), Tally())
-    notes = (f"lengths are those of {len(looked_at):,} of {len(train):,} rows",) if len(looked_at) < len(train) else ()
+    tally, stage, limit = Tally(), stage_of(plan, train), limit_of(plan)
+    answered = [item for item in held_out if is_judged(item, stage)]
+    looked_at, judged = _spread(train), _spread(answered)
+    rows = encode_rows(looked_at, encoder, stage, limit, tally)
+    held_out_rows = encode_rows(judged, encoder, stage, limit, Tally())
+    if held_out_rows and len(judged) == len(answered):
+        judge_rows(held_out_rows, judged, plan, stage, trained=False)
+    if len(looked_at) < len(train):
+        notes: tuple[str, ...] = (f"lengths are those of {len(looked_at):,} of {len(train):,} rows",)
+    else:
+        notes = judge_rows(rows, train, plan, stage, trained=True) if rows else ()
     return (
         Lengths(
-            num_looked_at=len(looked_at),
+            num_looked_at=tally.num_rows,
             p50=percentile(tally.lengths, 0.5),
             p99=percentile(tally.lengths, 0.99),
             longest=max(tally.lengths, default=0),

@@ -102,6 +102,13 @@ def label(row: Mapping[str, Any]) -> bool | None:
     return None
 
 
+def step_texts(value: Any, column: str) -> list[str]:
+    """Return the steps of a solution, at least one."""
+    if not isinstance(value, list) or not value or not all(isinstance(step, str) and step for step in value):
+        raise ValueError(f"{column} must be a list of steps as text, none of them empty, got {_shown(value)}")
+    return value
+
+
 def conversation(row: Mapping[str, Any], where: str, turns: Sequence[Message]) -> Record:
     """Return a conversation as a prompt of its first turns and a completion from the first trained turn on."""
     first = next((i for i, turn in enumerate(turns) if turn.get("loss", turn["role"] == "assistant")), len(turns))

@@ -14,14 +14,14 @@ from swift_core.contracts.data import Record
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_OTHERS = (*_turns.CONVERSATION_KEYS, "completion", "instruction", "chosen", "rejected")
+_OTHERS = (*_turns.CONVERSATION_KEYS, "completion", "instruction", "chosen", "rejected", "completions", "steps")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prompt:
     """A prompt without an answer, with what a reward checks against."""
 
-    columns: ClassVar[tuple[str, ...]] = ("prompt", "ground_truth", "solution", "answer", "tools")
+    columns: ClassVar[tuple[str, ...]] = ("prompt", "label", "ground_truth", "solution", "answer", "tools")
     evidence: ClassVar[str] = "prompt, and no completion"
 
     def matches(self, row: Mapping[str, Any]) -> bool:

@@ -18,7 +18,7 @@ _OTHERS = (*_turns.CONVERSATION_KEYS, "prompt", "completion", "chosen", "rejecte
 class Text:
     """Plain text to learn whole."""
 
-    columns: ClassVar[tuple[str, ...]] = ("text",)
+    columns: ClassVar[tuple[str, ...]] = ("text", "label")
     evidence: ClassVar[str] = "text"
 
     def matches(self, row: Mapping[str, Any]) -> bool:

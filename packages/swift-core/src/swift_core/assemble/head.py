@@ -1,0 +1,97 @@
+"""Classification heads: which model class has one, how a new one is drawn, and what a run kept of one.
+
+A causal model's folder has no weights of such a head. They are drawn by the run's seed alone, kept in float32 whatever
+the type of the other weights, since they are trained whole and their steps would be lost in bfloat16.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from swift_core.contracts.procedure import HEAD_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from torch import Tensor, nn
+    from transformers import PreTrainedModel
+
+HEADS = {
+    "causal_lm": "AutoModelForCausalLM",
+    "sequence_classification": "AutoModelForSequenceClassification",
+    "token_classification": "AutoModelForTokenClassification",
+}
+"""Head -> the class of transformers that loads a model with it."""
+
+NAMES = ("score", "classifier")
+"""What transformers calls the module of a classification head."""
+
+def head_module(model: Any) -> nn.Module | None:
+    """Return the classification head of `model`, adapted or not; None when it has none."""
+    base = model.get_base_model() if hasattr(model, "peft_config") else model
+    return next((getattr(base, name) for name in NAMES if hasattr(base, name)), None)
+
+
+def settle_head(model: PreTrainedModel, missing: Sequence[str], seed: int) -> None:
+    """Draw the head's weights where the folder had none, and keep the head in float32.
+
+    Args:
+        model: With a classification head.
+        missing: Names of the weights that its folder lacks.
+        seed: Of what is drawn.
+
+    Raises:
+        ValueError: Its head is not where transformers has it.
+    """
+    import torch
+
+    head = head_module(model)
+    if head is None:
+        raise ValueError(f"{type(model).__name__} has no module {' or '.join(NAMES)} on its hidden states")
+    cast_needed = any(parameter.dtype != torch.float32 for parameter in head.parameters())
+    head.float()
+    generator = torch.Generator().manual_seed(seed)
+    drawn = {name.partition(".")[2] for name in missing}
+    with torch.no_grad():
+        for name, parameter in head.named_parameters():
+            if name in drawn and parameter.dim() > 1:
+                width = getattr(model.config.get_text_config(), "initializer_range", 0.02)
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) * width)
+            elif name in drawn:
+                parameter.zero_()
+    if cast_needed:
+        head.register_forward_pre_hook(in_own_type)
+
+
+def in_own_type(head: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Return the input of a head in the type of its weights; a forward pre-hook."""
+    dtype = next(head.parameters()).dtype
+    return tuple(value.to(dtype) for value in inputs)
+
+
+def read_head(folder: Path) -> tuple[str, dict[str, Any]]:
+    """Return the head that `folder` was trained with and its configuration; a language model's where nothing is kept.
+
+    Raises:
+        ValueError: The file is broken.
+    """
+    file = folder / HEAD_FILE
+    if not file.is_file():
+        return "causal_lm", {}
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return str(content["model_head"]), _config(content)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"{file} cannot be read: {error}") from error
+
+
+def _config(content: Mapping[str, Any]) -> dict[str, Any]:
+    labels = {int(index): label for index, label in content["id2label"].items()}
+    config = {
+        "num_labels": content["num_labels"],
+        "id2label": labels,
+        "label2id": {label: index for index, label in labels.items()},
+    }
+    return config | ({"problem_type": content["problem_type"]} if content["problem_type"] else {})
