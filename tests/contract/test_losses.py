@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor
 
 from swift_core.contracts.loss import LazyOutputs
-from swift_core.plugin_api import DistillOutputs, LossOutput, PairOutputs, PolicyOutputs, TokenOutputs
+from swift_core.plugin_api import (
+    DistillOutputs,
+    LossOutput,
+    PairOutputs,
+    PolicyOutputs,
+    TokenOutputs,
+    UnpairedOutputs,
+)
 from swift_core.testing.outputs import given_distill
+from swift_core.train.statistics import Coupling
 
 KIND = "loss"
 NUM_PAIRS, NUM_TOKENS, NUM_ROWS, TIME, VOCABULARY = 4, 9, 5, 6, 13
@@ -25,7 +35,7 @@ class Batch:
     """Items of a row; a row is never cut."""
 
     def __init__(self, *, spread: float = 1.0) -> None:
-        generator = torch.Generator().manual_seed(1)
+        generator = torch.Generator().manual_seed(2)
         self.logits = (spread * torch.randn(self.shape, generator=generator)).requires_grad_()
         self.reference = spread * torch.randn(self.shape, generator=generator)
         self.ids = torch.randint(VOCABULARY, self.shape[:-1], generator=generator)
@@ -108,6 +118,29 @@ class Pairs(Batch):
         }
 
 
+class Unpaired(Batch):
+    shape = (NUM_ROWS, TIME, VOCABULARY)
+    num_items = NUM_ROWS
+
+    def outputs(self, items: slice = slice(None)) -> UnpairedOutputs:
+        ids, lengths = self.ids[items], self.lengths[items]
+        kept = torch.arange(TIME) < lengths[:, None]
+        own = lambda: token_logps(self.logits[items], ids) * kept  # noqa: E731 -- short, and used twice below
+        reference = lambda: token_logps(self.reference[items], ids) * kept  # noqa: E731 -- same
+        return UnpairedOutputs(
+            {
+                "logps": lambda: own().sum(-1),
+                "token_logps": own,
+                "reference_logps": lambda: reference().sum(-1),
+                "reference_token_logps": reference,
+                "lengths": lambda: lengths,
+                "desirable": lambda: torch.arange(NUM_ROWS)[items] % 2 == 0,
+                "kl_logps": lambda: self.noise[0, items].abs().sum(-1),
+                "reference_kl_logps": lambda: torch.zeros(NUM_ROWS)[items],
+            }
+        )
+
+
 class Distilled(Batch):
     shape = (NUM_TOKENS, VOCABULARY)
     num_items = NUM_TOKENS
@@ -131,6 +164,7 @@ BATCHES: dict[str, type[Batch]] = {
     "PairOutputs": Pairs,
     "PolicyOutputs": Sampled,
     "TokenOutputs": Tokens,
+    "UnpairedOutputs": Unpaired,
 }
 """What each family of losses is tried on; a new family adds a line."""
 
@@ -144,6 +178,14 @@ def mean(value: LossOutput | Tensor) -> Tensor:
         return value
     weights = torch.ones_like(value.losses) if value.weights is None else value.weights
     return (value.losses * weights).sum() / weights.sum()
+
+
+def in_a_step(plugin, outputs: LazyOutputs) -> LossOutput:
+    """Return what the loss says of a step of one micro-batch; a loss that remembers begins anew."""
+    plugin = copy.deepcopy(plugin)
+    coupling = Coupling(plugin, lambda value: value)
+    coupling.enter(outputs, torch.tensor(NUM_ROWS))
+    return plugin(outputs)
 
 
 @pytest.fixture
@@ -204,7 +246,7 @@ def test_it_says_truthfully_whether_items_depend_on_each_other(spec, plugin, fam
     whole = plugin(batch.outputs())
     if isinstance(whole, LossOutput):
         rows = [slice(start, start + batch.row) for start in range(0, batch.num_items, batch.row)]
-        parts = [plugin(batch.outputs(row)) for row in rows]
+        whole, *parts = [in_a_step(plugin, batch.outputs(row)) for row in (slice(None), *rows)]
         alone = torch.allclose(whole.losses, torch.cat([part.losses for part in parts]))
         assert alone is not bool(getattr(plugin, "couples_items", False))
 
