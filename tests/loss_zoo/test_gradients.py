@@ -7,7 +7,7 @@ from torch.autograd import gradcheck
 from swift_core.plugins.building import build
 from swift_core.plugins.options import read_source
 from swift_core.plugins.registry import installed
-from swift_core.testing.outputs import given_pairs, given_policy, given_tokens
+from swift_core.testing.outputs import given_pairs, given_policy, given_tokens, given_unpaired
 
 LENGTHS = {"chosen": torch.tensor([4, 2, 3]), "rejected": torch.tensor([3, 4, 1])}
 SHAPE = (3, 4)
@@ -49,6 +49,24 @@ def test_pairs(loss):
 def test_tokens(loss):
     def value(logps):
         return loss(given_tokens(logps=logps.flatten(), weights=numbers(1).neg().flatten())).losses
+
+    assert gradcheck(value, (numbers(0).requires_grad_(),))
+
+
+@pytest.mark.parametrize("loss", losses_of("UnpairedOutputs"))
+def test_labelled_completions(loss):
+    def value(logps):
+        kept = logps * (torch.arange(SHAPE[1]) < LENGTHS["chosen"][:, None])
+        outputs = given_unpaired(
+            logps=kept.sum(-1),
+            token_logps=kept,
+            lengths=LENGTHS["chosen"],
+            desirable=torch.tensor([True, False, True]),
+            reference_logps=numbers(2).sum(-1),
+            kl_logps=numbers(3).sum(-1),
+            reference_kl_logps=numbers(3).sum(-1) - 0.1,
+        )
+        return loss(outputs).losses
 
     assert gradcheck(value, (numbers(0).requires_grad_(),))
 
