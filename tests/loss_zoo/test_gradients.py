@@ -7,9 +7,9 @@ from torch.autograd import gradcheck
 from swift_core.plugins.building import build
 from swift_core.plugins.options import read_source
 from swift_core.plugins.registry import installed
-from swift_core.testing.outputs import given_pairs, given_policy, given_tokens, given_unpaired
+from swift_core.testing.outputs import given_distill, given_pairs, given_policy, given_tokens, given_unpaired
 
-LENGTHS = {"chosen": torch.tensor([4, 2, 3]), "rejected": torch.tensor([3, 4, 1])}
+LENGTHS = {"chosen": torch.tensor([4, 2, 3]), "rejected": torch.tensor([3, 4, 1]), "gold": torch.tensor([1, 2, 4])}
 SHAPE = (3, 4)
 
 
@@ -34,6 +34,7 @@ def test_pairs(loss):
             "rejected": rejected,
             "reference_chosen": numbers(2),
             "reference_rejected": numbers(3),
+            "gold": chosen + rejected,
         }
         for name, logps in given.items():
             lengths = LENGTHS[name.removeprefix("reference_")]
@@ -88,3 +89,21 @@ def test_sampled_answers(loss):
         return loss(outputs).losses
 
     assert gradcheck(value, (numbers(0).requires_grad_(), numbers(3).requires_grad_()))
+
+
+@pytest.mark.parametrize("loss", losses_of("DistillOutputs"))
+def test_a_student_and_a_teacher(loss):
+    def value(logits):
+        top = numbers(1).log_softmax(-1).topk(2)
+        outputs = given_distill(
+            student_token_logits=logits,
+            teacher_token_logits=numbers(2),
+            teacher_topk_logps=top.values,
+            teacher_topk_ids=top.indices,
+            labels=torch.tensor([0, 3, 1]),
+            rows=torch.tensor([0, 0, 1]),
+            weights=torch.ones(3),
+        )
+        return loss(outputs).losses
+
+    assert gradcheck(value, (numbers(0).requires_grad_(),))

@@ -31,6 +31,16 @@ def test_matches_the_formula(one_pair_loss, c, r, n, beta, alpha, smoothing, nor
     assert one_pair_loss(cpo, c, r, lengths=(n, 5)) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
+@given(c=logp, r=logp, n=length, m=length, beta=st.floats(0.01, 2), alpha=st.floats(0, 2))
+def test_matches_the_formulas_of_hinge_and_ipo(one_pair_loss, c, r, n, m, beta, alpha):
+    hinge = max(0, 1 - beta * (c - r)) - alpha * c
+    value = one_pair_loss(CPO(preference="hinge", beta=beta, alpha=alpha), c, r, lengths=(n, m))
+    assert value == pytest.approx(hinge, rel=1e-9, abs=1e-9)
+    ipo = (c / max(n, 1) - r / max(m, 1) - 1 / (2 * beta)) ** 2 - alpha * c
+    value = one_pair_loss(CPO(preference="ipo", beta=beta, alpha=alpha), c, r, lengths=(n, m))
+    assert value == pytest.approx(ipo, rel=1e-9, abs=1e-9)
+
+
 def test_equal_completions_score_log_two_and_their_likelihood(one_pair_loss):
     assert one_pair_loss(CPO(), -6, -6, lengths=(3, 3)) == pytest.approx(math.log(2) + 6)
     assert one_pair_loss(CPO(normalise=True), -6, -6, lengths=(3, 3)) == pytest.approx(math.log(2) + 2)
@@ -55,6 +65,7 @@ def test_is_finite_at_extremes(finite_at_extremes):
         ({"beta": 0.0}, r"beta must be > 0, got 0\.0"),
         ({"alpha": -1.0}, r"alpha must be >= 0, got -1\.0"),
         ({"label_smoothing": 0.5}, r"label_smoothing must be in \[0, 0\.5\), got 0\.5"),
+        ({"label_smoothing": 0.1, "preference": "ipo"}, r"label_smoothing has no effect with preference: ipo"),
     ],
 )
 def test_rejects_wrong_options(options, message):

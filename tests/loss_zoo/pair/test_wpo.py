@@ -18,19 +18,22 @@ def side(name, rows, reference, dtype):
     if rows:
         given_logits[0, : len(rows)] = torch.tensor(rows, dtype=dtype)
     given_logits.requires_grad_()
-    token_logps = given_logits.log_softmax(-1)[..., 0] * (torch.arange(len(rows) + 1) < len(rows))
-    return {
-        f"{name}_logits": given_logits,
+    is_token = torch.arange(len(rows) + 1) < len(rows)
+    token_logps = given_logits.log_softmax(-1)[..., 0] * is_token
+    values = {
         f"{name}_token_logps": token_logps,
+        f"{name}_log_sum_p2": (2 * given_logits.detach().log_softmax(-1)).logsumexp(-1) * is_token,
         f"{name}_logps": token_logps.sum(-1),
         f"reference_{name}_logps": torch.tensor([reference], dtype=dtype),
         f"{name}_lengths": torch.tensor([len(rows)]),
     }
+    return values, given_logits
 
 
 def evaluate(wpo, chosen, rejected, references=(0.0, 0.0), dtype=torch.float64):
-    values = side("chosen", chosen, references[0], dtype) | side("rejected", rejected, references[1], dtype)
-    return wpo(given_pairs(**values)), values
+    values, leaf = side("chosen", chosen, references[0], dtype)
+    others, _ = side("rejected", rejected, references[1], dtype)
+    return wpo(given_pairs(**values, **others)), values | {"chosen_logits": leaf}
 
 
 def formula(beta, chosen, rejected, references):

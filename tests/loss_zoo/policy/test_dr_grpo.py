@@ -19,7 +19,7 @@ def test_matches_the_formula(make_batch, losses_and_weights, seed, lengths, epsi
         sum(surrogate(ratio, advantage, epsilon, epsilon) for ratio, advantage, _, _ in batch.tokens(row)) / 8
         for row in range(len(lengths))
     ]
-    losses, weights = losses_and_weights(DrGRPO(epsilon=epsilon), batch)
+    losses, weights = losses_and_weights(DrGRPO(epsilon_low=epsilon, epsilon_high=epsilon), batch)
     assert losses == pytest.approx(expected, rel=1e-9, abs=1e-9)
     assert weights is None
 
@@ -36,8 +36,9 @@ def test_is_finite_at_extremes(finite_at_extremes):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"epsilon": 1.0}, r"epsilon must be in \[0, 1\), got 1\.0"),
-        ({"epsilon": -0.1}, r"epsilon must be in \[0, 1\), got -0\.1"),
+        ({"epsilon_low": 1.0}, r"epsilon_low must be in \[0, 1\), got 1\.0"),
+        ({"epsilon_low": -0.1}, r"epsilon_low must be in \[0, 1\), got -0\.1"),
+        ({"epsilon_high": -0.1}, r"epsilon_high must be >= 0, got -0\.1"),
     ],
 )
 def test_rejects_wrong_options(options, message):

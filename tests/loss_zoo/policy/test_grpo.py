@@ -30,7 +30,7 @@ def test_matches_the_formula(make_batch, losses_and_weights, seed, lengths, epsi
         )
         for row in range(len(lengths))
     ]
-    losses, weights = losses_and_weights(GRPO(epsilon=epsilon, beta=beta), batch)
+    losses, weights = losses_and_weights(GRPO(epsilon_low=epsilon, epsilon_high=epsilon, beta=beta), batch)
     assert losses == pytest.approx(expected, rel=1e-9, abs=1e-9)
     assert weights is None
 
@@ -51,8 +51,11 @@ def test_is_finite_at_extremes(finite_at_extremes):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"epsilon": 1.0}, r"epsilon must be in \[0, 1\), got 1\.0"),
-        ({"epsilon": -0.1}, r"epsilon must be in \[0, 1\), got -0\.1"),
+        ({"epsilon_low": 1.0}, r"epsilon_low must be in \[0, 1\), got 1\.0"),
+        ({"epsilon_low": -0.1}, r"epsilon_low must be in \[0, 1\), got -0\.1"),
+        ({"epsilon_high": -0.1}, r"epsilon_high must be >= 0, got -0\.1"),
+        ({"delta": 1.2}, r"delta must be > 1 \+ epsilon_high = 1\.2, got 1\.2"),
+        ({"beta": 0.0, "unbiased_kl": True}, r"unbiased_kl has no effect with beta: 0\.0"),
         ({"beta": -1.0}, r"beta must be >= 0, got -1\.0"),
     ],
 )

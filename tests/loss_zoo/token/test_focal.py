@@ -9,17 +9,17 @@ from swift_core.testing.outputs import given_tokens
 from swift_loss_zoo.token.focal import Focal
 
 
-def run(logps, gamma, dtype=torch.float64):
+def run(logps, gamma, dtype=torch.float64, alpha=1.0):
     leaf = torch.tensor(logps, dtype=dtype, requires_grad=True)
-    output = Focal(gamma=gamma)(given_tokens(logps=leaf, weights=torch.ones(len(logps))))
+    output = Focal(gamma=gamma, alpha=alpha)(given_tokens(logps=leaf, weights=torch.ones(len(logps))))
     output.losses.sum().backward()
     return output.losses, leaf.grad
 
 
-@given(logps=st.lists(st.floats(-50, -1e-6), min_size=1, max_size=8), gamma=st.floats(0, 5))
-def test_matches_the_formula(logps, gamma):
-    expected = [-((1 - math.exp(logp)) ** gamma) * logp for logp in logps]
-    assert run(logps, gamma)[0].tolist() == pytest.approx(expected, rel=1e-6, abs=1e-12)
+@given(logps=st.lists(st.floats(-50, -1e-6), min_size=1, max_size=8), gamma=st.floats(0, 5), alpha=st.floats(0.1, 2))
+def test_matches_the_formula(logps, gamma, alpha):
+    expected = [-alpha * (1 - math.exp(logp)) ** gamma * logp for logp in logps]
+    assert run(logps, gamma, alpha=alpha)[0].tolist() == pytest.approx(expected, rel=1e-6, abs=1e-12)
 
 
 @given(logp=st.floats(-20, -1e-3), gamma=st.floats(0, 5))
@@ -58,3 +58,8 @@ def test_no_tokens_give_no_losses():
 def test_rejects_a_negative_gamma():
     with pytest.raises(ValueError, match=r"^gamma must be >= 0, got -1\.0$"):
         Focal(gamma=-1.0)
+
+
+def test_rejects_an_alpha_that_is_not_positive():
+    with pytest.raises(ValueError, match=r"^alpha must be > 0, got 0\.0$"):
+        Focal(alpha=0.0)
