@@ -24,7 +24,7 @@ from swift_optim_zoo.fira import Fira
 def test_follows_the_reference(rows, columns, rank, gap, seed, **options):
     options |= {"eps": 1e-6, "rank": rank}
     assert_follows(
-        lambda p: Fira([p], update_proj_gap=gap, **options),
+        lambda p: Fira([p], update_proj_gap=gap, refresh="exact", moments="keep", **options),
         lambda w: FiraReference(w, gap=gap, **options),
         (rows, columns),
         seed=seed,
@@ -45,4 +45,12 @@ def test_states_are_those_of_galore_and_one_norm():
     optimizer = Fira([param], rank=3)
     apply(optimizer, param, gradients((20, 12), 2))
     sizes = {key: value.numel() for key, value in optimizer.state[param].items()}
-    assert sizes == {"basis": 36, "exp_avg": 60, "exp_avg_sq": 60, "step": 1, "norm": 1}
+    assert sizes == {
+        "basis_right": 36,
+        "exp_avg": 60,
+        "exp_avg_sq": 60,
+        "step": 1,
+        "norm": 1,
+        "refresh_at": 1,
+        "energy": 1,
+    }

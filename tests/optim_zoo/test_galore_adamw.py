@@ -2,6 +2,7 @@ import copy
 import io
 import logging
 import math
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -9,6 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.reference.galore_adamw import GaLoreReference
+from tests.reference.low_rank import low_rank_plus_noise
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Shard, distribute_tensor
 
 from swift_optim_zoo.galore_adamw import GaLoreAdamW
 
@@ -17,7 +21,9 @@ SIDES = {
     "reverse_std": ("left", "right"),
     "right": ("right", "right"),
     "left": ("left", "left"),
+    "full": ("both", "both"),
 }
+SMALL = {"step", "refresh_at", "energy"}
 
 
 def gradients(shape, num_steps, seed=0, dtype=torch.float64):
@@ -50,6 +56,7 @@ def reload(state):
     rank=st.integers(1, 9),
     gap=st.integers(1, 5),
     proj_type=st.sampled_from(sorted(SIDES)),
+    moments=st.sampled_from(["align", "rotate", "reset", "keep"]),
     lr=st.floats(1e-4, 1e-1),
     beta1=st.floats(0.0, 0.95),
     beta2=st.floats(0.5, 0.999),
@@ -57,19 +64,23 @@ def reload(state):
     scale=st.floats(0.05, 2.0),
     seed=st.integers(0, 1000),
 )
-def test_follows_the_reference(rows, columns, rank, gap, proj_type, lr, beta1, beta2, weight_decay, scale, seed):
+def test_follows_the_reference(
+    rows, columns, rank, gap, proj_type, moments, lr, beta1, beta2, weight_decay, scale, seed
+):
     param = parameter((rows, columns), seed)
     side = SIDES[proj_type][0 if rows >= columns else 1] if rank <= min(rows, columns) else None
     common = {
         "lr": lr,
         "betas": (beta1, beta2),
-        "eps": 1e-6,
+        "eps": 1e-4,  # both sides projected, the gradient is diagonal up to rounding, which eps must cover
         "weight_decay": weight_decay,
         "rank": rank,
         "scale": scale,
     }
-    oracle = GaLoreReference(param.detach().numpy(), gap=gap, side=side, **common)
-    optimizer = GaLoreAdamW([param], update_proj_gap=gap, proj_type=proj_type, **common)
+    oracle = GaLoreReference(param.detach().numpy(), gap=gap, side=side, moments=moments, **common)
+    optimizer = GaLoreAdamW(
+        [param], update_proj_gap=gap, proj_type=proj_type, refresh="exact", moments=moments, **common
+    )
     for grad in gradients((rows, columns), 8, seed + 1):
         apply(optimizer, param, [grad])
         oracle.step(grad.numpy())
@@ -138,7 +149,7 @@ def test_states_have_the_size_the_formula_needs_and_no_more():
     optimizer = GaLoreAdamW([param], rank=3)
     apply(optimizer, param, gradients((20, 12), 2, dtype=torch.float32))
     state = optimizer.state[param]
-    stored = sum(value.untyped_storage().nbytes() for key, value in state.items() if key != "step")
+    stored = sum(value.untyped_storage().nbytes() for key, value in state.items() if key not in SMALL)
     assert stored == 4 * (2 * 20 * 3 + 12 * 3)
 
 
@@ -231,9 +242,9 @@ def test_a_first_gradient_of_zeros_does_not_freeze_a_meaningless_basis():
     start = param.detach().clone()
     apply(optimizer, param, [torch.zeros(6, 4, dtype=torch.float64)])
     torch.testing.assert_close(param.detach(), start * 0.95)
-    assert "basis" not in optimizer.state[param]
+    assert "basis_right" not in optimizer.state[param]
     apply(optimizer, param, gradients((6, 4), 1))
-    assert optimizer.state[param]["basis"].shape == (4, 2)
+    assert optimizer.state[param]["basis_right"].shape == (4, 2)
 
 
 def test_lr_zero_changes_nothing():
@@ -345,10 +356,155 @@ def test_refuses_sparse_gradients():
         ({"rank": 2.5}, "rank must be an integer >= 1, got 2.5"),
         ({"update_proj_gap": 0}, "update_proj_gap must be > 0, got 0"),
         ({"scale": 0.0}, "scale must be > 0, got 0.0"),
-        ({"proj_type": "full"}, "proj_type must be one of std, reverse_std, right, left, got full"),
-        ({"refresh": "random"}, "refresh must be one of exact, subspace, got random"),
+        ({"proj_type": "up"}, "proj_type must be one of std, reverse_std, right, left, full, got up"),
+        ({"refresh": "random"}, "refresh must be one of subspace, exact, got random"),
+        ({"first_basis": "zero"}, "first_basis must be one of exact, random, got zero"),
+        ({"moments": "turn"}, "moments must be one of align, rotate, reset, keep, got turn"),
+        ({"products": "float16"}, "products must be one of auto, float32, bfloat16, got float16"),
+        ({"cos_threshold": 1.0}, r"cos_threshold must be in \[0, 1\), got 1.0"),
+        ({"gap_growth": 1.0}, "gap_growth must be > 1, got 1.0"),
+        ({"gap_window": 0}, "gap_window must be an integer >= 1, got 0"),
     ],
 )
 def test_refuses_options_out_of_range(options, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
         GaLoreAdamW([parameter((4, 4))], **options)
+
+
+def run(optimizer, params, num_steps, start=0):
+    """Step with gradients of 12 slowly turning directions; return at which steps each parameter got a new basis."""
+    renewed = [[] for _ in params]
+    for step in range(start, start + num_steps):
+        before = [optimizer.state[p].get("basis_right") for p in params]
+        for number, param in enumerate(params):
+            param.grad = low_rank_plus_noise(*param.shape, 4, 0.3, seed=number) + low_rank_plus_noise(
+                *param.shape, 4, 0.3, seed=100 + step
+            )
+        optimizer.step()
+        for number, param in enumerate(params):
+            if optimizer.state[param]["basis_right"] is not before[number]:
+                renewed[number].append(step)
+    return renewed
+
+
+def test_refreshes_are_spread_over_the_gap():
+    params = [parameter((8, 6), seed) for seed in range(5)]
+    renewed = run(GaLoreAdamW(params, rank=2, update_proj_gap=10), params, 30)
+    assert renewed == [[0, 2, 12, 22], [0, 4, 14, 24], [0, 6, 16, 26], [0, 8, 18, 28], [0, 10, 20]]
+
+
+def test_refreshes_come_together_where_they_are_not_staggered():
+    params = [parameter((8, 6), seed) for seed in range(3)]
+    renewed = run(GaLoreAdamW(params, rank=2, update_proj_gap=4, stagger=False), params, 10)
+    assert renewed == [[0, 4, 8]] * 3
+
+
+def test_random_first_bases_become_those_of_gradients_one_by_one():
+    params = [parameter((8, 6), seed) for seed in range(4)]
+    optimizer = GaLoreAdamW(params, rank=2, update_proj_gap=40, first_basis="random")
+    assert run(optimizer, params, 50) == [[0, 5, 45], [0, 10], [0, 15], [0, 20]]
+
+
+def test_the_captured_energy_is_that_of_the_last_refresh():
+    param = parameter((9, 6))
+    optimizer = GaLoreAdamW([param], rank=2, update_proj_gap=3)
+    assert optimizer.metrics() == {}
+    grads = gradients((9, 6), 3)
+    apply(optimizer, param, grads)
+    values = torch.linalg.svdvals(grads[0]).square()
+    assert optimizer.metrics() == {"captured_energy": pytest.approx(float(values[:2].sum() / values.sum()))}
+
+
+def test_an_adaptive_gap_doubles_where_the_leading_direction_stays():
+    param = parameter((9, 6))
+    options = {"rank": 2, "update_proj_gap": 2, "adaptive_gap": True, "gap_window": 2}
+    optimizer = GaLoreAdamW([param], **options)
+    steady = low_rank_plus_noise(9, 6, 1, 0.0)
+    apply(optimizer, param, [steady] * 7)
+    assert optimizer.metrics()["projection_gap"] == 4  # refreshed at steps 0, 2 and 4: two cosines
+    apply(optimizer, param, [steady] * 2)
+    assert optimizer.metrics()["projection_gap"] == 8  # and at step 8
+    turning = [
+        torch.roll(torch.eye(9, 6, dtype=torch.float64), step, 1) * torch.eye(6, dtype=torch.float64)[step % 6]
+        for step in range(9)
+    ]
+    other = parameter((9, 6))
+    optimizer = GaLoreAdamW([other], **options)
+    apply(optimizer, other, turning)
+    assert optimizer.metrics()["projection_gap"] == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"proj_type": "full"},
+        {"proj_type": "left"},
+        {"moments": "rotate"},
+        {"moments": "reset"},
+        {"moments": "keep", "refresh": "exact"},
+        {"first_basis": "random"},
+        {"adaptive_gap": True, "gap_window": 1},
+        {"products": "bfloat16"},
+    ],
+)
+def test_resumes_bit_for_bit_whatever_the_options(options):
+    options |= {"lr": 1e-2, "rank": 3, "update_proj_gap": 3, "weight_decay": 0.1}
+    shapes = [(10, 6), (6, 10)]
+    grads = [gradients(shape, 14, dtype=torch.float32) for shape in shapes]
+
+    def make():
+        params = [parameter(shape, dtype=torch.float32) for shape in shapes]
+        return params, GaLoreAdamW(params, **options)
+
+    def go(params, optimizer, steps):
+        for step in steps:
+            for param, own in zip(params, grads, strict=True):
+                param.grad = own[step].clone()
+            optimizer.step()
+
+    straight, optimizer = make()
+    go(straight, optimizer, range(14))
+    halfway, first = make()
+    go(halfway, first, range(7))
+    resumed, second = make()
+    second.load_state_dict(reload(first.state_dict()))
+    with torch.no_grad():
+        for param, value in zip(resumed, halfway, strict=True):
+            param.copy_(value)
+    go(resumed, second, range(7, 14))
+    assert all(torch.equal(a, b) for a, b in zip(resumed, straight, strict=True))
+
+
+def test_both_sides_keep_two_factors_and_small_moments():
+    param = parameter((20, 12), dtype=torch.float32)
+    optimizer = GaLoreAdamW([param], rank=3, proj_type="full")
+    apply(optimizer, param, gradients((20, 12), 2, dtype=torch.float32))
+    shapes = {key: tuple(value.shape) for key, value in optimizer.state[param].items() if key not in SMALL}
+    assert shapes == {"basis_left": (20, 3), "basis_right": (12, 3), "exp_avg": (3, 3), "exp_avg_sq": (3, 3)}
+
+
+def test_adapters_of_lora_take_plain_adamw():
+    factors = [parameter((8, 64)), parameter((64, 8))]
+    group = {"params": factors, "param_names": ["q.lora_A.weight", "q.lora_B.weight"]}
+    assert GaLoreAdamW([group], rank=16).param_groups[0]["sides"] == [None, None]
+
+
+def test_refuses_a_shard_of_a_matrix():
+    with distributed_group():
+        mesh = init_device_mesh("cpu", (1,))
+        shard = torch.nn.Parameter(distribute_tensor(torch.zeros(8, 6), mesh, [Shard(0)]))
+        with pytest.raises(ValueError, match=r"^galore_adamw needs whole matrices and got a DTensor sharded by FSDP"):
+            GaLoreAdamW([shard], rank=2)
+    partitioned = parameter((0,))
+    partitioned.ds_id = 3
+    with pytest.raises(ValueError, match="got a parameter partitioned by ZeRO-3: each rank would find directions"):
+        GaLoreAdamW([partitioned], rank=2)
+
+
+@contextmanager
+def distributed_group():
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        yield
+    finally:
+        torch.distributed.destroy_process_group()

@@ -1,12 +1,19 @@
-"""Adam's step in the two forms that other optimizers are built from. Kingma and Ba, 2015, arXiv:1412.6980, alg. 1."""
+"""Adam's step in the two forms that other optimizers are built from. Kingma and Ba, 2015, arXiv:1412.6980, alg. 1.
+
+Where torch has its fused kernel (contiguous tensors on a CPU or with CUDA) both forms go through it.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
+from torch import Tensor
+from torch.autograd.graph import increment_version
+from torch.optim.adamw import adamw
+
+_FUSED_DEVICES = ("cpu", "cuda")
+_FUSED_TYPES = (torch.float32, torch.float64)
 
 
 def adamw_(
@@ -23,13 +30,16 @@ def adamw_(
 ) -> None:
     """Apply one AdamW step in place as torch has it: eps is added to the corrected root; `step` counts from 1."""
     beta1, beta2 = betas
+    if _is_fusable(param, grad, exp_avg, exp_avg_sq):
+        _fused_(param, grad, exp_avg, exp_avg_sq, step=step, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+        return
     exp_avg.lerp_(grad, 1 - beta1)
     exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
     denominator = exp_avg_sq.sqrt().div_(math.sqrt(1 - beta2**step)).add_(eps)
     param.mul_(1 - lr * weight_decay).addcdiv_(exp_avg, denominator, value=-lr / (1 - beta1**step))
 
 
-def adam_direction_(
+def adam_direction(
     grad: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor, *, step: int, betas: tuple[float, float], eps: float
 ) -> Tensor:
     """Update both moments in place with `grad` and return Adam's bias-corrected direction; `step` counts from 1.
@@ -37,6 +47,11 @@ def adam_direction_(
     eps is added to the root before the correction, as the authors of GaLore do it.
     """
     beta1, beta2 = betas
+    if _is_fusable(grad, exp_avg, exp_avg_sq):  # a step of size 1 from 0 against the gradient is the direction
+        direction = torch.zeros_like(grad)
+        eps /= math.sqrt(1 - beta2**step)
+        _fused_(direction, grad, exp_avg, exp_avg_sq, step=step, lr=1.0, betas=betas, eps=eps, weight_decay=0.0)
+        return direction.neg_()
     exp_avg.lerp_(grad, 1 - beta1)
     exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
     return exp_avg_sq.sqrt().add_(eps).reciprocal_().mul_(exp_avg).mul_(adam_correction(step, betas))
@@ -46,3 +61,45 @@ def adam_correction(step: int, betas: tuple[float, float]) -> float:
     """Return the bias correction of both moments at `step`, from 1, as one factor of the step."""
     beta1, beta2 = betas
     return float(math.sqrt(1 - beta2**step) / (1 - beta1**step))
+
+
+def _is_fusable(*tensors: Tensor) -> bool:
+    """Say whether torch's fused kernel takes these tensors; on a CPU it reads strides of a gradient wrongly."""
+    first = tensors[0]
+    return (
+        first.device.type in _FUSED_DEVICES
+        and first.dtype in _FUSED_TYPES
+        and all(tensor.is_contiguous() and tensor.dtype is first.dtype for tensor in tensors)
+    )
+
+
+def _fused_(
+    param: Tensor,
+    grad: Tensor,
+    exp_avg: Tensor,
+    exp_avg_sq: Tensor,
+    *,
+    step: int,
+    lr: float,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+) -> None:
+    count = torch.tensor(float(step - 1), device=param.device)  # the kernel counts one on
+    adamw(
+        [param],
+        [grad],
+        [exp_avg],
+        [exp_avg_sq],
+        [],
+        [count],
+        fused=True,
+        amsgrad=False,
+        beta1=betas[0],
+        beta2=betas[1],
+        lr=lr,
+        weight_decay=weight_decay,
+        eps=eps,
+        maximize=False,
+    )
+    increment_version([param, exp_avg, exp_avg_sq])  # the kernel on a CPU leaves it

@@ -6,19 +6,17 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from swift_core.plugin_api import require_positive
-from swift_optim_zoo._adam import adam_correction, adam_direction_
+from swift_optim_zoo._adam import adam_correction, adam_direction, adamw_
 from swift_optim_zoo._base import Group, State, ZooOptimizer, next_step, zeros_in
-from swift_optim_zoo._checks import check_common, require_choice, require_integer
-from swift_optim_zoo._projector import ProjType, Side, exact_basis, projected_side, warm_basis
+from swift_optim_zoo._checks import check_common, require_integer
+from swift_optim_zoo._projector import ProjType, Side, projected_side
+from swift_optim_zoo._sharding import refuse_shards
 from swift_optim_zoo._targets import is_target
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 _logger = logging.getLogger(__name__)
-
-NO_TARGETS = ("embed", "lm_head", "wte", "wpe", "norm")
-"""Names of what matrix methods leave to AdamW by default."""
 
 
 class LowRankOptimizer(ZooOptimizer):
@@ -36,12 +34,10 @@ class LowRankOptimizer(ZooOptimizer):
         check_common(options)
         require_positive(rank=options["rank"], update_proj_gap=options["update_proj_gap"], scale=options["scale"])
         require_integer(1, rank=options["rank"], update_proj_gap=options["update_proj_gap"])
-        require_choice(("std", "reverse_std", "right", "left"), proj_type=options["proj_type"])
-        if "refresh" in options:
-            require_choice(("exact", "subspace"), refresh=options["refresh"])
 
     def prepare(self, group: Group) -> None:
         """Decide for each parameter of the group whether it is projected, and on which side."""
+        refuse_shards(group["params"], self.label)
         group["sides"] = sides(group)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -54,9 +50,12 @@ class LowRankOptimizer(ZooOptimizer):
         for group in self.param_groups:
             group.setdefault("sides", sides(group))  # a state saved by another AdamW lacks them
             for param, side in zip(group["params"], group["sides"], strict=True):
-                saved = self.state.get(param, {})
-                if "exp_avg" in saved:
-                    _check_shape(tuple(saved["exp_avg"].shape), moment_shape(param, side, group["rank"]))
+                self.check_saved(self.state.get(param, {}), moment_shape(param, side, group["rank"]))
+
+    def check_saved(self, state: State, shape: tuple[int, ...]) -> None:
+        """Raise ValueError when the moments in a saved `state` are not of `shape`."""
+        if "exp_avg" in state:
+            check_shape(tuple(state["exp_avg"].shape), shape)
 
     def report_fallback(self) -> None:
         """Say in the log when no parameter is projected: the run is then plain AdamW."""
@@ -88,10 +87,10 @@ def moment_shape(param: Tensor, side: Side | None, rank: int) -> tuple[int, ...]
     if side is None:
         return tuple(param.shape)
     rows, columns = param.shape
-    return (rows, rank) if side == "right" else (rank, columns)
+    return (rank if side != "right" else rows, rank if side != "left" else columns)
 
 
-def _check_shape(saved: tuple[int, ...], expected: tuple[int, ...]) -> None:
+def check_shape(saved: tuple[int, ...], expected: tuple[int, ...]) -> None:
     """Raise ValueError when a saved moment does not fit."""
     if saved != expected:
         raise ValueError(
@@ -100,42 +99,30 @@ def _check_shape(saved: tuple[int, ...], expected: tuple[int, ...]) -> None:
         )
 
 
-def refresh_is_due(state: State, group: Group) -> bool:
-    """Say whether the projection is to be renewed before this step."""
-    return "basis" not in state or int(state.get("step", 0)) % int(group["update_proj_gap"]) == 0
-
-
-def refresh_basis(state: State, grad: Tensor, side: Side, group: Group, label: str) -> bool:
-    """Renew the basis when it is due; return False when the gradient is not finite and the step must be left out.
-
-    A refresh that meets NaN or infinity is put off to the next step: no count moves. Zeros leave the basis as it is.
-    """
-    if not refresh_is_due(state, group):
-        return True
-    if not bool(grad.isfinite().all()):
-        shape = list(grad.shape)
-        _logger.warning("%s: gradient of a %s matrix is not finite at a refresh; step left out", label, shape)
-        return False
-    if not bool(grad.any()):
-        return True
-    if group["refresh"] == "subspace" and "basis" in state:
-        state["basis"] = warm_basis(grad, state["basis"], side)
-    else:
-        state["basis"] = exact_basis(grad, group["rank"], side)
-    return True
-
-
 def adam_step(low_rank: Tensor, state: State, group: Group) -> Tensor:
-    """Update the moments in `state` with a projected or whole gradient and return the corrected direction."""
+    """Update the moments in `state` with a projected gradient and return the corrected direction."""
     exp_avg, exp_avg_sq = zeros_in(state, "exp_avg", low_rank), zeros_in(state, "exp_avg_sq", low_rank)
     step = next_step(state)
-    return adam_direction_(low_rank, exp_avg, exp_avg_sq, step=step, betas=group["betas"], eps=group["eps"])
+    if "reset_at" in state:
+        step -= int(state["reset_at"])
+    return adam_direction(low_rank, exp_avg, exp_avg_sq, step=step, betas=group["betas"], eps=group["eps"])
 
 
 def plain_step(weights: Tensor, grad: Tensor, state: State, group: Group) -> None:
-    """Move a parameter that is not projected: by AdamW, decayed after its step."""
-    direction, decay = adam_step(grad, state, group), decay_factor(group)
-    weights.mul_(decay).add_(direction, alpha=-float(group["lr"]) * decay)
+    """Move a parameter that is not projected: by AdamW, decayed after its step, eps added before the correction."""
+    step, (_, beta2) = next_step(state), group["betas"]
+    decay = decay_factor(group)
+    adamw_(
+        weights,
+        grad,
+        zeros_in(state, "exp_avg", weights),
+        zeros_in(state, "exp_avg_sq", weights),
+        step=step,
+        lr=float(group["lr"]) * decay,
+        betas=group["betas"],
+        eps=group["eps"] / (1 - beta2**step) ** 0.5,
+        weight_decay=group["weight_decay"] / decay if decay else 0.0,
+    )
 
 
 def decay_factor(group: Group) -> float:
@@ -166,4 +153,4 @@ def channel_ratio(direction: Tensor, low_rank: Tensor, side: Side) -> Tensor:
 
 def correction(state: State, group: Group) -> float:
     """Return Adam's bias correction of the last step, which `adam_step` has multiplied its direction with."""
-    return adam_correction(int(state["step"]), group["betas"])
+    return adam_correction(int(state["step"]) - int(state.get("reset_at", 0)), group["betas"])

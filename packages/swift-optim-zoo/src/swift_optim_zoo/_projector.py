@@ -1,22 +1,27 @@
 """Low-rank projection of a gradient matrix, as GaLore uses it.
 
-With a basis Q of orthonormal columns, r of them, spanning the leading singular directions of G [rows, columns]:
+With orthonormal columns P [rows, r] and Q [columns, r] that span the leading singular directions of G [rows, columns]:
 
-    right side:  R = G Q     [rows, r]       back(N) = N Q^T
-    left side:   R = Q^T G   [r, columns]    back(N) = Q N
+    right side:  R = G Q       [rows, r]       back(N) = N Q^T
+    left side:   R = P^T G     [r, columns]    back(N) = P N
+    both sides:  R = P^T G Q   [r, r]          back(N) = P N Q^T
 
-Zhao et al., 2024, arXiv:2403.03507, eq. 4 and definition 3.4. Only the factor that is used is kept.
+Zhao et al., 2024, arXiv:2403.03507, eq. 4 and definition 3.4. Only the factors that are used are kept.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-Side = Literal["left", "right"]
-ProjType = Literal["std", "reverse_std", "right", "left"]
+Side = Literal["left", "right", "both"]
+ProjType = Literal["std", "reverse_std", "right", "left", "full"]
+Products = Literal["auto", "float32", "bfloat16"]
+
+LARGE = 1 << 16
+"""Elements from which a matrix is worth its cast to bfloat16 before it is multiplied."""
 
 
 def projected_side(shape: torch.Size, proj_type: ProjType) -> Side:
@@ -26,42 +31,53 @@ def projected_side(shape: torch.Size, proj_type: ProjType) -> Side:
     """
     if proj_type == "right" or proj_type == "left":
         return proj_type
+    if proj_type == "full":
+        return "both"
     rows, columns = shape
     return "right" if (rows >= columns) == (proj_type == "std") else "left"
 
 
-def exact_basis(grad: Tensor, rank: int, side: Side) -> Tensor:
-    """Return the `rank` leading singular vectors of `grad` as columns, [side length, rank]; one full SVD."""
-    left, _, right = torch.linalg.svd(grad, full_matrices=False)
-    vectors = left[:, :rank] if side == "left" else right[:rank].T
-    return fix_signs_(vectors.clone(memory_format=torch.contiguous_format))
+def in_bfloat16(matrix: Tensor, products: Products) -> bool:
+    """Say whether products with `matrix` are to be taken in bfloat16; `auto`: a large one on a CPU that has AMX."""
+    if products != "auto" or matrix.dtype is not torch.float32:
+        return products == "bfloat16" and matrix.dtype is torch.float32
+    return matrix.numel() >= LARGE and matrix.device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())
 
 
-def warm_basis(grad: Tensor, basis: Tensor, side: Side) -> Tensor:
-    """Return leading singular vectors of `grad` approximated by one step of subspace iteration from the old `basis`.
+class Projection(NamedTuple):
+    """The factors of a projection; None stands for the identity."""
 
-    One multiplication by the Gram matrix, a QR, and a Rayleigh-Ritz rotation that orders the columns by captured
-    energy. Costs two products with `grad` instead of an SVD; exact when `basis` already spans the answer.
-    """
-    matrix = grad if side == "right" else grad.T
-    subspace, _ = torch.linalg.qr(matrix.T @ (matrix @ basis))
-    image = matrix @ subspace
-    _, rotation = torch.linalg.eigh(image.T @ image)  # ascending, so the last columns capture most
-    return fix_signs_(subspace @ rotation.flip(1))
+    left: Tensor | None
+    """[rows, rank]."""
+
+    right: Tensor | None
+    """[columns, rank]."""
+
+    narrow: bool = False
+    """Multiply in bfloat16."""
+
+    def project(self, grad: Tensor) -> Tensor:
+        """Return the low-rank gradient, a new tensor of the type of `grad`."""
+        low = grad if self.left is None else self._product(self.left.T, grad)
+        return low if self.right is None else self._product(low, self.right)
+
+    def add_back_(self, param: Tensor, low_rank: Tensor, *, alpha: float, decay: float) -> None:
+        """Compute `param = decay * param + alpha * back(low_rank)` in place."""
+        first = low_rank if self.left is None else self.left
+        second = low_rank if self.right is None else self.right.T
+        if self.left is not None and self.right is not None:
+            second = self._product(low_rank, second)
+        if not self.narrow:
+            param.addmm_(first, second, beta=decay, alpha=alpha)
+            return
+        if decay != 1:
+            param.mul_(decay)
+        param.add_(first.bfloat16() @ second.bfloat16(), alpha=alpha)
+
+    def _product(self, first: Tensor, second: Tensor) -> Tensor:
+        return (first.bfloat16() @ second.bfloat16()).to(first.dtype) if self.narrow else first @ second
 
 
-def fix_signs_(basis: Tensor) -> Tensor:
-    """Flip columns in place so that each one's largest entry is positive; an SVD leaves signs to chance."""
-    largest = basis.abs().argmax(dim=0, keepdim=True)
-    return basis.mul_(torch.where(basis.gather(0, largest) < 0, -1.0, 1.0).to(basis.dtype))
-
-
-def project(grad: Tensor, basis: Tensor, side: Side) -> Tensor:
-    """Return the low-rank gradient: [rows, rank] on the right side, [rank, columns] on the left."""
-    return grad @ basis if side == "right" else basis.T @ grad
-
-
-def add_back_(param: Tensor, low_rank: Tensor, basis: Tensor, side: Side, *, alpha: float, decay: float) -> None:
-    """Compute `param = decay * param + alpha * back(low_rank)` in place, without a full-size temporary."""
-    first, second = (low_rank, basis.T) if side == "right" else (basis, low_rank)
-    param.addmm_(first, second, beta=decay, alpha=alpha)
+def projection_in(state: dict[str, Any], *, narrow: bool = False) -> Projection:
+    """Return the projection that is kept in `state`."""
+    return Projection(state.get("basis_left"), state.get("basis_right"), narrow)

@@ -14,11 +14,12 @@ take AdamW.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from swift_optim_zoo._checks import require_choice
 from swift_optim_zoo._low_rank import (
     LowRankOptimizer,
     adam_step,
@@ -27,9 +28,8 @@ from swift_optim_zoo._low_rank import (
     decay_factor,
     limited_,
     plain_step,
-    refresh_is_due,
 )
-from swift_optim_zoo._projector import Side, project
+from swift_optim_zoo._projector import Projection, Side, in_bfloat16
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -44,6 +44,12 @@ class ApolloBase(LowRankOptimizer):
         """Return by how much Adam scales the projected gradient."""
         raise NotImplementedError
 
+    @staticmethod
+    def check_options(options: Group) -> None:
+        """Raise ValueError for an option out of its range."""
+        LowRankOptimizer.check_options(options)
+        require_choice(("auto", "float32", "bfloat16"), products=options["products"])
+
     def prepare(self, group: Group) -> None:
         """Choose what is projected, and number the parameters: each draws random numbers of its own."""
         super().prepare(group)
@@ -56,9 +62,13 @@ class ApolloBase(LowRankOptimizer):
         if side is None:
             plain_step(weights, grad, state, group)
             return
-        if refresh_is_due(state, group):
+        if "basis" not in state or int(state.get("step", 0)) % group["update_proj_gap"] == 0:
             _draw_basis(state, grad, side, group, index)
-        low_rank = project(grad, state["basis"], side)
+        narrow = in_bfloat16(grad, group["products"])
+        projection = (
+            Projection(None, state["basis"], narrow) if side == "right" else Projection(state["basis"], None, narrow)
+        )
+        low_rank = projection.project(grad)
         direction = adam_step(low_rank, state, group)
         corrected = correction(state, group)
         scaled = limited_(grad * self.ratio(direction.div_(corrected), low_rank, side), state)
@@ -79,6 +89,7 @@ class Apollo(ApolloBase):
         rank: Rank of the projection, >= 1; a matrix with a shorter side takes plain AdamW.
         update_proj_gap: Steps between two draws of a projection, >= 1.
         scale: The update is multiplied by the root of this, > 0.
+        products: Type of products of large matrices; `auto` is bfloat16 on a CPU with AMX, else float32.
         target_modules: Names of what is projected; a glob over the whole name, or a part of it.
         exclude_modules: Names of what is not projected although `target_modules` names it.
 
@@ -87,6 +98,9 @@ class Apollo(ApolloBase):
     """
 
     label = "apollo"
+
+    state_bytes: ClassVar[str] = "8 * size"
+    matrix_state_bytes: ClassVar[str] = "4 * rank * (2 * longer + shorter)"
 
     def __init__(
         self,
@@ -99,6 +113,7 @@ class Apollo(ApolloBase):
         rank: int = 256,
         update_proj_gap: int = 200,
         scale: float = 1.0,
+        products: Literal["auto", "float32", "bfloat16"] = "auto",
         target_modules: tuple[str, ...] = ("*",),
         exclude_modules: tuple[str, ...] = ("embed", "lm_head", "wte", "wpe", "norm"),
     ) -> None:
@@ -111,6 +126,7 @@ class Apollo(ApolloBase):
             "update_proj_gap": update_proj_gap,
             "scale": scale,
             "proj_type": "std",
+            "products": products,
             "target_modules": list(target_modules),
             "exclude_modules": list(exclude_modules),
         }

@@ -13,7 +13,7 @@ take AdamW.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from swift_optim_zoo.apollo import ApolloBase
 
@@ -37,6 +37,7 @@ class ApolloMini(ApolloBase):
         rank: Rank of the projection, >= 1.
         update_proj_gap: Steps between two draws of a projection, >= 1.
         scale: The update is multiplied by the root of this, > 0; a small rank needs a large one.
+        products: Type of products of large matrices; `auto` is bfloat16 on a CPU with AMX, else float32.
         target_modules: Names of what is projected; a glob over the whole name, or a part of it.
         exclude_modules: Names of what is not projected although `target_modules` names it.
 
@@ -45,6 +46,9 @@ class ApolloMini(ApolloBase):
     """
 
     label = "apollo_mini"
+
+    state_bytes: ClassVar[str] = "8 * size"
+    matrix_state_bytes: ClassVar[str] = "4 * rank * (2 * longer + shorter)"
 
     def __init__(
         self,
@@ -57,6 +61,7 @@ class ApolloMini(ApolloBase):
         rank: int = 1,
         update_proj_gap: int = 200,
         scale: float = 128.0,
+        products: Literal["auto", "float32", "bfloat16"] = "auto",
         target_modules: tuple[str, ...] = ("*",),
         exclude_modules: tuple[str, ...] = ("embed", "lm_head", "wte", "wpe", "norm"),
     ) -> None:
@@ -69,6 +74,7 @@ class ApolloMini(ApolloBase):
             "update_proj_gap": update_proj_gap,
             "scale": scale,
             "proj_type": "std",
+            "products": products,
             "target_modules": list(target_modules),
             "exclude_modules": list(exclude_modules),
         }

@@ -13,29 +13,19 @@ projected (embeddings, output head, norms, biases) take AdamW.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from swift_optim_zoo._low_rank import (
-    LowRankOptimizer,
-    adam_step,
-    channel_ratio,
-    correction,
-    decay_factor,
-    limited_,
-    plain_step,
-    refresh_basis,
-)
-from swift_optim_zoo._projector import Side, add_back_, project
+from swift_optim_zoo._checks import require_choice
+from swift_optim_zoo._galore import GaLoreOptimizer, Move
+from swift_optim_zoo._low_rank import channel_ratio, correction, decay_factor, limited_
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from torch import Tensor
-
-    from swift_optim_zoo._base import Group, State
+    from swift_optim_zoo._base import Group
 
 
-class Fira(LowRankOptimizer):
+class Fira(GaLoreOptimizer):
     """GaLore's AdamW with the rest of the gradient added at the same scale (Fira).
 
     Args:
@@ -48,7 +38,15 @@ class Fira(LowRankOptimizer):
         update_proj_gap: Steps between two refreshes of a projection, >= 1.
         scale: Factor of what comes back from the projection, > 0.
         proj_type: Which side is projected: `std` the shorter one, `reverse_std` the longer one, else always this one.
-        refresh: `exact` is a full SVD; `subspace` starts from the old basis and is many times cheaper.
+        refresh: `subspace` starts from the old basis and is many times cheaper than `exact`, a full SVD.
+        first_basis: `exact`, or `random` and refreshed within 20 steps: then the first step costs like any other.
+        moments: At a refresh: `align` the new basis with the old one, `rotate` the moments, `reset`, or `keep` them.
+        stagger: Spread the refreshes of all matrices over the gap, so that no step stalls.
+        adaptive_gap: Lengthen the gap of a matrix whose leading direction stays (Q-GaLore).
+        cos_threshold: Mean cosine of leading directions from which the gap grows, in [0, 1).
+        gap_growth: Factor of a growing gap, > 1.
+        gap_window: Number of cosines in the mean, >= 1.
+        products: Type of products of large matrices; `auto` is bfloat16 on a CPU with AMX, else float32.
         target_modules: Names of what is projected; a glob over the whole name, or a part of it.
         exclude_modules: Names of what is not projected although `target_modules` names it.
 
@@ -57,6 +55,14 @@ class Fira(LowRankOptimizer):
     """
 
     label = "fira"
+
+    state_bytes: ClassVar[str] = "8 * size"
+    matrix_state_bytes: ClassVar[str] = (
+        "4 * rank * (2 * rows + columns) if proj_type == 'right' else"
+        " 4 * rank * (rows + 2 * columns) if proj_type == 'left' else"
+        " 4 * rank * (2 * longer + shorter) if proj_type == 'std' else"
+        " 4 * rank * (longer + 2 * shorter)"
+    )
 
     def __init__(
         self,
@@ -70,7 +76,15 @@ class Fira(LowRankOptimizer):
         update_proj_gap: int = 200,
         scale: float = 1.0,
         proj_type: Literal["std", "reverse_std", "right", "left"] = "std",
-        refresh: Literal["exact", "subspace"] = "exact",
+        refresh: Literal["subspace", "exact"] = "subspace",
+        first_basis: Literal["exact", "random"] = "exact",
+        moments: Literal["align", "rotate", "reset", "keep"] = "align",
+        stagger: bool = True,
+        adaptive_gap: bool = False,
+        cos_threshold: float = 0.4,
+        gap_growth: float = 2.0,
+        gap_window: int = 5,
+        products: Literal["auto", "float32", "bfloat16"] = "auto",
         target_modules: tuple[str, ...] = ("*",),
         exclude_modules: tuple[str, ...] = ("embed", "lm_head", "wte", "wpe", "norm"),
     ) -> None:
@@ -84,34 +98,35 @@ class Fira(LowRankOptimizer):
             "scale": scale,
             "proj_type": proj_type,
             "refresh": refresh,
+            "first_basis": first_basis,
+            "moments": moments,
+            "stagger": stagger,
+            "adaptive_gap": adaptive_gap,
+            "cos_threshold": cos_threshold,
+            "gap_growth": gap_growth,
+            "gap_window": gap_window,
+            "products": products,
             "target_modules": list(target_modules),
             "exclude_modules": list(exclude_modules),
         }
         super().__init__(params, defaults)
         self.report_fallback()
 
-    def update(self, weights: Tensor, grad: Tensor, state: State, group: Group, index: int) -> None:
-        """Move one parameter."""
-        side = group["sides"][index]
-        if side is None:
-            plain_step(weights, grad, state, group)
-            return
-        if not refresh_basis(state, grad, side, group, self.label):
-            return
-        if "basis" not in state:  # a gradient of zeros says nothing about directions yet
-            weights.mul_(decay_factor(group))
-            return
-        self._projected_step(weights, grad, state, group, side)
+    @staticmethod
+    def check_options(options: Group) -> None:
+        """Raise ValueError for an option out of its range."""
+        GaLoreOptimizer.check_options(options)
+        require_choice(("std", "reverse_std", "right", "left"), proj_type=options["proj_type"])
 
-    def _projected_step(self, weights: Tensor, grad: Tensor, state: State, group: Group, side: Side) -> None:
-        basis, scale = state["basis"], group["scale"]
-        low_rank = project(grad, basis, side)
-        direction = adam_step(low_rank, state, group)
+    def move(self, move: Move) -> None:
+        """Take GaLore's step, and one with the rest of the gradient."""
+        low_rank, projection, state, group = move.low_rank, move.projection, move.state, move.group
+        scale, decay = group["scale"], decay_factor(group)
+        direction = self.direction(low_rank, state, group)
         corrected = correction(state, group)
-        outside = grad.clone()
-        add_back_(outside, low_rank, basis, side, alpha=-scale, decay=1.0)
-        outside.mul_(channel_ratio(direction, low_rank, side).div_(corrected))
-        decay = decay_factor(group)
+        outside = move.grad.clone()
+        projection.add_back_(outside, low_rank, alpha=-scale, decay=1.0)
+        outside.mul_(channel_ratio(direction, low_rank, move.side).div_(corrected))
         alpha = -float(group["lr"]) * decay
-        add_back_(weights, direction, basis, side, alpha=alpha * scale, decay=decay)
-        weights.add_(limited_(outside, state), alpha=alpha * corrected)
+        projection.add_back_(move.weights, direction, alpha=alpha * scale, decay=decay)
+        move.weights.add_(limited_(outside, state), alpha=alpha * corrected)

@@ -1,7 +1,7 @@
 """GaLore with AdamW: Adam's moments live in a low-rank projection of the gradient, refreshed every so often.
 
     every update_proj_gap steps:  Q = leading singular vectors of G
-    R  = G Q                                   (or Q^T G, whichever is smaller)
+    R  = G Q                                   (or Q^T G, whichever is smaller; proj_type full: P^T G Q)
     M <- beta1 M + (1 - beta1) R
     V <- beta2 V + (1 - beta2) R * R
     N  = M / (sqrt(V) + eps) * sqrt(1 - beta2^t) / (1 - beta1^t)
@@ -9,27 +9,23 @@
 
 Zhao et al., 2024, arXiv:2403.03507, alg. 2; eps and decay stand where the authors' code has them. Parameters that are
 not projected (embeddings, output head, norms, biases) take the same step with Q = identity and scale = 1.
+With refresh exact, moments keep and stagger off it is the authors' code, but for the signs of singular vectors.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from swift_optim_zoo._low_rank import LowRankOptimizer, adam_step, decay_factor, plain_step, refresh_basis
-from swift_optim_zoo._projector import add_back_, project
+from swift_optim_zoo._galore import GaLoreOptimizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from torch import Tensor
 
-    from swift_optim_zoo._base import Group, State
-
-
-class GaLoreAdamW(LowRankOptimizer):
+class GaLoreAdamW(GaLoreOptimizer):
     """AdamW whose states are kept in a low-rank projection of the gradient (GaLore).
 
-    A parameter group may override any option but the patterns. The state holds tensors only.
+    A parameter group may override any option. The state holds tensors only.
 
     Args:
         params: Parameters, named parameters, or groups; a group's `param_names` are what the patterns are matched with.
@@ -40,16 +36,33 @@ class GaLoreAdamW(LowRankOptimizer):
         rank: Rank of the projection, >= 1; a matrix with a shorter side takes plain AdamW.
         update_proj_gap: Steps between two refreshes of a projection, >= 1.
         scale: Factor of the projected update, > 0.
-        proj_type: Which side is projected: `std` the shorter one, `reverse_std` the longer one, else always this one.
-        refresh: `exact` is a full SVD; `subspace` starts from the old basis and is many times cheaper.
+        proj_type: Which side is projected: `std` the shorter one, `reverse_std` the longer one, `full` both, else this.
+        refresh: `subspace` starts from the old basis and is many times cheaper than `exact`, a full SVD.
+        first_basis: `exact`, or `random` and refreshed within 20 steps: then the first step costs like any other.
+        moments: At a refresh: `align` the new basis with the old one, `rotate` the moments, `reset`, or `keep` them.
+        stagger: Spread the refreshes of all matrices over the gap, so that no step stalls.
+        adaptive_gap: Lengthen the gap of a matrix whose leading direction stays (Q-GaLore).
+        cos_threshold: Mean cosine of leading directions from which the gap grows, in [0, 1).
+        gap_growth: Factor of a growing gap, > 1.
+        gap_window: Number of cosines in the mean, >= 1.
+        products: Type of products of large matrices; `auto` is bfloat16 on a CPU with AMX, else float32.
         target_modules: Names of what is projected; a glob over the whole name, or a part of it.
         exclude_modules: Names of what is not projected although `target_modules` names it.
 
     Raises:
-        ValueError: An option is out of its range.
+        ValueError: An option is out of its range, or a parameter is sharded.
     """
 
     label = "galore_adamw"
+
+    state_bytes: ClassVar[str] = "8 * size"
+    matrix_state_bytes: ClassVar[str] = (
+        "4 * (2 * rank * rank + rank * (rows + columns)) if proj_type == 'full' else"
+        " 4 * rank * (2 * rows + columns) if proj_type == 'right' else"
+        " 4 * rank * (rows + 2 * columns) if proj_type == 'left' else"
+        " 4 * rank * (2 * longer + shorter) if proj_type == 'std' else"
+        " 4 * rank * (longer + 2 * shorter)"
+    )
 
     def __init__(
         self,
@@ -62,8 +75,16 @@ class GaLoreAdamW(LowRankOptimizer):
         rank: int = 128,
         update_proj_gap: int = 200,
         scale: float = 0.25,
-        proj_type: Literal["std", "reverse_std", "right", "left"] = "std",
-        refresh: Literal["exact", "subspace"] = "exact",
+        proj_type: Literal["std", "reverse_std", "right", "left", "full"] = "std",
+        refresh: Literal["subspace", "exact"] = "subspace",
+        first_basis: Literal["exact", "random"] = "exact",
+        moments: Literal["align", "rotate", "reset", "keep"] = "align",
+        stagger: bool = True,
+        adaptive_gap: bool = False,
+        cos_threshold: float = 0.4,
+        gap_growth: float = 2.0,
+        gap_window: int = 5,
+        products: Literal["auto", "float32", "bfloat16"] = "auto",
         target_modules: tuple[str, ...] = ("*",),
         exclude_modules: tuple[str, ...] = ("embed", "lm_head", "wte", "wpe", "norm"),
     ) -> None:
@@ -77,24 +98,16 @@ class GaLoreAdamW(LowRankOptimizer):
             "scale": scale,
             "proj_type": proj_type,
             "refresh": refresh,
+            "first_basis": first_basis,
+            "moments": moments,
+            "stagger": stagger,
+            "adaptive_gap": adaptive_gap,
+            "cos_threshold": cos_threshold,
+            "gap_growth": gap_growth,
+            "gap_window": gap_window,
+            "products": products,
             "target_modules": list(target_modules),
             "exclude_modules": list(exclude_modules),
         }
         super().__init__(params, defaults)
         self.report_fallback()
-
-    def update(self, weights: Tensor, grad: Tensor, state: State, group: Group, index: int) -> None:
-        """Move one parameter."""
-        side = group["sides"][index]
-        if side is None:
-            plain_step(weights, grad, state, group)
-            return
-        if not refresh_basis(state, grad, side, group, self.label):
-            return
-        decay = decay_factor(group)
-        if "basis" not in state:  # a gradient of zeros says nothing about directions yet
-            weights.mul_(decay)
-            return
-        direction = adam_step(project(grad, state["basis"], side), state, group)
-        alpha = -float(group["lr"]) * decay * group["scale"]
-        add_back_(weights, direction, state["basis"], side, alpha=alpha, decay=decay)

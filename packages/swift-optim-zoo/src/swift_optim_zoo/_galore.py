@@ -1,0 +1,241 @@
+"""GaLore's machinery: when a projection is renewed, how, and what becomes of the moments in it.
+
+A subclass may say what is kept of the projected gradient; here Adam's moments. The state has, beside that:
+`basis_left`, `basis_right` (those that are used), `refresh_at` (the step before which the projection is renewed),
+`energy` (share of the gradient's squared norm that the projection held at its last refresh) and, with an adaptive gap,
+`gap`, `leading` and `cosines`.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from swift_core.plugin_api import require_between
+from swift_optim_zoo import _bases
+from swift_optim_zoo._base import Group, State
+from swift_optim_zoo._checks import require_choice, require_integer
+from swift_optim_zoo._low_rank import LowRankOptimizer, adam_step, decay_factor, plain_step, sides
+from swift_optim_zoo._projector import Projection, Side, in_bfloat16, projection_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_logger = logging.getLogger(__name__)
+
+_FIRST_ROUND = 20
+"""Steps over which bases that start at random become those of gradients."""
+
+
+class Turn(NamedTuple):
+    """How new bases lie in the old ones: old^T new, [rank, rank]; None where the identity is used."""
+
+    left: Tensor | None
+    right: Tensor | None
+
+    def mean(self, moment: Tensor) -> Tensor:
+        """Return a moment linear in the gradient in the new coordinates."""
+        turned = moment if self.left is None else self.left.T @ moment
+        return turned if self.right is None else turned @ self.right
+
+    def square(self, moment: Tensor) -> Tensor:
+        """Return a mean of squares in the new coordinates, as if the old ones were uncorrelated."""
+        return Turn(*(None if part is None else part.square() for part in self)).mean(moment)
+
+
+class Move(NamedTuple):
+    """One step of one matrix."""
+
+    weights: Tensor
+    grad: Tensor
+    low_rank: Tensor
+    projection: Projection
+    side: Side
+    state: State
+    group: Group
+
+
+class GaLoreOptimizer(LowRankOptimizer):
+    """Adam on projected gradients; a subclass that keeps something else has `direction`, `plain`, `turn`, `forget`."""
+
+    @staticmethod
+    def check_options(options: Group) -> None:
+        """Raise ValueError for an option out of its range."""
+        LowRankOptimizer.check_options(options)
+        require_choice(("std", "reverse_std", "right", "left", "full"), proj_type=options["proj_type"])
+        require_choice(("subspace", "exact"), refresh=options["refresh"])
+        require_choice(("exact", "random"), first_basis=options["first_basis"])
+        require_choice(("align", "rotate", "reset", "keep"), moments=options["moments"])
+        require_choice(("auto", "float32", "bfloat16"), products=options["products"])
+        require_between(0.0, 1.0, cos_threshold=options["cos_threshold"])
+        require_integer(1, gap_window=options["gap_window"])
+        if not math.isfinite(options["gap_growth"]) or options["gap_growth"] <= 1:
+            raise ValueError(f"gap_growth must be > 1, got {options['gap_growth']}")
+
+    def prepare(self, group: Group) -> None:
+        """Choose what is projected, and spread the refreshes of the group over the steps of a gap."""
+        super().prepare(group)
+        group["first_refresh"] = list(_first_refreshes(group))
+
+    def direction(self, low_rank: Tensor, state: State, group: Group) -> Tensor:
+        """Update what is kept with a projected gradient and return the direction to move in."""
+        return adam_step(low_rank, state, group)
+
+    def plain(self, weights: Tensor, grad: Tensor, state: State, group: Group) -> None:
+        """Move a parameter that is not projected."""
+        plain_step(weights, grad, state, group)
+
+    def turn(self, state: State, turn: Turn) -> None:
+        """Express what is kept in new bases."""
+        state["exp_avg"] = turn.mean(state["exp_avg"])
+        state["exp_avg_sq"] = turn.square(state["exp_avg_sq"])
+
+    def forget(self, state: State) -> None:
+        """Set what is kept to zero; its bias correction starts again too."""
+        state["exp_avg"].zero_()
+        state["exp_avg_sq"].zero_()
+
+    def update(self, weights: Tensor, grad: Tensor, state: State, group: Group, index: int) -> None:
+        """Move one parameter."""
+        side = group["sides"][index]
+        if side is None:
+            self.plain(weights, grad, state, group)
+            return
+        is_due = int(state.get("step", 0)) >= int(state.get("refresh_at", 0))
+        if is_due and not self._renew(grad, state, group, index):
+            return
+        projection, decay = self._projection(grad, state, group), decay_factor(group)
+        if projection.left is None and projection.right is None:  # a gradient of zeros shows no direction yet
+            weights.mul_(decay)
+            return
+        low_rank = projection.project(grad)
+        if is_due:
+            state["energy"] = low_rank.square().sum() / grad.square().sum().clamp(min=torch.finfo(grad.dtype).tiny)
+        self.move(Move(weights, grad, low_rank, projection, side, state, group))
+
+    def move(self, move: Move) -> None:
+        """Take the step with what the projection shows of the gradient."""
+        decay = decay_factor(move.group)
+        direction = self.direction(move.low_rank, move.state, move.group)
+        size = float(move.group["lr"]) * decay * move.group["scale"]
+        move.projection.add_back_(move.weights, direction, alpha=-size, decay=decay)
+
+    def metrics(self) -> dict[str, float]:
+        """Return means over projected matrices: `captured_energy` of the last refreshes, and `projection_gap`."""
+        states = [state for state in self.state.values() if "energy" in state]
+        means = {}
+        if states:
+            means["captured_energy"] = sum(float(state["energy"]) for state in states) / len(states)
+        gaps = [float(state["gap"]) for state in states if "gap" in state]
+        return means | ({"projection_gap": sum(gaps) / len(gaps)} if gaps else {})
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load a saved state; a state saved by another optimizer gets the schedule of refreshes it lacks."""
+        super().load_state_dict(state_dict)
+        for group in self.param_groups:
+            group.setdefault("first_refresh", list(_first_refreshes(group)))
+
+    def _projection(self, grad: Tensor, state: State, group: Group) -> Projection:
+        return projection_in(state, narrow=in_bfloat16(grad, group["products"]))
+
+    def _renew(self, grad: Tensor, state: State, group: Group, index: int) -> bool:
+        """Renew the bases; return False when `grad` is not finite: the step is left out and nothing counted.
+
+        Zeros leave the bases as they are and put the refresh off.
+        """
+        is_first = "refresh_at" not in state
+        if is_first and group["first_basis"] == "random":
+            self._draw(grad, state, group, index)
+            return True
+        if not bool(grad.isfinite().all()):
+            shape = list(grad.shape)
+            _logger.warning("%s: gradient of a %s matrix is not finite at a refresh; step left out", self.label, shape)
+            return False
+        if bool(grad.any()):
+            old = self._projection(grad, state, group)
+            for name, matrix in _matrices(grad, group["sides"][index]):
+                state[name] = _new_basis(matrix, state.get(name), group)
+            if not is_first:
+                self._carry_over(old, state, group)
+            self._schedule(grad, state, group, index, is_first=is_first)
+        return True
+
+    def _draw(self, grad: Tensor, state: State, group: Group, index: int) -> None:
+        for number, (name, matrix) in enumerate(_matrices(grad, group["sides"][index])):
+            state[name] = _bases.random_basis(matrix, group["rank"], 2 * index + number)
+        state["refresh_at"] = torch.tensor(group["first_refresh"][index])
+
+    def _carry_over(self, old: Projection, state: State, group: Group) -> None:
+        """Do with the moments what the option says; aligned bases have them as they are."""
+        new = projection_in(state)
+        if group["moments"] == "rotate":
+            pairs = zip(old[:2], new[:2], strict=True)
+            self.turn(state, Turn(*(None if was is None or now is None else was.T @ now for was, now in pairs)))
+        if group["moments"] == "reset":
+            self.forget(state)
+            state["reset_at"] = state["step"].clone()
+
+    def _schedule(self, grad: Tensor, state: State, group: Group, index: int, *, is_first: bool) -> None:
+        gap = group["update_proj_gap"]
+        if group["adaptive_gap"]:
+            gap = _adapted_gap(grad, state, group)
+        step = int(state.get("step", 0))
+        state["refresh_at"] = torch.tensor(step + (group["first_refresh"][index] if is_first else gap))
+
+
+def _first_refreshes(group: Group) -> Iterator[int]:
+    """Yield for each parameter the step before which its first basis is renewed, evenly spread over a gap."""
+    chosen = group["sides"] if "sides" in group else sides(group)
+    total, number, gap = sum(side is not None for side in chosen), 0, group["update_proj_gap"]
+    spread = min(gap, _FIRST_ROUND) if group["first_basis"] == "random" else gap
+    for side in chosen:
+        number += side is not None
+        yield math.ceil(spread * number / total) if side and group["stagger"] else gap
+
+
+def _matrices(grad: Tensor, side: Side) -> Iterator[tuple[str, Tensor]]:
+    """Yield for each basis its name in the state, and the matrix whose leading right singular vectors it holds."""
+    if side != "right":
+        yield "basis_left", grad.T
+    if side != "left":
+        yield "basis_right", grad
+
+
+def _new_basis(matrix: Tensor, old: Tensor | None, group: Group) -> Tensor:
+    rank, moments = group["rank"], group["moments"]
+    if group["refresh"] == "exact":
+        basis = _bases.svd_basis(matrix, rank)
+    elif old is None:
+        return _bases.gram_basis(matrix, rank)
+    else:
+        basis = _bases.subspace_basis(matrix, old, narrow=in_bfloat16(matrix, group["products"]))
+        if moments == "keep":
+            basis = _bases.ordered(basis, matrix)
+    return _bases.aligned(basis, old) if moments == "align" and old is not None else basis
+
+
+def _adapted_gap(grad: Tensor, state: State, group: Group) -> int:
+    """Return the gap until the next refresh: longer once the leading direction has stayed nearly the same.
+
+    Q-GaLore's rule: when the mean cosine of the leading directions of successive refreshes, over a window, is at least
+    the threshold, the gap grows. Zhang et al., 2024, arXiv:2407.08296, sec. 3.2. Signs, which an SVD leaves to chance,
+    do not count here.
+    """
+    projection = projection_in(state)
+    low_rank, basis = projection.project(grad), projection.right
+    if basis is None:
+        low_rank, basis = low_rank.T, projection.left
+    assert basis is not None  # one factor is there
+    leading = _bases.leading_direction(low_rank, basis)
+    gap = int(state["gap"] if "gap" in state else group["update_proj_gap"])
+    if "leading" in state:
+        cosine = (leading @ state["leading"]).abs().reshape(1)
+        state["cosines"] = torch.cat([state.get("cosines", cosine[:0]), cosine])[-group["gap_window"] :].clone()
+        if len(state["cosines"]) == group["gap_window"] and float(state["cosines"].mean()) >= group["cos_threshold"]:
+            gap = int(gap * group["gap_growth"])
+    state["leading"], state["gap"] = leading, torch.tensor(gap)
+    return gap
