@@ -6,7 +6,6 @@ import importlib.util
 from typing import TYPE_CHECKING
 
 from swift_core.errors import Problem
-
 from swift_core.resolve.stage import FAMILY_WORDS
 
 if TYPE_CHECKING:
@@ -36,6 +35,7 @@ def check_settings(findings: Findings, plan: RunPlan | None) -> None:
     _reference_updates(findings)
     if plan:
         _reference(findings, plan)
+        _lines(findings, plan)
         _metrics(findings, plan)
         _steps(findings, plan)
 
@@ -151,3 +151,21 @@ def _steps(findings: Findings, plan: RunPlan) -> None:
         for key in ("data.step_separator", "data.train_on_last_step_only"):
             if key in findings.config.origins:
                 findings.note(f"{key} has no effect: stage {plan.procedure.plugin.name} has no steps")
+
+
+def _lines(findings: Findings, plan: RunPlan) -> None:
+    """Keep a problem for rows that are to stand in one line and have no use or no way for it."""
+    settings, stage = findings.config.settings, plan.procedure.plugin.name
+    rows = plan.procedure.source.declared.get("rows", "tokens")
+    if settings.train.packing and rows != "tokens":
+        message = f"train.packing fills places with rows of one answer, as in the stages sft and pt; {stage!r} has others"
+        next_step = "remove the key" + ("; train.share_prompt saves the prompts of pairs" if rows == "pairs" else "")
+        findings.wrong_key("packing-stage", message, "train.packing", next_step)
+    if settings.train.share_prompt is not True:
+        return
+    if rows != "pairs":
+        message = f"train.share_prompt: true would do nothing: the stage {stage!r} has no pairs of answers"
+        findings.wrong_key("unused-key", message, "train.share_prompt", "remove the key")
+    elif settings.model.attn_implementation == "flash_attention_2":
+        message = "flash attention cannot let two answers see one prompt"
+        findings.wrong("cannot-share-prompt", message, "train.share_prompt", "write model.attn_implementation: sdpa")

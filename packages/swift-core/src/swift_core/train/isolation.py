@@ -92,9 +92,9 @@ def flaw(isolation: Isolation, model: PreTrainedModel, head: OutputHead, batch: 
     ours = _hidden(head, model, isolation.filled(layout, batch["input_ids"]))
     if not (difference := _largest(ours - expected, used) / scale) <= (EQUAL if full else EQUAL_IN_16_BITS):
         return f"its hidden states are not those of rows that stand alone (they differ by {difference:.2g} of them)"
-    row, changed = _last_row_changed(batch, layout)
+    affected, changed = _last_segment_changed(batch, layout)
     others = _hidden(head, model, isolation.filled(layout, changed))
-    used[row] = False
+    used[affected] = False
     if not (change := _largest(others - ours, used) / scale) <= (APART if full else APART_IN_16_BITS):
         return f"tokens of one row change the hidden states of another (by {change:.2g} of them)"
     return ""
@@ -109,13 +109,15 @@ def _largest(difference: Tensor, used: Tensor) -> float:
     return float(difference[used].abs().max()) if used.any() else 0.0
 
 
-def _last_row_changed(batch: Batch, layout: Layout) -> tuple[int, Tensor]:
-    """Return the last row that has tokens of its own, and the batch's tokens with other ones there."""
+def _last_segment_changed(batch: Batch, layout: Layout) -> tuple[Tensor, Tensor]:
+    """Return [batch] the rows that the last segment is a part of, and the batch's tokens with other ones in it."""
+    index = max(index for index, segment in enumerate(layout.segments) if segment.length)
+    start, changed = layout.starts[index], layout.segments[index]
+    affected = ((layout.places >= start) & (layout.places < start + changed.length)).any(1)
     ids = batch["input_ids"].clone()
-    own = next(segment for segment in reversed(layout.segments) if segment.length)
-    span = ids[own.row, own.first : own.first + own.length]
-    ids[own.row, own.first : own.first + own.length] = torch.where(span == 0, span + 1, span - 1)
-    return own.row, ids
+    span = ids[changed.row, changed.first : changed.first + changed.length]
+    ids[changed.row, changed.first : changed.first + changed.length] = torch.where(span == 0, span + 1, span - 1)
+    return affected.to(ids.device), ids
 
 
 def find_isolation(model: PreTrainedModel, head: OutputHead, batch: Batch, *, shares: bool) -> Isolation | str:
