@@ -61,6 +61,13 @@ def test_subspace_iteration_survives_a_gradient_of_lower_rank():
     assert is_orthonormal(basis)
 
 
+def test_an_old_basis_that_shows_nothing_is_replaced_by_the_right_one():
+    matrix = torch.zeros(9, 6, dtype=torch.float64)
+    matrix[2, 5] = matrix[3, 4] = 1.0
+    basis = _bases.subspace_basis(matrix, torch.eye(6, 2, dtype=torch.float64))
+    assert energy(matrix, basis) == pytest.approx(1)
+
+
 def test_ordering_gives_the_columns_of_an_svd():
     matrix = low_rank_plus_noise(20, 12, rank=12, noise=0.0)
     basis = _bases.svd_basis(matrix, 4)

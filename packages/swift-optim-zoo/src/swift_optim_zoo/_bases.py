@@ -48,11 +48,15 @@ def random_basis(matrix: Tensor, rank: int, seed: int) -> Tensor:
 def subspace_basis(matrix: Tensor, old: Tensor, *, narrow: bool = False) -> Tensor:
     """Return an orthonormal basis of `matrix`^T `matrix` `old`; `narrow` multiplies in bfloat16.
 
-    Costs two products with `matrix` instead of an SVD, and is exact when `old` already spans the answer. A direction
-    the gradient has lost becomes an arbitrary one, orthogonal to the others.
+    Costs two products with `matrix` instead of an SVD, and is exact when `old` already spans the answer. Where `old`
+    shows less of `matrix` than random directions would, the basis is that of the Gram matrix.
     """
     seen = matrix.bfloat16() if narrow else matrix
-    basis: Tensor = torch.linalg.qr((seen.T @ (seen @ old.to(seen.dtype))).to(old.dtype))[0]
+    image = seen @ old.to(seen.dtype)
+    expected = old.shape[1] / old.shape[0] * float(matrix.norm()) ** 2
+    if float(image.norm()) ** 2 < 0.5 * expected:
+        return gram_basis(matrix, old.shape[1])
+    basis: Tensor = torch.linalg.qr((seen.T @ image).to(old.dtype))[0]
     return basis.contiguous()
 
 
