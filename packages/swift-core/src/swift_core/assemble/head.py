@@ -28,6 +28,7 @@ HEADS = {
 NAMES = ("score", "classifier")
 """What transformers calls the module of a classification head."""
 
+
 def head_module(model: Any) -> nn.Module | None:
     """Return the classification head of `model`, adapted or not; None when it has none."""
     base = model.get_base_model() if hasattr(model, "peft_config") else model

@@ -228,20 +228,21 @@ def load_weights(folder: Path, loading: Loading) -> PreTrainedModel:
     import transformers
     from safetensors import SafetensorError
 
-    from swift_core.quiet import quiet_loading
+    from swift_core.quiet import no_load_report, quiet_loading
 
     quiet_loading()
     load: Any = getattr(transformers, HEADS[loading.head]).from_pretrained
     try:
-        model, info = load(
-            folder,
-            dtype=getattr(torch, loading.dtype),
-            attn_implementation=loading.attn_implementation,
-            quantization_config=_quantization(loading),
-            trust_remote_code=False,
-            output_loading_info=True,
-            **loading.head_config,
-        )
+        with no_load_report():  # a new head is meant to be missing, and anything else that is becomes an error below
+            model, info = load(
+                folder,
+                dtype=getattr(torch, loading.dtype),
+                attn_implementation=loading.attn_implementation,
+                quantization_config=_quantization(loading),
+                trust_remote_code=False,
+                output_loading_info=True,
+                **loading.head_config,
+            )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"the model of {folder} cannot be loaded: {_first_line(error)}") from error
     missing = sorted(info["missing_keys"])

@@ -11,7 +11,7 @@ from swift_core.resolve.device import launch_line
 from swift_core.resolve.machine import this_machine
 from swift_core.resolve.memory import Memory, estimate
 from swift_core.resolve.model_facts import ModelFacts, read_model
-from swift_core.resolve.trainable import count_trainable
+from swift_core.resolve.trainable import count_trainable, head_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,11 +40,23 @@ def gather(plan: RunPlan) -> PlanFacts:
     model = read_model(folder) if folder else None
     if model and not model.shapes:
         model = None
-    trainable = count_trainable(plan.tuner, model) if model else None
     dtype = _dtype(plan, model) if model else None
     data = survey(plan)
+    trainable = _trainable(plan, model, data) if model else None
     memory = _memory(plan, model, dtype, trainable, data) if model and dtype and trainable is not None else None
     return PlanFacts(model, dtype, trainable, data, memory, launch_line(plan.config))
+
+
+def _trainable(plan: RunPlan, model: ModelFacts, data: DataSurvey | None) -> int | None:
+    """Return the number of trained weights, with those of a new classification head; None where it is not known."""
+    head = str(plan.procedure.source.declared.get("model_head", "causal_lm"))
+    count = count_trainable(plan.tuner, model)
+    if count is None or (head != "causal_lm" and data is None):
+        return None
+    num_labels = len(data.labels) if data else 0
+    all_trained = count >= model.num_parameters
+    added = head_weights(model, head, num_labels)
+    return count + (added if all_trained else max(added, 0))
 
 
 def _dtype(plan: RunPlan, model: ModelFacts) -> DtypeChoice:
@@ -53,7 +65,7 @@ def _dtype(plan: RunPlan, model: ModelFacts) -> DtypeChoice:
 
 
 def _is_paired(plan: RunPlan) -> bool:
-    return plan.procedure.source.declared.get("rows") == "pairs"
+    return plan.procedure.source.declared.get("rows") in ("pairs", "scores")
 
 
 def _memory(plan: RunPlan, model: ModelFacts, dtype: DtypeChoice, trainable: int, data: DataSurvey | None) -> Memory:
@@ -72,6 +84,7 @@ def _memory(plan: RunPlan, model: ModelFacts, dtype: DtypeChoice, trainable: int
         rows_per_batch=plan.settings.train.per_device_train_batch_size * (2 if _is_paired(plan) else 1),
         tokens_per_row=min(longest, plan.settings.data.max_length),
         copies=2 if needs_copy else 1,
+        num_outputs=len(data.labels) if data else 0,
     )
 
 
@@ -115,10 +128,10 @@ def _data_lines(plan: RunPlan, facts: PlanFacts) -> Iterator[str]:
     formats = ", ".join(f"{source.reference} ({source.format})" for source in data.sources)
     yield f"{data.num_rows:,} rows to train on{held_out}: {formats}"
     if lengths := data.lengths:
-        trained = "trained" if lengths.ends_trained else "NOT trained"
+        end = "" if data.labels else f"; end of turn {'trained' if lengths.ends_trained else 'NOT trained'}"
         yield (
             f"tokens per row: p50 {lengths.p50:,}, p99 {lengths.p99:,}, longest {lengths.longest:,} "
-            f"of {plan.settings.data.max_length:,}; end of turn {trained}"
+            f"of {plan.settings.data.max_length:,}{end}"
         )
         yield _overlong(plan, data)
     yield from data.notes

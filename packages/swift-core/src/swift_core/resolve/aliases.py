@@ -29,7 +29,7 @@ FAMILY_ALIASES = {
     "ScoreOutputs": {"bradley_terry": "reward_model"},
     "StepOutputs": {"cross_entropy": "prm"},
 }
-"""Family that a stage feeds -> what a name means in such a stage: the first-party loss of that name is one on tokens."""
+"""Family that a stage feeds -> what a name means in such a stage, where the loss of that name is one on tokens."""
 
 
 def loss_meant(finder: PartFinder, key: str, name: str, feeds: str = "") -> str:

@@ -49,6 +49,7 @@ def estimate(
     rows_per_batch: int,
     tokens_per_row: int,
     copies: int,
+    num_outputs: int = 0,
 ) -> Memory:
     """Return the estimate for one device.
 
@@ -61,6 +62,7 @@ def estimate(
         rows_per_batch: Sequences of a micro-batch; a pair counts two.
         tokens_per_row: Longest sequence.
         copies: Of the model's weights: 2 with a frozen reference model.
+        num_outputs: Of a classification head; 0 is the vocabulary.
     """
     width = _WIDTH.get(dtype, 4)
     all_trained = trainable >= facts.num_parameters
@@ -74,7 +76,7 @@ def estimate(
         gradients=trainable * trained_width,
         optimizer=int(trainable * trained_width * states_per_weight),
         activations=_activations(settings, facts) * tokens * width,
-        logits=3 * 4 * min(TILE_NUMBERS, tokens * max(facts.number("vocab_size"), 1)),
+        logits=3 * 4 * min(TILE_NUMBERS, tokens * max(num_outputs or facts.number("vocab_size"), 1)),
     )
 
 

@@ -26,6 +26,22 @@ def count_trainable(tuner: PartPlan, facts: ModelFacts) -> int | None:
     return None
 
 
+def head_weights(facts: ModelFacts, head: str, num_labels: int) -> int:
+    """Return the weights of a classification head that is trained, less those of a language model's that it replaces.
+
+    Args:
+        facts: Of the model.
+        head: What the procedure declares as `model_head`.
+        num_labels: Outputs of the head; 0 where the model keeps its own.
+    """
+    if not num_labels:
+        return 0
+    replaced = math.prod(facts.shapes.get("lm_head.weight", (0,)))
+    drawn = num_labels * facts.number("hidden_size", "n_embd", "d_model")
+    is_stored = any(name.startswith(("score.", "classifier.")) for name in facts.shapes)
+    return (0 if is_stored else drawn + num_labels * (head == "token_classification")) - replaced
+
+
 def _lora(tuner: PartPlan, facts: ModelFacts) -> int | None:
     options = {option.name: option.default for option in tuner.source.options} | dict(tuner.options)
     rank, targets = options.get("lora_rank"), options.get("target_modules")

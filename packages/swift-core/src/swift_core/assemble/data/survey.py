@@ -11,11 +11,13 @@ from swift_core.assemble.data.load import is_judged, limit_of, percentile, stage
 from swift_core.assemble.data.read import SourceFacts, read_data
 from swift_core.assemble.data.sources import needs_network, references
 from swift_core.assemble.encoder import open_encoder
+from swift_core.assemble.kinds.heads import HeadRows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from swift_core.assemble.data.encode import Stage
     from swift_core.assemble.data.rows import Item
     from swift_core.contracts.handover import RunPlan
     from swift_core.contracts.settings import TrainSettings
@@ -57,6 +59,9 @@ class DataSurvey:
 
     steps_per_epoch: int
     num_steps: int
+    labels: tuple[str, ...] = ()
+    """What the outputs of a classification head stand for; none for a language model."""
+
     notes: tuple[str, ...]
     """What a reader should know: that only some rows were looked at, why lengths are missing."""
 
@@ -71,9 +76,10 @@ def survey(plan: RunPlan) -> DataSurvey | None:
     if any(needs_network(reference) for reference in named):
         return None
     data = read_data(plan)
-    lengths, notes = _lengths(plan, data.train, data.held_out)
+    stage = stage_of(plan, data.train)
+    lengths, notes = _lengths(plan, stage, data.train, data.held_out)
     share_kept = 1 - lengths.num_dropped / lengths.num_looked_at if lengths else 1.0
-    num_train_rows = round(len(split_items(data.train, stage_of(plan))) * share_kept)
+    num_train_rows = round(len(split_items(data.train, stage)) * share_kept)
     per_epoch = _steps_per_epoch(num_train_rows, plan.settings.train, plan.settings.device.num_processes)
     train = plan.settings.train
     return DataSurvey(
@@ -85,6 +91,7 @@ def survey(plan: RunPlan) -> DataSurvey | None:
         num_train_rows=num_train_rows,
         steps_per_epoch=per_epoch,
         num_steps=train.max_steps if train.max_steps > 0 else math.ceil(train.num_train_epochs * per_epoch),
+        labels=tuple(stage.kind.head_config()["id2label"].values()) if isinstance(stage.kind, HeadRows) else (),
         notes=notes,
     )
 
@@ -96,14 +103,16 @@ def model_folder(plan: RunPlan) -> Path | None:
     return folder
 
 
-def _lengths(plan: RunPlan, train: Sequence[Item], held_out: Sequence[Item]) -> tuple[Lengths | None, tuple[str, ...]]:
+def _lengths(
+    plan: RunPlan, stage: Stage, train: Sequence[Item], held_out: Sequence[Item]
+) -> tuple[Lengths | None, tuple[str, ...]]:
     folder = model_folder(plan)
     if folder is None:
         return None, ("the model is not on this machine yet, so lengths in tokens are not known",)
     if not (folder / "tokenizer.json").is_file():
         return None, ("the model has no tokenizer.json, so lengths in tokens are known only when it is loaded",)
     encoder = open_encoder(plan.config, folder)
-    tally, stage, limit = Tally(), stage_of(plan, train), limit_of(plan)
+    tally, limit = Tally(), limit_of(plan)
     answered = [item for item in held_out if is_judged(item, stage)]
     looked_at, judged = _spread(train), _spread(answered)
     rows = encode_rows(looked_at, encoder, stage, limit, tally)

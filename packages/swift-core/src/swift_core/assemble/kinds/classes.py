@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 from swift_core.assemble.kinds.heads import named, padded_ids, read_whole
+from swift_core.assemble.kinds.kind import Judgement
 from swift_core.assemble.spans import RowMistake
 from swift_core.assemble.template import Encoded
 
@@ -101,6 +103,25 @@ class ClassRows:
     def finish(self, rows: list[Row]) -> list[Row]:
         """Return the rows as they are."""
         return rows
+
+    def judge(
+        self, rows: Sequence[Row], records: Sequence[Record], loss: Mapping[str, Any], *, trained: bool
+    ) -> Judgement:
+        """Count the rows of each class."""
+        if self.problem_type == NUMBERS:
+            values = [row["class_label"] for row in rows]
+            return Judgement([], [f"labels are numbers, {min(values):g} to {max(values):g}"])
+        names = list(self.names)
+        counts = Counter(name for row in rows for name in self._applying(row["class_label"], names))
+        shown = ", ".join(f"{name} ({counts[name]:,})" for name in names[:_SHOWN])
+        rest = f", and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+        return Judgement([], [f"{len(names):,} classes: {shown}{rest}"])
+
+    @staticmethod
+    def _applying(label: Any, names: Sequence[str]) -> list[str]:
+        if isinstance(label, list):
+            return [name for name, applies in zip(names, label, strict=True) if applies]
+        return [names[label]]
 
     def collator(self, pad_token_id: int) -> ClassCollator:
         """Return the collator."""

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypedDict
 
 from swift_core.assemble.kinds.heads import UNLABELLED, named, padded_ids, plain_ids, rendered
+from swift_core.assemble.kinds.kind import Judgement
 from swift_core.assemble.spans import RowMistake
 from swift_core.assemble.template import Encoded
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
@@ -84,6 +85,14 @@ class StepRows:
     def finish(self, rows: list[Row]) -> list[Row]:
         """Return the rows as they are."""
         return rows
+
+    def judge(
+        self, rows: Sequence[Row], records: Sequence[Record], loss: Mapping[str, Any], *, trained: bool
+    ) -> Judgement:
+        """Count the labelled steps and how right they are."""
+        labels = [label for row in rows for label in row["labels"] if label != UNLABELLED]
+        share = sum(labels) / max(len(labels), 1)
+        return Judgement([], [f"{len(labels):,} labelled steps, {share:.0%} of them right"])
 
     def collator(self, pad_token_id: int) -> StepCollator:
         """Return the collator."""

@@ -1,8 +1,8 @@
 """Steps with the place of the first wrong one: `{"problem": ..., "steps": ["...", "..."], "label": 1}`.
 
 `label` is the index of the first wrong step, from 0, or -1 when all are right, as in ProcessBench (Zheng et al., 2024,
-arXiv:2412.06559). BIG-Bench Mistake (Tyen et al., 2023, arXiv:2311.08516) calls it `mistake_index`, null when all are right.
-Steps after the first wrong one are not judged: right and wrong mean little there.
+arXiv:2412.06559). BIG-Bench Mistake (Tyen et al., 2023, arXiv:2311.08516) calls it `mistake_index`, null when
+all are right. Steps after the first wrong one are not judged: right and wrong mean little there.
 """
 
 from __future__ import annotations

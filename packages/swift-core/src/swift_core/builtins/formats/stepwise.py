@@ -1,7 +1,7 @@
 """Labelled steps: `{"prompt": ..., "completions": ["step 1", "step 2"], "labels": [true, false]}`.
 
-A label is true or false, or a number in [0, 1]; null is a step that nobody judged. The prompt is plain text or a list of
-messages. TRL has the same form.
+A label is true or false, or a number in [0, 1]; null is a step that nobody judged. The prompt is plain text or a list
+of messages. TRL has the same form.
 """
 
 from __future__ import annotations
