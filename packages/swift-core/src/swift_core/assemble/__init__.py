@@ -26,9 +26,10 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
     Raises:
         SwiftError: A part, the data or the model cannot be used.
     """
-    for part in plan.parts:
-        if part.plugin.path is not None:
-            plan.load(part)  # files run only from trusted folders: ask before torch is imported
+    from swift_core.assemble.apart import ask_about_files, build_metrics, check_sandbox
+
+    ask_about_files(plan)  # files run only from trusted folders: ask before torch is imported
+    check_sandbox(plan)
     hooks = build_hooks(plan)
     hooks.hook.swift_plan_ready(plan=plan)
 
@@ -49,7 +50,7 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
 
     transformers.set_seed(plan.settings.train.seed)
     procedure, loss, tuner = plan.load(plan.procedure), plan.create(plan.loss), plan.create(plan.tuner)
-    metrics = [(part.plugin.name, plan.create(part)) for part in plan.metrics]
+    metrics = build_metrics(plan)
     reads_reference = needs_reference(plan, loss)
     rewards, callbacks = build_rewards(plan), build_callbacks(plan)
     for part in (plan.optimizer, plan.scheduler):

@@ -1,8 +1,9 @@
-"""What becomes of answers that a reward fails on: counted, told, masked or zero, and the end of the run above a rate."""
+"""What becomes of answers that a reward fails on: counted, told, masked or zero, and above a rate the run stops."""
 
 from __future__ import annotations
 
 import logging
+import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -98,7 +99,9 @@ def failure_of(error: Exception) -> RewardFailure:
         MemoryError: "memory",
     }
     kind = next((kind for cls, kind in kinds.items() if isinstance(error, cls)), "error")
-    return RewardFailure(kind, " ".join(f"{type(error).__name__}: {error}".split()))
+    where = traceback.extract_tb(error.__traceback__)[-1:]
+    place = f" ({where[0].filename}:{where[0].lineno})" if where else ""
+    return RewardFailure(kind, " ".join(f"{type(error).__name__}: {error}".split()) + place)
 
 
 def _stopped(message: str, policy: FailurePolicy) -> SwiftError:

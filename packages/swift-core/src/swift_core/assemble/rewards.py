@@ -11,16 +11,18 @@ import asyncio
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
+from swift_core.assemble.apart import ApartReward, in_process_step, runs_apart, start
+from swift_core.assemble.failures import FailurePolicy, FailureTally, failure_of, settled
 from swift_core.contracts.handover import RewardPart
-from swift_core.contracts.reward import InferRequest, RewardInputs
+from swift_core.contracts.reward import InferRequest, RewardFailure, RewardInputs, RewardScores, failures_reported
 from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
     from swift_core.contracts.data import Record
-    from swift_core.contracts.handover import RunPlan
+    from swift_core.contracts.handover import PartPlan, RunPlan
 
 _REQUESTS = "infer_requests"
 _COMPLETIONS = "completions"
@@ -42,6 +44,13 @@ class AdaptedReward:
     takes_all: bool
     """True when the reward ends in `**columns`: it is given every column."""
 
+    scope: str = ""
+    """What a score depends on, as the reward says: `sample`, `group`, `batch`, or empty when it does not say."""
+
+    policy: FailurePolicy = field(default_factory=FailurePolicy)
+    tally: FailureTally = field(default_factory=FailureTally)
+    """What it has failed on so far."""
+
     def check(self, inputs: RewardInputs) -> None:
         """Raise ValueError, before anything is scored, when data lacks what the reward asks for."""
         missing = [column for column in self.required if column not in self._offered(inputs)]
@@ -54,26 +63,39 @@ class AdaptedReward:
         if self.asks_truths and inputs.infer_requests and all(truth is None for truth in inputs.ground_truths):
             raise ValueError(f"reward {self.name!r} asks for ground truths and the data has none")
 
-    def score(self, inputs: RewardInputs) -> list[float | None]:
-        """Return one score per answer, None where the reward abstains.
+    def score(self, inputs: RewardInputs) -> RewardScores:
+        """Return one score per answer, None where the reward abstains or fails; `failures` tells which it is.
 
         Raises:
-            ValueError: A column is missing, or the reward returned the wrong number of scores or one that is no number.
+            ValueError: A column is missing, the reward found the data broken, or it returned the wrong number of scores
+                or one that is no number.
+            SwiftError: It failed, and the run is to stop for that.
         """
         self.check(inputs)
-        columns = self._columns(inputs)
+        scores, failures = self._scored(inputs)
+        return settled(self.name, scores, failures, self.policy, self.tally)
+
+    def _scored(self, inputs: RewardInputs) -> tuple[list[float | None], dict[int, RewardFailure]]:
+        """Call the reward; an exception that is not about the data is a failure of all answers."""
+        count = len(inputs.infer_requests)
+        with failures_reported() as reported:
+            try:
+                scores = result_of(self.reward(*self._first(inputs), **self._columns(inputs)))
+            except (ValueError, SwiftError):
+                raise
+            except Exception as error:
+                return [None] * count, dict.fromkeys(range(count), failure_of(error))
+        return checked_scores(self.name, scores, count), {**reported, **getattr(scores, "failures", {})}
+
+    def _first(self, inputs: RewardInputs) -> list[list[Any]]:
         if self.dialect == _COMPLETIONS:
-            first: list[Any] = [[request.response for request in inputs.infer_requests]]
-        else:
-            first = [list(inputs.infer_requests)]
-            if self.asks_truths:
-                first.append(list(inputs.ground_truths))
-        scores = _result(self.reward(*first, **columns))
-        return _checked(self.name, scores, len(inputs.infer_requests))
+            return [[request.response for request in inputs.infer_requests]]
+        requests: list[list[Any]] = [list(inputs.infer_requests)]
+        return [*requests, list(inputs.ground_truths)] if self.asks_truths else requests
 
     def __call__(
         self, infer_requests: Sequence[InferRequest], ground_truths: Sequence[str | None], /, **columns: Sequence[Any]
-    ) -> list[float | None]:
+    ) -> RewardScores:
         """Score in the first dialect."""
         return self.score(RewardInputs(infer_requests, ground_truths, columns))
 
@@ -121,6 +143,22 @@ def adapt_reward(name: str, reward: Callable[..., Any]) -> AdaptedReward:
         required=tuple(p.name for p in columns if p.default is p.empty),
         optional=tuple(p.name for p in columns if p.default is not p.empty),
         takes_all=len(named) < len(parameters),
+        scope=getattr(reward, "scope", ""),
+    )
+
+
+def adapt_apart(name: str, reward: ApartReward) -> AdaptedReward:
+    """Return a reward that runs in workers as core calls it; the workers have read its signature."""
+    told = reward.info
+    return AdaptedReward(
+        name=name,
+        reward=reward,
+        dialect=told["dialect"],
+        asks_truths=told["asks_truths"],
+        required=tuple(told["required"]),
+        optional=tuple(told["optional"]),
+        takes_all=told["takes_all"],
+        scope=told["scope"],
     )
 
 
@@ -135,13 +173,27 @@ def build_rewards(plan: RunPlan) -> list[RewardPart]:
     for index, part in enumerate(plan.orms):
         name = part.plugin.name if names.count(part.plugin.name) == 1 else f"{part.plugin.name}_{index}"
         try:
-            parts.append(RewardPart(name=name, weight=part.weight, score=adapt_reward(name, plan.create(part))))
+            adapted = replace(_adapted(plan, part, name), policy=_policy(plan, part))
+            parts.append(RewardPart(name=name, weight=part.weight, score=adapted))
         except ValueError as error:
             where = plan.config.place(part.key)
             problems.append(Problem("broken-plugin", f"{error}.", where, part.plugin.info_command))
     if problems:
         raise SwiftError(problems)
     return parts
+
+
+def _adapted(plan: RunPlan, part: PartPlan, name: str) -> AdaptedReward:
+    """Build a reward here, or start it in workers."""
+    if runs_apart(plan, part):
+        return adapt_apart(name, ApartReward(name, start(plan, part)))
+    return adapt_reward(name, plan.create(part))
+
+
+def _policy(plan: RunPlan, part: PartPlan) -> FailurePolicy:
+    settings = plan.settings.reward
+    step = in_process_step(part) if runs_apart(plan, part) else part.plugin.info_command
+    return FailurePolicy(settings.on_error, settings.max_failure_rate, plan.config.place(part.key), step)
 
 
 def check_rewards(plan: RunPlan, rewards: Sequence[RewardPart], records: Sequence[Record]) -> None:
@@ -175,7 +227,7 @@ def columns_of(records: Sequence[Record]) -> dict[str, list[Any]]:
     return {name: [record.columns.get(name) for record in records] for name in names}
 
 
-def _result(scores: Any) -> Any:
+def result_of(scores: Any) -> Any:
     """Return the scores; those of an `async` reward are awaited."""
     return asyncio.run(_awaited(scores)) if inspect.isawaitable(scores) else scores
 
@@ -184,13 +236,27 @@ async def _awaited(scores: Any) -> Any:
     return await scores
 
 
-def _checked(name: str, scores: Any, count: int) -> list[float | None]:
+def checked_scores(name: str, scores: Any, count: int) -> list[float | None]:
     """Return the scores as floats; raise ValueError naming the reward when they are not what a reward returns."""
+    return [_number(name, index, score) for index, score in enumerate(_counted(name, scores, count))]
+
+
+def checked_steps(name: str, scores: Any, count: int) -> list[Any]:
+    """Return the scores of a process reward, which may be one for each step of an answer."""
+    return [
+        [_number(name, index, step) for step in score]
+        if hasattr(score, "__iter__") and not isinstance(score, (str, bytes))
+        else _number(name, index, score)
+        for index, score in enumerate(_counted(name, scores, count))
+    ]
+
+
+def _counted(name: str, scores: Any, count: int) -> Any:
     if isinstance(scores, (str, bytes, Mapping)) or not hasattr(scores, "__len__") or not hasattr(scores, "__iter__"):
         raise ValueError(f"reward {name!r} returned {type(scores).__name__}, not a list of one score per answer")
     if len(scores) != count:
         raise ValueError(f"reward {name!r} returned {len(scores)} scores for {count} answers")
-    return [_number(name, index, score) for index, score in enumerate(scores)]
+    return scores
 
 
 def _number(name: str, index: int, score: Any) -> float | None:

@@ -17,7 +17,8 @@ class OrmAccuracy:
 
     With rewards that score 1 for right and 0 for wrong it is the accuracy. `orm_accuracy` is the mean over rewards by
     their weights, those of weight 0 left out; with several rewards `orm_accuracy_NAME` is the mean of each. Answers
-    that a reward abstains from are not in its mean; `orm_abstained` counts them when there are any.
+    that a reward abstains from or fails on are not in its mean; `orm_abstained` and `orm_failed` count them when there
+    are any.
     """
 
     eats: ClassVar[Literal["predictions", "generations"]] = "generations"
@@ -35,16 +36,16 @@ class OrmAccuracy:
         figures = {"orm_accuracy": _weighted(generations.rewards, means)}
         if len(means) > 1:
             figures |= {f"orm_accuracy_{name}": mean for name, mean in means.items()}
-        abstained = sum(values.count(None) for values in scores.values())
-        if abstained:
-            figures["orm_abstained"] = float(abstained)
+        failed = sum(len(getattr(values, "failures", ())) for values in scores.values())
+        abstained = sum(_abstained(values) for values in scores.values())
+        figures |= {f"orm_{what}": float(n) for what, n in (("abstained", abstained), ("failed", failed)) if n}
         return {name: value for name, value in figures.items() if not math.isnan(value)}
 
 
-def _scores(part: RewardPart, generations: Generations) -> list[float | None]:
+def _scores(part: RewardPart, generations: Generations) -> Sequence[float | None]:
     """Return one checked score per answer."""
     score: Callable[..., Sequence[float | None]] = part.score
-    scores = list(score(generations.infer_requests, generations.ground_truths, **generations.columns))
+    scores = score(generations.infer_requests, generations.ground_truths, **generations.columns)
     if len(scores) != len(generations.infer_requests):
         raise ValueError(
             f"reward {part.name!r} returned {len(scores)} scores for {len(generations.infer_requests)} answers"
@@ -53,6 +54,12 @@ def _scores(part: RewardPart, generations: Generations) -> list[float | None]:
         if value is not None and not math.isfinite(value):
             raise ValueError(f"reward {part.name!r} scored answer {index} as {value}; a score is a finite number")
     return scores
+
+
+def _abstained(scores: Sequence[float | None]) -> int:
+    """Return how many answers a reward said nothing about without failing."""
+    failures = getattr(scores, "failures", {})
+    return sum(score is None and row not in failures for row, score in enumerate(scores))
 
 
 def _mean(scores: Sequence[float | None]) -> float:

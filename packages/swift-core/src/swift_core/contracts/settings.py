@@ -346,7 +346,7 @@ class SandboxSettings:
     """The lowest level (`swift doctor sandbox`); where the machine does not reach it, the run is refused."""
 
     in_process: list[Name] = field(default_factory=list)
-    """Distributions, or files as written, that are trusted to run in this process: they may need a GPU or the network."""
+    """Distributions, or files as written, that run in this process with all rights: for a GPU or the network."""
 
     timeout: Positive = 10.0
     """Seconds that one answer, or one batch of a reward that does not score answers singly, may take."""

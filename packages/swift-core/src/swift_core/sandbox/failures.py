@@ -12,15 +12,17 @@ __all__ = ["FailureKind", "SandboxUnavailableError", "WorkerFailure"]
 class WorkerFailure(Exception):  # noqa: N818 - it is handed over as a value more often than it is raised
     """One item that a worker could not answer."""
 
-    def __init__(self, kind: FailureKind, message: str, *, exception: str = "") -> None:
+    def __init__(self, kind: FailureKind, message: str, *, exception: str = "", place: str = "") -> None:
         """Make the failure.
 
         Args:
             kind: `timeout`, `crash`, `flood`, `memory`, or `error` when the code itself raised.
             message: What happened, without a full stop.
             exception: Name of the exception class, for `error`.
+            place: File and line that raised it.
         """
-        super().__init__(message)
+        named = f"{exception}: {message}" if exception else message
+        super().__init__(f"{named} ({place})" if place else named)
         self.kind: FailureKind = kind
         self.message = message
         self.exception = exception

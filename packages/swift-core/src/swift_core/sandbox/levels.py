@@ -16,6 +16,19 @@ MEANING: dict[Level, str] = {
 }
 
 
+_required: list[Level] = ["L1"]
+
+
+def require_everywhere(level: Level) -> None:
+    """Let nothing in this process start a confined process below `level` from now on."""
+    _required[0] = level
+
+
+def required(level: Level) -> Level:
+    """Return the higher of `level` and what `require_everywhere` said."""
+    return max(level, _required[0])
+
+
 def reaches(level: Level, required: Level) -> bool:
     """Say whether `level` is at least `required`."""
     return LEVELS.index(level) >= LEVELS.index(required)

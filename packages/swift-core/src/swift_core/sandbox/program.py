@@ -20,7 +20,7 @@ from typing import IO, Any, Literal
 from swift_core.sandbox.child.program import NOT_CONFINED, OUT_OF_MEMORY
 from swift_core.sandbox.failures import SandboxUnavailableError
 from swift_core.sandbox.launch import SOURCE, child_command, confinement, installed_folders, kill, start
-from swift_core.sandbox.levels import Level
+from swift_core.sandbox.levels import Level, required
 
 ProgramStatus = Literal["ok", "wrong", "timeout", "memory", "crash"]
 
@@ -77,6 +77,7 @@ def run_python(
     """
     if timeout <= 0 or memory <= 0 or output_bytes <= 0:
         raise ValueError(f"timeout, memory and output_bytes must be > 0, got {timeout}, {memory}, {output_bytes}")
+    require = required(require)
     seconds = int(timeout) + 2  # of processor time, should this process not get to end it
     job = {
         "host": os.getpid(),
@@ -84,7 +85,7 @@ def run_python(
         "require": require,
         "path": list(installed_folders()) if packages else [],
         "hidden": [SOURCE],
-        "confinement": confinement(level, memory=memory, packages=packages, cpu_seconds=seconds),
+        "confinement": confinement(max(level, require), memory=memory, packages=packages, cpu_seconds=seconds),
     }
     return _run(job, stdin, timeout, expected, output_bytes)
 

@@ -24,7 +24,7 @@ from swift_core.sandbox.launch import (
     site_folders,
     start,
 )
-from swift_core.sandbox.levels import Level, reaches
+from swift_core.sandbox.levels import Level, reaches, required
 
 _CHUNK = 1 << 16
 _GRACE = 0.02
@@ -101,8 +101,9 @@ class Worker:
         self._send(_settings(options), deadline)
         hello = self._receive(deadline)
         level: Level = hello["level"]
-        if not reaches(level, options.require):
-            raise SandboxUnavailableError(options.require, level, "; ".join(hello["reasons"].values()))
+        wanted = required(options.require)
+        if not reaches(level, wanted):
+            raise SandboxUnavailableError(wanted, level, "; ".join(hello["reasons"].values()))
         ready = self._receive(deadline)
         if "error" in ready:
             raise failure_from(ready["error"])
@@ -248,14 +249,19 @@ def failure_from(said: Any) -> WorkerFailure:
     kind = "memory" if said.get("kind") == "memory" else "error"
     exception, message, place = (str(said.get(key, "")) for key in ("exception", "message", "place"))
     if kind == "memory":
-        return WorkerFailure("memory", "it needed more memory than it may have", exception=exception)
-    return WorkerFailure("error", f"{message} ({place})" if place else message, exception=exception)
+        return WorkerFailure("memory", "it needed more memory than it may have", place=place)
+    return WorkerFailure("error", message, exception=exception, place=place)
 
 
 def _settings(options: WorkerOptions) -> dict[str, Any]:
     return {
         "host": os.getpid(),
-        "confinement": confinement(options.level, memory=options.memory, packages=True, readable=options.readable),
+        "confinement": confinement(
+            max(options.level, required(options.require)),
+            memory=options.memory,
+            packages=True,
+            readable=options.readable,
+        ),
         "path": [*python_folders_on_path(), *installed_folders()],
         "sites": list(site_folders()),
         "target": options.target,
