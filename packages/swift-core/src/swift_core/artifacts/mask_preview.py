@@ -22,9 +22,11 @@ def mask_preview(rows: Any, encoder: TextEncoder, num_rows: int = 3) -> list[dic
     trained. Rows of another make give none.
     """
     entries: list[dict[str, Any]] = []
-    for index in range(min(num_rows, len(rows))):
-        for title, ids, trained in _sequences(index, rows[index]):
-            weights = rows[index].get("loss_scale") or [1.0] * len(ids)
+    items = [rows[index] for index in range(min(num_rows, len(rows)))]
+    shown = [row for item in items for row in (item if isinstance(item, list) else [item])]  # a pack is a list of rows
+    for index, row in enumerate(shown[:num_rows]):
+        for title, ids, trained in _sequences(index, row):
+            weights = row.get("loss_scale") or [1.0] * len(ids)
             entries.append({"title": title, **_entry(ids, trained, weights, encoder)})
     return entries
 

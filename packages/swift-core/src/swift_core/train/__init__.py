@@ -54,13 +54,14 @@ def _build(parts: Parts) -> SwiftTrainer:
     from swift_core.artifacts.metrics import MetricsLog
     from swift_core.artifacts.progress import Progress
     from swift_core.train.events import Events
+    from swift_core.train.lines import Epochs
     from swift_core.train.ranks import settle
 
     trainer: SwiftTrainer = parts.procedure.build(parts)
     settle(trainer)
     for noisy in (transformers.PrinterCallback, transformers.ProgressCallback):
         trainer.remove_callback(noisy)
-    for callback in (MetricsLog(parts.directory), Progress(parts.plan), Events(parts)):
+    for callback in (MetricsLog(parts.directory), Progress(parts.plan), Events(parts), Epochs(parts.train_dataset)):
         trainer.add_callback(callback)
     trainer.prove(trainer._prepare_inputs(parts.collator([parts.train_dataset[0]])))
     return trainer

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from transformers import TrainerCallback
 
 from swift_core.assemble.sharing import saving
 from swift_core.errors import Problem, SwiftError
@@ -92,3 +93,14 @@ def _num_tokens(row: dict[str, Any]) -> int:
     return len(row["prompt_ids"]) + max(len(row["chosen_ids"]), len(row["rejected_ids"]))
 
 
+class Epochs(TrainerCallback):
+    """Tells a data set that deals its rows anew each epoch which epoch begins, also after a resume."""
+
+    def __init__(self, dataset: Any) -> None:
+        """Take the data set; one without `set_epoch` is left alone."""
+        self._set_epoch = getattr(dataset, "set_epoch", None)
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Pass the number of the epoch on."""
+        if self._set_epoch is not None:
+            self._set_epoch(int(state.epoch or 0))
