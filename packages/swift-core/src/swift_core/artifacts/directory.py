@@ -122,7 +122,8 @@ def _head(parts: Parts) -> dict[str, Any]:
     if name == "causal_lm":
         return {}
     kept = {key: getattr(config, key) for key in ("num_labels", "id2label", "problem_type")}
-    return {"model_head": name, "rows": parts.procedure.rows, **kept}
+    conversations = bool(parts.facts.get("conversations"))
+    return {"model_head": name, "rows": parts.procedure.rows, "conversations": conversations, **kept}
 
 
 def _chosen_directory(plan: RunPlan) -> Path:

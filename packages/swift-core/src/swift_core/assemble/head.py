@@ -7,6 +7,7 @@ the type of the other weights, since they are trained whole and their steps woul
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from swift_core.contracts.procedure import HEAD_FILE
@@ -72,18 +73,37 @@ def in_own_type(head: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ..
     return tuple(value.to(dtype) for value in inputs)
 
 
-def read_head(folder: Path) -> tuple[str, dict[str, Any]]:
-    """Return the head that `folder` was trained with and its configuration; a language model's where nothing is kept.
+@dataclass(frozen=True, slots=True)
+class KeptHead:
+    """The head that a run trained."""
+
+    name: str = "causal_lm"
+    rows: str = ""
+    """What a row of its data was: `classes`, `scores` or `steps`."""
+
+    conversations: bool = False
+    """Whether the chat template wrote its texts."""
+
+    config: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of its outputs."""
+        return list(self.config["id2label"].values())
+
+
+def read_head(folder: Path) -> KeptHead:
+    """Return the head that `folder` was trained with; a language model's where nothing is kept.
 
     Raises:
         ValueError: The file is broken.
     """
     file = folder / HEAD_FILE
     if not file.is_file():
-        return "causal_lm", {}
+        return KeptHead()
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        return str(content["model_head"]), _config(content)
+        return KeptHead(content["model_head"], content["rows"], content["conversations"], _config(content))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{file} cannot be read: {error}") from error
 

@@ -131,8 +131,8 @@ def load_base(run: TrainedRun) -> PreTrainedModel:
 
 def _with_head(run: TrainedRun, loading: Loading) -> Loading:
     """Return `loading` with the head that the run trained."""
-    head, config = read_head(run.artifact)
-    return replace(loading, head=head, head_config=config)
+    head = read_head(run.artifact)
+    return replace(loading, head=head.name, head_config=head.config)
 
 
 def load_run_tokenizer(run: TrainedRun) -> PreTrainedTokenizerBase:

@@ -1,24 +1,68 @@
-"""`swift infer`: let a trained model answer."""
+"""`swift infer`: let a trained model answer, or judge a text."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from swift_core.assemble.judging import Verdict
+
+_GENERATING = ("compare", "max_new_tokens", "temperature", "seed")
+"""Options of models that generate."""
 
 
 @click.command("infer")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--prompt", "prompts", multiple=True, required=True, help="What to answer; may be given several times.")
+@click.option("--answer", "replies", multiple=True, help="What to judge, one for each prompt: of reward models.")
 @click.option("--system", default=None, help="System message.  [default: data.system of the run]")
-@click.option("--raw", is_flag=True, help="Continue the prompt as plain text, without the chat template.")
+@click.option("--raw", is_flag=True, help="Take the prompt as plain text, without the chat template.")
 @click.option("--compare", type=click.Choice(["base"]), help="Show the untrained model's answer beside it.")
 @click.option("--max-new-tokens", type=click.IntRange(min=1), default=128, show_default=True, help="Longest answer.")
 @click.option("--temperature", type=click.FloatRange(min=0), default=0.0, show_default=True, help="0 draws nothing.")
 @click.option("--seed", type=click.IntRange(min=0), default=42, show_default=True, help="Of what is drawn.")
+@click.pass_context
 def command(
+    context: click.Context,
     run: Path,
     prompts: tuple[str, ...],
+    replies: tuple[str, ...],
+    system: str | None,
+    raw: bool,
+    **generating: Any,
+) -> None:
+    """Answer prompts with the model that RUN, a run directory, trained; a classifier or reward model judges them."""
+    from swift_core.assemble.head import read_head
+    from swift_core.assemble.trained import open_run
+
+    opened = open_run(run)
+    head = read_head(opened.artifact)
+    if head.name != "causal_lm":
+        from swift_core.assemble.judging import judge
+
+        _refuse(context, _GENERATING, "the model of this run judges texts and generates none")
+        for index, verdict in enumerate(judge(opened, head, prompts, replies, system=system, raw=raw)):
+            _show_verdict(verdict, first=index == 0, alone=len(prompts) == 1)
+        return
+    _refuse(context, ("replies",), "the model of this run generates answers and judges none")
+    _answer(run, prompts, system=system, raw=raw, **generating)
+
+
+def _refuse(context: click.Context, names: tuple[str, ...], reason: str) -> None:
+    """Raise UsageError for options that were given and would do nothing."""
+    for parameter in context.command.params:
+        source = context.get_parameter_source(parameter.name or "")
+        if parameter.name in names and source is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{parameter.opts[0]} would do nothing: {reason}")
+
+
+def _answer(
+    run: Path,
+    prompts: tuple[str, ...],
+    *,
     system: str | None,
     raw: bool,
     compare: str | None,
@@ -26,7 +70,6 @@ def command(
     temperature: float,
     seed: int,
 ) -> None:
-    """Answer prompts with the model that RUN, a run directory, trained."""
     from swift_core.assemble.answering import answer
 
     answers = answer(
@@ -52,3 +95,15 @@ def _show(prompt: str, answers: dict[str, str], *, first: bool, alone: bool) -> 
         click.echo()
     for name, text in {"prompt": prompt, **answers}.items():
         click.echo(f"{click.style(f'{name:<8}', bold=True)} {text}")
+
+
+def _show_verdict(verdict: Verdict, *, first: bool, alone: bool) -> None:
+    """Print classes with their probabilities, a number, or each step with the probability that it is right."""
+    if not alone:
+        click.echo(f"{'' if first else chr(10)}{click.style('prompt  ', bold=True)} {verdict.prompt}")
+    for label, share in verdict.labels.items():
+        click.echo(f"{share:.4f}  {label}")
+    for step, share in verdict.steps:
+        click.echo(f"{share:.4f}  {step}")
+    if verdict.value is not None:
+        click.echo(f"{verdict.value:.4f}")

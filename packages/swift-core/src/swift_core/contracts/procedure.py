@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 HEAD_FILE = "head.json"
 """Beside what was trained, where the model has a classification head: which, and its labels.
 
-`{model_head, rows, num_labels, id2label, problem_type}`: an adapter's own files do not say it.
+`{model_head, rows, conversations, num_labels, id2label, problem_type}`: an adapter's own files do not say it.
+`conversations` says whether it was trained on texts that the chat template wrote.
 """
 
 

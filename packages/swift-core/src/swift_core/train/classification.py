@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 
+from swift_core.assemble.scoring import last_token
 from swift_core.contracts.score import ClassOutputs
-from swift_core.train.scoring import ScoringTrainer, last_token
+from swift_core.train.scoring import ScoringTrainer
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 
+from swift_core.assemble.scoring import ScoreHead, last_token
 from swift_core.contracts.score import ScoreOutputs
-from swift_core.train.scoring import ScoreHead, ScoringTrainer, last_token
+from swift_core.train.scoring import ScoringTrainer
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -67,6 +67,7 @@ def load_data(plan: RunPlan, encoder: TextEncoder, columns: Sequence[str] = ()) 
         raise SwiftError(_all_dropped(plan, train_tally))
     held_out = encode_rows(judged, encoder, stage, limit, eval_tally)
     facts = _facts(data, encoder, train_tally)
+    facts["conversations"] = any(isinstance(item.record.prompt, list) for item in data.train)
     for name, rows, items in (("notes", train, data.train), ("eval_notes", held_out, judged)):
         if rows and (notes := judge_rows(rows, items, plan, stage, trained=name == "notes")):
             facts[name] = list(notes)
