@@ -103,6 +103,7 @@ def make_plan(tmp_path: Path) -> Callable[..., RunPlan]:
         empty: dict[str, Any] = dict.fromkeys(("metrics", "callbacks", "hooks", "formats"), ())
         return RunPlan(
             loss_scales=(),
+            engine=None,
             config=RunConfig(path, settings, origins),
             **(chosen | empty | parts),
             notes=("dtype auto became float32",),

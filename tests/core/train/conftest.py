@@ -81,6 +81,7 @@ def make_parts(tmp_path):
             make_scheduler=lambda optimizer, warmup, total: torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0),
             metrics=[],
             rewards=[],
+            engine=None,
             callbacks=[],
             hooks=manager([]),
         )

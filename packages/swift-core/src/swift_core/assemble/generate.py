@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from transformers import PreTrainedModel
 
@@ -34,7 +34,7 @@ def generate(
         batch_size: Prompts computed together; those of like length are, which changes no answer.
         temperature: 0 always takes the likeliest token; above, tokens are drawn from torch's global generator.
     """
-    ids = [_prompt_ids(encoder, prompt) for prompt in prompts]
+    ids = [prompt_ids(encoder, prompt) for prompt in prompts]
     stops = stop_ids(model, encoder)
     order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
     answers = [""] * len(ids)
@@ -66,10 +66,13 @@ def _end_of_turn(encoder: TextEncoder) -> int | None:
     return encoder.encode(special)[0] if special else None
 
 
-def _prompt_ids(encoder: TextEncoder, prompt: str | Sequence[Message]) -> list[int]:
+def prompt_ids(
+    encoder: TextEncoder, prompt: str | Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()
+) -> list[int]:
+    """Return the tokens that the model is asked with; raise ValueError when the chat template refuses the prompt."""
     if isinstance(prompt, str):
         return [*encoder.opening_ids, *encoder.encode(prompt)]
-    return encoder.encode(encoder.render(prompt, add_generation_prompt=True))
+    return encoder.encode(encoder.render(prompt, tools=tools, add_generation_prompt=True))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Generation engines: what answers prompts while a model is trained."""
+"""Generation engines: what answers prompts while a model is trained, and for `swift sample`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from torch import Tensor
+    from transformers import PreTrainedModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,11 +23,19 @@ class SamplingParams:
     """0 takes the likeliest token."""
 
     top_p: float = 1.0
+    """Draw from the likeliest tokens that together have this probability; 1 draws from all."""
+
+    top_k: int = 0
+    """Draw from so many of the likeliest tokens; 0 draws from all."""
+
     num_answers: int = 1
     """Answers per prompt."""
 
     seed: int = 0
+    """Of what is drawn: the same seed, prompts and weights give the same answers."""
+
     stop_token_ids: tuple[int, ...] = ()
+    """Tokens that end an answer; the one that did is part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +46,22 @@ class Rollout:
     answer_ids: Sequence[int]
     """The end of turn included when it was generated."""
 
-    logps: Sequence[float]
-    """Log-probability of each answer token under the weights that drew it, in nats."""
-
     finished: bool
     """False when the answer was cut at `max_tokens`."""
 
+    logps: Sequence[float] | None = None
+    """Log-probability of each answer token under the weights that drew it, in nats, where the engine tells it."""
+
+    trained: Sequence[bool] | None = None
+    """Which answer tokens the model wrote itself; None: all. A scheduler of several turns marks what tools wrote."""
+
 
 class Engine(Protocol):
-    """A `swift.engines` plugin, built from its options."""
+    """A `swift.engines` plugin, built from its options. It may have `attach(model, pad_token_id)`.
+
+    One that has it answers with the trained model itself, which core hands over once before the first prompt. One that
+    has not is given the weights by `update_weights` whenever they changed.
+    """
 
     def generate(self, prompts: Sequence[Sequence[int]], params: SamplingParams, /) -> Sequence[Sequence[Rollout]]:
         """Return `params.num_answers` answers per prompt, in the order of the prompts."""
@@ -55,3 +71,10 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free what the engine holds."""
+
+
+class AttachableEngine(Engine, Protocol):
+    """An engine that answers with the model that is trained."""
+
+    def attach(self, model: PreTrainedModel, pad_token_id: int, /) -> None:
+        """Take the model; its weights are read where they lie."""

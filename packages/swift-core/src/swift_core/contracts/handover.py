@@ -91,6 +91,9 @@ class RunPlan:
     metrics: tuple[PartPlan, ...]
     callbacks: tuple[PartPlan, ...]
     orms: tuple[PartPlan, ...]
+    engine: PartPlan | None
+    """What generates, in stages that sample; None in others."""
+
     hooks: tuple[PartPlan, ...]
     loss_scales: tuple[PartPlan, ...]
     """What weighs the tokens of answers; none: every trained one counts 1."""
@@ -119,6 +122,7 @@ class RunPlan:
     def parts(self) -> tuple[PartPlan, ...]:
         """Every chosen part, in the order they are shown; formats are not among them."""
         single = (self.procedure, self.loss, self.optimizer, self.scheduler, self.tuner, self.hub)
+        single = (*single, *((self.engine,) if self.engine else ()))
         return (*single, *self.loss_scales, *self.metrics, *self.callbacks, *self.orms, *self.hooks)
 
 
@@ -169,6 +173,9 @@ class Parts:
 
     metrics: Sequence[tuple[str, Any]]
     rewards: Sequence[RewardPart]
+    engine: Any
+    """What generates, in stages that sample; None in others."""
+
     callbacks: Sequence[TrainerCallback]
     hooks: pluggy.PluginManager
     facts: dict[str, Any] = field(default_factory=dict)

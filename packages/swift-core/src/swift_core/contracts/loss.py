@@ -251,6 +251,8 @@ class Loss(Protocol):
     - `needs_columns = ("margin",)`: columns that every row of its data must have; an instance may need fewer;
     - `needs_mismatched = True`: it reads a `kl_` value, so rows need completions to other prompts;
     - `couples_items = True`: one item's loss depends on others, of the micro-batch or (by `statistics`) of the step;
+    - `advantages = "group"`: what a loss on sampled answers compares rewards with where `rollout.advantages` is auto:
+      `group`, `group_mean`, `batch`, `leave_one_out`, `beta` or `none`;
     - `stops_gradient = True`: a part of its value is constant in the gradient; the value need not fall in training.
 
     Where items are coupled by means, it has more methods (`contracts/coupling.py`), and core keeps the coupling right.

@@ -129,6 +129,7 @@ def _plan(finder: PartFinder, looked: dict[str, Looked | None]) -> RunPlan | Non
     metrics = finder.listed("metric", "train.metrics", settings.train.metrics)
     callbacks = finder.listed("callback", "train.callbacks", settings.train.callbacks)
     loss_scales = find_loss_scales(finder, looked["procedure"])
+    engine = _engine(finder, looked["procedure"])
     orms = finder.listed("orm", "reward.orms", settings.reward.orms)
     hooks = _hooks(finder)
     formats = _formats(finder)
@@ -142,6 +143,7 @@ def _plan(finder: PartFinder, looked: dict[str, Looked | None]) -> RunPlan | Non
         metrics=metrics,
         callbacks=callbacks,
         orms=orms,
+        engine=engine,
         loss_scales=loss_scales,
         hooks=hooks,
         formats=formats,
@@ -150,6 +152,15 @@ def _plan(finder: PartFinder, looked: dict[str, Looked | None]) -> RunPlan | Non
         load=load,
         permit=partial(_permit, config, finder.registry),
     )
+
+
+def _engine(finder: PartFinder, procedure: Looked | None) -> PartPlan | None:
+    """Return the generation engine of a stage that samples."""
+    rollout = finder.config.settings.rollout
+    if procedure is None or not procedure.declared("samples"):
+        return None
+    looked = finder.look("engine", "rollout.engine", rollout.engine)
+    return finder.part(looked, rollout.engine_kwargs, "rollout.engine_kwargs") if looked else None
 
 
 def _hooks(finder: PartFinder) -> tuple[PartPlan, ...]:
@@ -208,7 +219,7 @@ def _create(finder: PartFinder, config: RunConfig, load: Callable[[PartPlan], An
 
 
 _OPTIONS_BESIDE = {"loss_type": "loss_kwargs", "optimizer_type": "optimizer_kwargs",
-                   "lr_scheduler_type": "lr_scheduler_kwargs", "tuner_strategy": "tuner_kwargs"}  # fmt: skip
+                   "lr_scheduler_type": "lr_scheduler_kwargs", "tuner_strategy": "tuner_kwargs", "engine": "engine_kwargs"}  # fmt: skip
 
 
 def _options_key(part: PartPlan) -> str:

@@ -69,10 +69,10 @@ def _build(parts: Parts) -> SwiftTrainer:
 
 def _judge(trainer: SwiftTrainer) -> tuple[dict[str, float], Answers]:
     """Return the held-out metrics and the answers they were taken on."""
-    from swift_core.train.evaluate import answer, generation_metrics
+    from swift_core.train.evaluate import generation_metrics
 
     metrics: dict[str, float] = dict(trainer.evaluate()) if trainer.parts.eval_dataset else {}
-    answers = answer(trainer.parts)
+    answers = trainer.answers()
     generated = generation_metrics(trainer.parts, answers)
     if generated:
         trainer.log(dict(generated))

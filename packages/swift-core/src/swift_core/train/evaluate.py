@@ -82,15 +82,17 @@ class Answers:
         )
 
 
-def answer(parts: Parts) -> Answers:
+def answer(parts: Parts, *, all_rows: bool = False) -> Answers:
     """Let the model answer held-out prompts: all the metrics need, or a few samples when no metric asks.
+
+    With `all_rows`, as many as metrics would have.
 
     A classifier answers nothing.
     """
     train = parts.plan.settings.train
     if getattr(parts.procedure, "model_head", "causal_lm") != "causal_lm":
         return Answers([], [])
-    asked = any(metric.eats == "generations" for _, metric in parts.metrics)
+    asked = all_rows or any(metric.eats == "generations" for _, metric in parts.metrics)
     records = [record for record in parts.eval_records if record.prompt is not None]
     records = records[: train.eval_generation_rows if asked else min(NUM_SAMPLES, train.eval_generation_rows)]
     prompts = [record.prompt for record in records if record.prompt is not None]

@@ -123,6 +123,11 @@ class Ledger:
         for name, values in batch.metrics.items():
             self._add(name, values.nansum(), (~values.isnan()).sum())
 
+    def add_values(self, values: Mapping[str, Tensor]) -> None:
+        """Add values by name, each of any length."""
+        for name, numbers in values.items():
+            self._add(name, numbers.sum(), torch.tensor(float(numbers.numel()), device=numbers.device))
+
     def _add(self, name: str, numerator: Tensor, denominator: Tensor) -> None:
         pair = torch.stack([numerator.double(), denominator.double().to(numerator.device)])
         self._sums[name] = self._sums[name] + pair if name in self._sums else pair

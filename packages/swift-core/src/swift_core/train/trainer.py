@@ -23,6 +23,7 @@ from transformers.trainer_utils import EvalLoopOutput
 from swift_core.errors import Problem, SwiftError
 from swift_core.train import ledger, statistics
 from swift_core.train.arguments import training_arguments
+from swift_core.train.evaluate import Answers, answer
 from swift_core.train.forward import OutputHead
 from swift_core.train.ledger import BatchLoss, Ledger, LossCall
 from swift_core.train.lines import isolation_of
@@ -86,7 +87,15 @@ class SwiftTrainer(transformers.Trainer):
         if self.model_head == "causal_lm":
             self.head.prove(self.module, batch)
 
+    def answers(self) -> Answers:
+        """Return the present answers to held-out prompts: all that metrics need, or a few samples."""
+        return answer(self.parts)
+
     # What a procedure fills in.
+
+    def prepare_step(self, batches: list[Any]) -> list[Any]:
+        """Return the micro-batches that a step is made of; `batches` are those of the loader, on this process."""
+        return batches
 
     def count_items(self, batch: Batch) -> Tensor:
         """Return the number of items of a micro-batch: what a mean loss is a mean over."""
@@ -127,6 +136,7 @@ class SwiftTrainer(transformers.Trainer):
     ) -> tuple[list[Any], Tensor | int | None]:
         """Collect one step's micro-batches and count their items on all ranks."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        batches = self.prepare_step(batches) if batches else batches
         count = torch.zeros((), device=device)
         for batch in batches:
             count += self.count_items(batch).to(device)

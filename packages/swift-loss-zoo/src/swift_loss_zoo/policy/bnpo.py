@@ -16,6 +16,7 @@ weighted by their number. Xiao et al., 2025, arXiv:2506.02864, whose advantages
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from swift_core.plugin_api import LossOutput, PolicyOutputs
 from swift_loss_zoo._clipped import ClippedTokens
@@ -25,6 +26,8 @@ from swift_loss_zoo._policy import lengths, row_means
 @dataclass(frozen=True, kw_only=True)
 class BNPO(ClippedTokens):
     """How far a step may move the policy, and how strongly the reference holds it."""
+
+    advantages: ClassVar[str] = "beta"
 
     def __call__(self, policy: PolicyOutputs) -> LossOutput:
         """Return one loss per completion, weighted by its tokens."""

@@ -15,6 +15,7 @@ which has no reference.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from swift_core.plugin_api import LossOutput, PolicyOutputs
 from swift_loss_zoo._clipped import ClippedTokens
@@ -24,6 +25,8 @@ from swift_loss_zoo._policy import row_sums
 @dataclass(frozen=True, kw_only=True)
 class DrGRPO(ClippedTokens):
     """How far a step may move the policy, and how strongly the reference holds it."""
+
+    advantages: ClassVar[str] = "group_mean"
 
     def __call__(self, policy: PolicyOutputs) -> LossOutput:
         """Return one loss per completion."""

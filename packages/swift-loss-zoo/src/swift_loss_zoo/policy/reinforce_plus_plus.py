@@ -24,6 +24,7 @@ class ReinforcePlusPlus:
     """How far a token's ratio may move from 1 before it has no gradient, in [0, 1)."""
 
     needs_reference: ClassVar[bool] = False
+    advantages: ClassVar[str] = "batch"
 
     def __post_init__(self) -> None:
         require_between(0.0, 1.0, epsilon=self.epsilon)

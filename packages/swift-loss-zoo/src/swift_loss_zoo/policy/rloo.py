@@ -27,6 +27,7 @@ class RLOO:
     """How far the ratio of a whole completion may move from 1 before it has no gradient, in [0, 1); null: no ratio."""
 
     needs_reference: ClassVar[bool] = False
+    advantages: ClassVar[str] = "leave_one_out"
 
     def __post_init__(self) -> None:
         if self.epsilon is not None:

@@ -29,9 +29,6 @@ class RowKind(Protocol):
     needs: ClassVar[str]
     """What a record must have, in words: `a completion`."""
 
-    num_labels: int
-    """Outputs of a classification head that these rows need, known after training rows were finished; 0: none."""
-
     def sequences(self, encoder: TextEncoder, record: Record, *, whole: bool) -> Sequences | None:
         """Return the sequences of a record, None when it lacks what is needed; `whole`: train prompts too.
 
@@ -48,7 +45,7 @@ class RowKind(Protocol):
     def finish(self, rows: list[Row]) -> list[Row]:
         """Return the rows of one part of the data, after a look at all of them."""
 
-    def collator(self, pad_token_id: int) -> Callable[[Sequence[Any]], dict[str, Tensor]]:
+    def collator(self, pad_token_id: int) -> Callable[[Sequence[Any]], dict[str, Any]]:
         """Return what makes a batch of rows."""
 
 

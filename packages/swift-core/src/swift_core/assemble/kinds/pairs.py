@@ -21,7 +21,6 @@ class PairRows:
     """A prompt with two answers."""
 
     needs: ClassVar[str] = "prompt, chosen and rejected"
-    num_labels: int = 0
 
     def sequences(self, encoder: TextEncoder, record: Record, *, whole: bool) -> Sequences | None:
         """Return the prompt with the chosen, the rejected and, where the record has one, the reference answer."""

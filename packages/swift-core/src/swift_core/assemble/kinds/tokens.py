@@ -22,7 +22,6 @@ class TokenRows:
     """Plain text, or a prompt with its completion."""
 
     needs: ClassVar[str] = "a completion"
-    num_labels: int = 0
     scales: LossScales | None = None
     """The run's loss scales."""
 

@@ -30,7 +30,6 @@ class UnpairedRows:
     """A prompt with one labelled answer; a pair counts as two such rows."""
 
     needs: ClassVar[str] = "prompt, completion and label, or prompt, chosen and rejected"
-    num_labels: int = 0
 
     def split(self, record: Record) -> tuple[Record, ...]:
         """Return a pair as its chosen answer, wanted, and its rejected one, unwanted; another record as it is."""

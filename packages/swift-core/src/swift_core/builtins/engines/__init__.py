@@ -1,0 +1,1 @@
+"""Core's own generation engines; they enter by the entry points of swift-core."""

@@ -1,0 +1,116 @@
+"""The model that is trained answers itself, by `generate` of transformers."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from swift_core.contracts.checks import require_positive
+from swift_core.contracts.engine import Rollout, SamplingParams
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+
+@dataclass(kw_only=True)
+class TransformersEngine:
+    """Batched sampling with a key-value cache; a batch ends when its last answer does."""
+
+    batch_size: int = 64
+    """Answers drawn together, >= 1; prompts of like length are."""
+
+    _model: PreTrainedModel | None = field(default=None, init=False, repr=False)
+    _pad_token_id: int = field(default=0, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        require_positive(batch_size=self.batch_size)
+
+    def attach(self, model: PreTrainedModel, pad_token_id: int, /) -> None:
+        """Answer with `model` from now on; its weights are read where they lie."""
+        self._model, self._pad_token_id = model, pad_token_id
+
+    def generate(self, prompts: Sequence[Sequence[int]], params: SamplingParams, /) -> list[list[Rollout]]:
+        """Return `params.num_answers` answers per prompt, in the order of the prompts.
+
+        What is drawn depends on `params.seed`, the prompts and the weights alone; torch's global generator stays as it
+        was.
+        """
+        import torch
+
+        if self._model is None:
+            raise RuntimeError("the engine has no model: call attach first")
+        jobs = sorted(
+            (index for index in range(len(prompts)) for _ in range(params.num_answers)), key=lambda i: len(prompts[i])
+        )
+        answers: list[list[Rollout]] = [[] for _ in prompts]
+        devices = [self._model.device] if self._model.device.type == "cuda" else []
+        with torch.random.fork_rng(devices), _answering(self._model):
+            torch.manual_seed(params.seed)
+            for start in range(0, len(jobs), self.batch_size):
+                chosen = jobs[start : start + self.batch_size]
+                for index, tokens in zip(chosen, self._draw([prompts[i] for i in chosen], params), strict=True):
+                    answers[index].append(_rollout(prompts[index], tokens, params))
+        return answers
+
+    def update_weights(self, weights: Mapping[str, Tensor], version: int, /) -> None:
+        """Do nothing: the weights are the trained model's own."""
+
+    def close(self) -> None:
+        """Let the model go."""
+        self._model = None
+
+    def _draw(self, prompts: Sequence[Sequence[int]], params: SamplingParams) -> list[list[int]]:
+        """Return the tokens drawn after each prompt, padding included; prompts are padded on the left."""
+        import torch
+        from transformers import GenerationConfig
+
+        model: Any = self._model
+        longest = max(len(ids) for ids in prompts)
+        input_ids = torch.full((len(prompts), longest), self._pad_token_id)
+        attention_mask = torch.zeros_like(input_ids)
+        for row, ids in enumerate(prompts):
+            input_ids[row, longest - len(ids) :] = torch.tensor(list(ids))
+            attention_mask[row, longest - len(ids) :] = 1
+        sampled: dict[str, Any] = {
+            "do_sample": True, "temperature": params.temperature, "top_p": params.top_p, "top_k": params.top_k
+        }  # fmt: skip
+        config = GenerationConfig(
+            max_new_tokens=params.max_tokens,
+            eos_token_id=list(params.stop_token_ids),
+            pad_token_id=self._pad_token_id,
+            **(sampled if params.temperature > 0 else {"do_sample": False}),
+        )
+        output = model.generate(
+            input_ids=input_ids.to(model.device),
+            attention_mask=attention_mask.to(model.device),
+            generation_config=config,
+        )
+        tokens: list[list[int]] = output[:, longest:].tolist()
+        return tokens
+
+
+def _rollout(prompt: Sequence[int], tokens: Sequence[int], params: SamplingParams) -> Rollout:
+    """Return the answer up to and with the first token that stops."""
+    end = next((index for index, token in enumerate(tokens) if token in params.stop_token_ids), None)
+    kept = list(tokens) if end is None else list(tokens[: end + 1])
+    return Rollout(prompt_ids=list(prompt), answer_ids=kept, finished=end is not None)
+
+
+@contextmanager
+def _answering(model: PreTrainedModel) -> Iterator[None]:
+    """Keep gradients and dropout off, and put every module's training mode back."""
+    import torch
+
+    trained = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        # Not inference_mode: tensors that a module caches would then be unusable in training.
+        with torch.no_grad():
+            yield
+    finally:
+        for module in trained:
+            module.training = True

@@ -1,0 +1,166 @@
+"""Stage `grpo`, and every loss on sampled answers: draw, score, compare, learn."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from swift_core.contracts.loss import PolicyOutputs
+from swift_core.train.evaluate import Answers, answer
+from swift_core.train.outputs import ScoredTokens
+from swift_core.train.policy import record
+from swift_core.train.policy.advantages import ESTIMATORS
+from swift_core.train.policy.rollouts import Rollouts, set_advantages, training_batch
+from swift_core.train.policy.windows import RepeatedWindows
+from swift_core.train.reference import Reference, reference_of
+from swift_core.train.trainer import Batch, SwiftTrainer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from transformers.trainer_utils import EvalLoopOutput
+
+    from swift_core.contracts.handover import Parts
+    from swift_core.train.policy.rollouts import Sample
+
+
+class Policy(SwiftTrainer):
+    """Train on rewards of answers that the model draws itself; a row is a prompt."""
+
+    feeds: ClassVar[str] = "PolicyOutputs"
+    rows: ClassVar[str] = "prompts"
+    default_loss: ClassVar[str] = "grpo"
+    samples: ClassVar[bool] = True
+
+    def __init__(self, parts: Parts) -> None:
+        """Take the live parts of a run, and the reference its loss needs."""
+        super().__init__(parts)
+        self.reference: Reference | None = reference_of(parts, self.head)
+        self.rollouts = Rollouts(parts, self.args.process_index)
+        settings = parts.plan.settings.rollout
+        asked = settings.advantages
+        self._estimator = ESTIMATORS[getattr(parts.loss, "advantages", "group") if asked == "auto" else asked]
+        self._kept: list[dict[str, Any]] = []
+        self._answers: tuple[int, Answers] | None = None
+
+    # A step: prompts come in, batches of scored answers go out.
+
+    def prepare_step(self, batches: list[Any]) -> list[Any]:
+        """Return the micro-batches of answers for those of prompts; further iterations have the same answers."""
+        iterations = self.parts.plan.settings.rollout.num_iterations
+        if self._kept and self.state.global_step % iterations:
+            return self._kept
+        prompts = [row for batch in batches for row in batch["prompts"]]
+        groups = self.rollouts.draw(prompts, self.state.global_step)
+        set_advantages(groups, self.rollouts.weights, self._estimator, self._reduce_cpu)
+        self._log(groups)
+        self._kept = self._training_batches(batches, groups)
+        if iterations > 1:
+            self._keep_old_logps()
+        return self._kept
+
+    def _training_batches(self, batches: Sequence[Any], groups: Sequence[Sequence[Sample]]) -> list[dict[str, Any]]:
+        settings, result, position = self.parts.plan.settings.rollout, [], 0
+        for batch in batches:
+            chosen = groups[position : position + len(batch["prompts"])]
+            position += len(chosen)
+            samples = [sample for group in chosen for sample in group]
+            made = training_batch(samples, self.parts.encoder.pad_token_id, mask_truncated=settings.mask_truncated)
+            result.append({name: value.to(self.args.device) for name, value in made.items()})
+        return result
+
+    @torch.no_grad()
+    def _keep_old_logps(self) -> None:
+        """Score the answers under the weights that drew them: later iterations have other weights."""
+        self.module.eval()
+        for batch in self._kept:
+            tokens = ScoredTokens(self.head, self.module, batch)
+            batch["old_logps"] = tokens.padded(tokens.logps)
+        self.module.train()
+
+    def _log(self, groups: Sequence[Sequence[Sample]]) -> None:
+        self._since_log.add_values(record.figures(groups, self.rollouts))
+        shown = self.parts.plan.settings.rollout.log_completions
+        interval = self.state.logging_steps or 1
+        step = self.state.global_step + 1
+        if shown and self.is_world_process_zero() and (step == 1 or step % interval == 0):
+            record.write(self.parts.directory, step, groups[:shown], self.rollouts.weights)
+
+    def _reduce_cpu(self, value: Tensor) -> Tensor:
+        return self._reduce(value.to(self.args.device)).to(value.device)
+
+    # What losses are given.
+
+    def count_items(self, batch: Batch) -> Tensor:
+        """Return the number of answers."""
+        return torch.tensor(len(batch["labels"]))
+
+    def make_outputs(self, model: nn.Module, batch: Batch) -> PolicyOutputs:
+        """Return the lazy outputs on sampled answers."""
+        tokens = ScoredTokens(self.head, model, batch)
+        reference = None if self.reference is None else self.reference.on(batch)
+
+        class Values:
+            """Values that several names share, formed once."""
+
+            @cached_property
+            def logps(self) -> Tensor:
+                return tokens.padded(tokens.logps)
+
+        values = Values()
+        old = batch.get("old_logps")
+        mask = tokens.padded(torch.ones_like(tokens.labels)).bool()
+        thunks: dict[str, Any] = {
+            "logps": lambda: values.logps,
+            "old_logps": lambda: values.logps.detach() if old is None else old,
+            "advantages": lambda: batch["advantages"][:, None].expand(mask.shape),
+            "mask": lambda: mask,
+            "max_length": lambda: self.parts.plan.settings.train.max_completion_length,
+        }
+        if reference is not None:
+            thunks["reference_logps"] = lambda: tokens.padded(reference())
+        return PolicyOutputs(thunks)
+
+    def prove(self, batch: Any) -> None:
+        """Raise SwiftError unless the scores are the model's own, tried on a prompt."""
+        ids = torch.tensor([batch["prompts"][0]["prompt_ids"]], device=self.args.device)
+        self.head.prove(self.module, {"input_ids": ids, "attention_mask": torch.ones_like(ids)})
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        """Return prompts by windows of one step, each as often as its answers are used."""
+        settings = self.parts.plan.settings
+        return RepeatedWindows(
+            len(self.parts.train_dataset),
+            window=self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size,
+            repeats=settings.rollout.num_iterations,
+            seed=settings.train.seed,
+            shuffle=settings.data.shuffle,
+        )
+
+    # Held-out prompts: answered greedily, scored by the same rewards.
+
+    def answers(self) -> Answers:
+        """Return the answers of this step's weights, drawn once."""
+        if self._answers is None or self._answers[0] != self.state.global_step:
+            self._answers = (self.state.global_step, answer(self.parts, all_rows=True))
+        return self._answers[1]
+
+    def evaluation_loop(self, dataloader: Any, description: str, *_: Any, **options: Any) -> EvalLoopOutput:
+        """Return the mean reward of the held-out prompts, by reward and in all."""
+        from transformers.trainer_utils import EvalLoopOutput
+
+        self.show_kept_weights()
+        answers = self.answers()
+        generations = answers.generations(self.parts)
+        columns = dict(generations.columns)
+        prefix, metrics, totals = options.get("metric_key_prefix", "eval"), {}, [0.0] * len(answers.records)
+        for reward in self.parts.rewards:
+            scores = reward.score(generations.infer_requests, generations.ground_truths, **columns)  # type: ignore[arg-type]
+            known = [score for score in scores if score is not None]
+            metrics[f"{prefix}_reward/{reward.name}"] = sum(known) / len(known) if known else float("nan")
+            totals = [t + reward.weight * (s or 0.0) for t, s in zip(totals, scores, strict=True)]
+        metrics[f"{prefix}_reward"] = sum(totals) / max(1, len(totals))
+        return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=len(totals))  # type: ignore[arg-type]

@@ -1,0 +1,61 @@
+"""What is logged of rollouts: figures for the log line, and answers in `completions.jsonl`."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from swift_core.train.policy.rollouts import Rollouts, Sample
+
+FILE = "completions.jsonl"
+
+
+def figures(groups: Sequence[Sequence[Sample]], rollouts: Rollouts) -> dict[str, Tensor]:
+    """Return values per answer or group, which are logged as their means: rewards by name, lengths, cut answers."""
+    samples = [sample for group in groups for sample in group]
+    totals = [sample.total(rollouts.weights) for sample in samples]
+    values: dict[str, list[float]] = {"reward": [total for total in totals if total == total]}
+    for name in rollouts.weights:
+        values[f"reward/{name}"] = [v for sample in samples if (v := sample.rewards[name]) is not None]
+        values[f"abstained/{name}"] = [float(sample.rewards[name] is None) for sample in samples]
+    values["completion_length"] = [float(len(sample.rollout.answer_ids)) for sample in samples]
+    values["truncated"] = [float(not sample.rollout.finished) for sample in samples]
+    values["flat_groups"] = [float(rollouts.is_flat(group)) for group in groups]
+    values["reward_std"] = [_deviation([sample.total(rollouts.weights) for sample in group]) for group in groups]
+    kept = {name: numbers for name, numbers in values.items() if numbers and not _is_silent(name, numbers)}
+    return {name: torch.tensor(numbers) for name, numbers in kept.items()}
+
+
+def _is_silent(name: str, numbers: Sequence[float]) -> bool:
+    return name.startswith("abstained/") and not any(numbers)
+
+
+def _deviation(totals: Sequence[float]) -> float:
+    known = torch.tensor([total for total in totals if total == total])
+    return float(known.std()) if len(known) > 1 else 0.0
+
+
+def write(directory: Path, step: int, groups: Sequence[Sequence[Sample]], weights: Mapping[str, float]) -> None:
+    """Append the answers of `groups` to the table of completions."""
+    with (directory / FILE).open("a", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        for group in groups:
+            for sample in group:
+                total = sample.total(weights)
+                line = {
+                    "step": step,
+                    "row": sample.prompt["row"],
+                    "prompt": sample.prompt["prompt"],
+                    "completion": sample.text,
+                    "finished": sample.rollout.finished,
+                    "rewards": sample.rewards,
+                    "reward": total if total == total else None,
+                    "advantage": sample.advantage,
+                }
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
