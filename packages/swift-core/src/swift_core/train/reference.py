@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +87,7 @@ class Reference:
         names = row_names(batch)
         return torch.cat([self._cached[name] for name in names]).to(batch["input_ids"].device)
 
-    def precompute(self, batches: Sequence[Batch]) -> None:
+    def precompute(self, batches: Iterable[Batch]) -> None:
         """Score every batch now and answer from memory from then on."""
         for batch in batches:
             counts = self._tokens(batch).row_counts().tolist()
@@ -151,14 +151,28 @@ def _fill(reference: Reference, parts: Parts) -> None:
     rows = [
         row for dataset in (parts.train_dataset, parts.eval_dataset) if dataset is not None for row in _all(dataset)
     ]
-    device = parts.model.device
-    batches = (
-        {name: value.to(device) for name, value in parts.collator(rows[start : start + size]).items()}
-        for start in range(0, len(rows), size)
-    )
-    reference.precompute(batches)  # type: ignore[arg-type]
+    batches = (parts.collator(rows[start : start + size]) for start in range(0, len(rows), size))
+    reference.precompute(_on_device(batches, parts))
     reference.save(path)
     parts.facts["reference_log_probs"] = f"computed for {len(rows)} rows, kept in {path}"
+
+
+def _on_device(batches: Iterable[Batch], parts: Parts) -> Iterator[Batch]:
+    """Yield the sequences of each batch that the loss has a reference for, the mismatched ones after the rows' own."""
+    for batch in batches:
+        placed = {name: value.to(parts.model.device) for name, value in batch.items()}
+        yield placed
+        if _reads_mismatched(parts):
+            yield mismatched_rows(placed)
+
+
+def mismatched_rows(batch: Batch) -> Batch:
+    """Return the sequences of a batch that end in completions to other prompts; empty when it has none."""
+    return {name.removeprefix("kl_"): value for name, value in batch.items() if name.startswith("kl_")}
+
+
+def _reads_mismatched(parts: Parts) -> bool:
+    return bool(getattr(parts.loss, "needs_mismatched", False))
 
 
 def _all(dataset: Any) -> list[Any]:
@@ -167,7 +181,7 @@ def _all(dataset: Any) -> list[Any]:
 
 def _digest(parts: Parts) -> str:
     model = parts.model if parts.reference is None else parts.reference
-    digest = hashlib.sha256(str(model.dtype).encode())
+    digest = hashlib.sha256(f"{model.dtype} {_reads_mismatched(parts)}".encode())
     for name, value in sorted(model.named_parameters()):
         if parts.reference is None and value.requires_grad:
             continue  # a weight of an adapter, which the reference switches off

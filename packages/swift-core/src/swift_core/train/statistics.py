@@ -43,6 +43,11 @@ class Coupling:
         """Whether the loss depends on a step at all."""
         return self._loss is not None
 
+    @property
+    def known_next(self) -> frozenset[str]:
+        """Names of what was read ahead of the next micro-batch."""
+        return frozenset(self._known[0]) if self._known else frozenset()
+
     def look_ahead(self, micro_batches: Iterable[LazyOutputs], num_items: Tensor) -> None:
         """Form the means of a step of several micro-batches from outputs without gradient, in their order."""
         sums = _Sums()

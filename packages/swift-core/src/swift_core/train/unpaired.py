@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from swift_core.contracts.loss import UnpairedOutputs
 from swift_core.train.outputs import ScoredTokens
-from swift_core.train.reference import Reference, reference_of
+from swift_core.train.reference import Reference, mismatched_rows, reference_of
 from swift_core.train.reference_updates import ReferenceUpdates
 from swift_core.train.statistics import kept_random_numbers
 from swift_core.train.trainer import Batch, SwiftTrainer
@@ -40,35 +40,52 @@ class Unpaired(SwiftTrainer):
 
     def make_outputs(self, model: nn.Module, batch: Batch) -> UnpairedOutputs:
         """Return the lazy outputs on labelled completions."""
-        tokens = ScoredTokens(self.head, model, batch)
+        tokens, known = self._scored(model, batch, "policy", ahead="reference_logps" in self.coupling.known_next)
         values: dict[str, Callable[[], Tensor]] = {
             "logps": lambda: tokens.row_sums(tokens.logps),
             "lengths": tokens.row_counts,
             "token_logps": lambda: tokens.padded(tokens.logps),
             "desirable": lambda: batch["desirable"],
         }
-        if self.reference is not None:
-            known = self.reference.on(batch)
+        if known is not None:
             values["reference_logps"] = lambda: tokens.row_sums(known())
             values["reference_token_logps"] = lambda: tokens.padded(known())
         return UnpairedOutputs(values | self._mismatched(model, batch))
 
     def _mismatched(self, model: nn.Module, batch: Batch) -> dict[str, Callable[[], Tensor]]:
-        """Return what is known of completions to other prompts; each model runs when it is read, without gradient."""
-        if "kl_input_ids" not in batch:
+        """Return what is known of completions to other prompts; the models run when it is read, without gradient."""
+        rows = mismatched_rows(batch)
+        if not rows:
             return {}
-        rows = {name.removeprefix("kl_"): value for name, value in batch.items() if name.startswith("kl_")}
-        tokens = ScoredTokens(self.head, model, rows)
+        tokens, known = self._scored(model, rows, "kl")
 
         @torch.no_grad()
         def own() -> Tensor:
             with kept_random_numbers(rows["input_ids"].device):
                 return tokens.row_sums(tokens.logps)
 
-        if self.reference is None:
+        if known is None:
             return {"kl_logps": own}
-        known = self.reference.on(rows)
-        return {"kl_logps": own, "reference_kl_logps": lambda: tokens.row_sums(known())}
+        return {"kl_logps": own, "reference_kl_logps": torch.no_grad()(lambda: tokens.row_sums(known()))}
+
+    def _scored(
+        self, model: nn.Module, rows: Batch, reader: str, *, ahead: bool = False
+    ) -> tuple[ScoredTokens, Callable[[], Tensor] | None]:
+        """Return the policy's tokens and the reference's log-probabilities, in one pass over a head that they share.
+
+        Args:
+            model: The policy.
+            rows: Sequences with labels.
+            reader: Who reads.
+            ahead: The reference's were read ahead: only the policy has to run.
+        """
+        reference = self.reference
+        if reference is None:
+            return ScoredTokens(self.head, model, rows, reader=reader), None
+        if ahead or not reference.shares(self.head):
+            return ScoredTokens(self.head, model, rows, reader=reader), reference.on(rows)
+        tokens = ScoredTokens(self.head, model, rows, reader=reader, reference=lambda: reference.hidden(rows))
+        return tokens, lambda: tokens.read("reference_logps")
 
     def derived(self, means: dict[str, float]) -> dict[str, float]:
         """Return the means with the reward margin between wanted and unwanted completions."""
