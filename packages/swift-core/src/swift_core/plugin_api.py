@@ -65,10 +65,21 @@ from swift_core.contracts.registration import (
     register_trainer,
     register_tuner,
 )
-from swift_core.contracts.reward import InferRequest, OutcomeReward, ProcessReward, RewardInputs
+from swift_core.contracts.reward import (
+    InferRequest,
+    OutcomeReward,
+    ProcessReward,
+    RewardFailure,
+    RewardInputs,
+    RewardScores,
+    report_failure,
+)
 from swift_core.contracts.score import ClassOutputs, ScoreOutputs, StepOutputs
 from swift_core.contracts.tuner import Tuner
 from swift_core.errors import Place, Problem, SwiftError
+from swift_core.sandbox.failures import SandboxUnavailableError, WorkerFailure
+from swift_core.sandbox.pool import WorkerPool
+from swift_core.sandbox.program import ProgramResult, run_python
 
 __all__ = [
     "AGENT_TEMPLATE_MAPPING",
@@ -120,11 +131,15 @@ __all__ = [
     "Problem",
     "Procedure",
     "ProcessReward",
+    "ProgramResult",
     "Record",
     "ReportSection",
+    "RewardFailure",
     "RewardInputs",
+    "RewardScores",
     "Rollout",
     "SamplingParams",
+    "SandboxUnavailableError",
     "SchedulerFactory",
     "ScoreOutputs",
     "StatefulLoss",
@@ -137,6 +152,8 @@ __all__ = [
     "Tuner",
     "UnpairedOutputs",
     "UnpairedRow",
+    "WorkerFailure",
+    "WorkerPool",
     "build_term",
     "hookimpl",
     "register_agent_template",
@@ -157,7 +174,9 @@ __all__ = [
     "register_scheduler",
     "register_trainer",
     "register_tuner",
+    "report_failure",
     "require_between",
     "require_nonnegative",
     "require_positive",
+    "run_python",
 ]

@@ -18,11 +18,14 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swift_core.sandbox.failures import WorkerFailure
 from swift_core.sandbox.levels import Level
-from swift_core.sandbox.worker import Progress, Worker, WorkerOptions
+from swift_core.sandbox.work import Progress, WorkerOptions
+
+if TYPE_CHECKING:
+    from swift_core.sandbox.worker import Worker
 
 _MAX_WORKERS = 8
 _SLICE_SECONDS = 0.01
@@ -155,6 +158,8 @@ class WorkerPool:
 
     def _started(self) -> Worker:
         """Start a worker that was counted already."""
+        from swift_core.sandbox.worker import Worker  # and all that it takes to start a process: 20 ms
+
         try:
             return Worker(self._options)
         except BaseException:
