@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -135,7 +134,8 @@ class _Zeros(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[None, ...]:
-        return (None,) * (1 + ctx.num_results)
+        nothing: tuple[None, ...] = (None,) * (1 + ctx.num_results)
+        return nothing
 
 
 class _Tie(torch.autograd.Function):

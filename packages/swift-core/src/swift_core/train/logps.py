@@ -113,9 +113,7 @@ def selected_logps(hidden: Tensor, head: nn.Module, labels: Tensor, adjust: Adju
     return token_scores(hidden, HeadCall.of(head, adjust), labels).logps
 
 
-def _called(
-    hidden: Tensor, head: HeadCall, labels: Tensor, asked: frozenset[str]
-) -> tuple[Tensor, dict[str, Tensor]]:
+def _called(hidden: Tensor, head: HeadCall, labels: Tensor, asked: frozenset[str]) -> tuple[Tensor, dict[str, Tensor]]:
     """Score by calling the head on tiles of tokens; the backward pass calls it again."""
     vocabulary = int(getattr(head.module, "out_features", None) or cast("Tensor", head.module.weight).shape[0])
     parts = [

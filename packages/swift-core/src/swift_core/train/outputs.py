@@ -107,7 +107,7 @@ class ScoredTokens:
     def _work(self, hidden: Tensor, head: HeadCall, names: set[str], reference: Tensor | None) -> dict[str, Tensor]:
         """Return what `names` say of the tokens, from the head's input, [batch, time, hidden]; inside the head."""
         values = {"all_hidden": hidden}
-        asked = names & STATISTICS
+        asked = STATISTICS & names
         if asked or names & {"logps", "reference_logps"}:
             scores = token_scores(self._chosen(hidden), head, self.labels, asked=asked, reference_hidden=reference)
             values |= {"logps": scores.logps, **scores.statistics}
