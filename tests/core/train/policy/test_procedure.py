@@ -8,8 +8,10 @@ import torch
 from swift_core.assemble.kinds.prompts import PromptCollator
 from swift_core.contracts.engine import Rollout
 from swift_core.contracts.handover import RewardPart
+from swift_core.errors import SwiftError
 from swift_core.plugins.options import build
 from swift_core.plugins.registry import installed
+from swift_core.train.policy.advantages import ESTIMATORS
 from swift_core.train.policy.procedure import Policy
 from swift_loss_zoo.policy.grpo import GRPO
 
@@ -120,7 +122,8 @@ def test_the_gradient_is_that_of_grpo_written_out(make_trainer, tiny_llama):
 @pytest.mark.parametrize("spec", POLICY_LOSSES, ids=lambda spec: spec.name)
 def test_every_policy_loss_takes_steps_on_the_same_answers(make_trainer, tiny_llama, spec):
     loss = build(installed().load(spec), {})
-    trainer = make_trainer(loss, reference=tiny_llama(seed=9), rollout={"num_iterations": 2}, max_steps=3)
+    rewards = [RewardPart("length", 0.1, length)]  # bnpo wants them in [0, 1]
+    trainer = make_trainer(loss, tiny_llama(seed=9), {"num_iterations": 2}, rewards, max_steps=3)
     before = {name: p.detach().clone() for name, p in trainer.module.named_parameters()}
     trainer.train()
     assert any(not torch.equal(p, before[name]) for name, p in trainer.module.named_parameters())
@@ -165,6 +168,13 @@ def test_rewards_are_weighted_and_logged_by_name(make_trainer):
     assert means["reward/watched"] == pytest.approx(2.5)
     assert means["completion_length"] == pytest.approx(3.5)
     assert means["truncated"] == pytest.approx(0.25)
+
+
+def test_rewards_out_of_range_are_told(make_trainer):
+    trainer = make_trainer(build(installed().load(POLICY_LOSSES[-1]), {}), rollout={})
+    trainer._estimator = ESTIMATORS["beta"]
+    with pytest.raises(SwiftError, match=r"must lie in \[0, 1\] for beta advantages, got 1 to 4"):
+        trainer.prepare_step([{"prompts": prompts(1)}])
 
 
 def test_an_engine_of_its_own_weights_is_told_when_they_change(make_trainer):

@@ -65,7 +65,13 @@ def beta(rewards: Tensor, reduce: Callable[[Tensor], Tensor]) -> Tensor:
 
     a and b are those of the Beta distribution that the means of all groups have, by the method of moments. Rewards lie
     in [0, 1]. BNPO: Xiao et al., 2025, arXiv:2506.02864, section 3.
+
+    Raises:
+        ValueError: A reward lies outside [0, 1].
     """
+    known = rewards[~rewards.isnan()]
+    if len(known) and not (known.min() >= 0 and known.max() <= 1):
+        raise ValueError(f"rewards must lie in [0, 1] for beta advantages, got {known.min():g} to {known.max():g}")
     means = rewards.nanmean(-1, keepdim=True).nan_to_num()
     count, total, squares = reduce(
         torch.stack([torch.tensor(float(len(means))), means.sum(), means.square().sum()]).double()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from swift_core.contracts.loss import PolicyOutputs
+from swift_core.errors import Problem, SwiftError
 from swift_core.train.evaluate import Answers, answer
 from swift_core.train.outputs import ScoredTokens
 from swift_core.train.policy import record
@@ -55,7 +56,13 @@ class Policy(SwiftTrainer):
             return self._kept
         prompts = [row for batch in batches for row in batch["prompts"]]
         groups = self.rollouts.draw(prompts, self.state.global_step)
-        set_advantages(groups, self.rollouts.weights, self._estimator, self._reduce_cpu)
+        try:
+            set_advantages(groups, self.rollouts.weights, self._estimator, self._reduce_cpu)
+        except ValueError as error:
+            place = self.parts.plan.config.place("rollout.advantages") or self.parts.plan.config.place("reward.orms")
+            raise SwiftError(
+                Problem("advantages", f"{error}.", place, "change reward.orms or their weights")
+            ) from error
         self._log(groups)
         self._kept = self._training_batches(batches, groups)
         if iterations > 1:
