@@ -30,7 +30,13 @@ def rows(lengths=LENGTHS):
 def gradients(make_parts, model, reference, share_prompt, loss=None, data=None, **train):
     """Return the loss, the gradient and the procedure of one step without an optimizer."""
     parts = make_parts(
-        loss or DPO(), data or rows(), PairCollator(0), reference, share_prompt=share_prompt, save_strategy="no", **train
+        loss or DPO(),
+        data or rows(),
+        PairCollator(0),
+        reference,
+        share_prompt=share_prompt,
+        save_strategy="no",
+        **train,
     )
     parts.model = model
     trainer = Preference.build(parts)
