@@ -10,14 +10,17 @@ from torch import Tensor
 
 from swift_core.contracts.loss import LazyOutputs
 from swift_core.plugin_api import (
+    ClassOutputs,
     DistillOutputs,
     LossOutput,
     PairOutputs,
     PolicyOutputs,
+    ScoreOutputs,
+    StepOutputs,
     TokenOutputs,
     UnpairedOutputs,
 )
-from swift_core.testing.outputs import given_distill
+from swift_core.testing.outputs import given_classes, given_distill, given_scores, given_steps
 from swift_core.train.statistics import Coupling
 
 KIND = "loss"
@@ -159,10 +162,48 @@ class Distilled(Batch):
         )
 
 
+class Classes(Batch):
+    shape = (NUM_ROWS, VOCABULARY)
+    num_items = NUM_ROWS
+
+    def outputs(self, items: slice = slice(None)) -> ClassOutputs:
+        return given_classes(logits=self.logits[items], labels=self.ids[items])
+
+
+class Numbers(Batch):
+    shape = (NUM_ROWS, 1)
+    num_items = NUM_ROWS
+
+    def outputs(self, items: slice = slice(None)) -> ClassOutputs:
+        return given_classes(logits=self.logits[items], labels=self.reference[items, 0])
+
+
+class Scored(Batch):
+    shape = (NUM_PAIRS, 2)
+    num_items = NUM_PAIRS
+
+    def outputs(self, items: slice = slice(None)) -> ScoreOutputs:
+        chosen, rejected = self.logits[items].unbind(-1)
+        margins = self.reference[items, 0].abs()
+        return given_scores(chosen_scores=chosen, rejected_scores=rejected, margins=margins)
+
+
+class Steps(Batch):
+    shape = (NUM_TOKENS, 2)
+    num_items = NUM_TOKENS
+
+    def outputs(self, items: slice = slice(None)) -> StepOutputs:
+        labels = torch.linspace(0, 1, NUM_TOKENS)[items]
+        return given_steps(step_logits=self.logits[items], labels=labels, rows=torch.zeros_like(labels).long())
+
+
 BATCHES: dict[str, type[Batch]] = {
+    "ClassOutputs": Classes,
     "DistillOutputs": Distilled,
     "PairOutputs": Pairs,
     "PolicyOutputs": Sampled,
+    "ScoreOutputs": Scored,
+    "StepOutputs": Steps,
     "TokenOutputs": Tokens,
     "UnpairedOutputs": Unpaired,
 }
@@ -192,7 +233,7 @@ def in_a_step(plugin, outputs: LazyOutputs) -> LossOutput:
 def family(source):
     """The kind of batch that the loss eats, by the annotation of its first parameter."""
     assert source.inputs[0] in BATCHES, "annotate the first parameter of __call__"
-    return BATCHES[source.inputs[0]]
+    return Numbers if source.declared.get("learns_numbers") else BATCHES[source.inputs[0]]
 
 
 def test_it_returns_one_loss_per_item_with_weights_and_metrics_of_the_same_shape(spec, plugin, family):

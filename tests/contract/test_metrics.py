@@ -26,14 +26,37 @@ def generations():
     )
 
 
-@pytest.fixture
-def batches():
-    """Two batches of logits, [batch, time, vocabulary], and labels, of different lengths."""
+@pytest.fixture(params=["TokenOutputs", "ClassOutputs", "StepOutputs"])
+def batches(request, plugin):
+    """Two batches of logits and labels, as a stage of each family that the metric reads has them."""
+    if request.param not in getattr(plugin, "families", ("TokenOutputs",)):
+        pytest.skip("the metric does not read this family")
+    return MAKERS[request.param]()
+
+
+def token_batches():
+    """Return logits, [batch, time, vocabulary], and labels, of different lengths."""
     batches = [(torch.randn(3, time, 11), torch.randint(0, 11, (3, time))) for time in (6, 9)]
     for _, labels in batches:
         labels[:, :2] = -100
         labels[0, 4:] = -100
     return batches
+
+
+def class_batches():
+    """Return logits, [row, class], and labels."""
+    return [(torch.randn(rows, 4), torch.randint(0, 4, (rows,))) for rows in (5, 3)]
+
+
+def step_batches():
+    """Return logits, [batch, time, 2], and labels in [0, 1] at the ends of steps."""
+    batches = [(torch.randn(3, time, 2), torch.full((3, time), -100.0)) for time in (6, 9)]
+    for _, labels in batches:
+        labels[:, ::2] = torch.randint(0, 2, labels[:, ::2].shape).float()
+    return batches
+
+
+MAKERS = {"TokenOutputs": token_batches, "ClassOutputs": class_batches, "StepOutputs": step_batches}
 
 
 def test_it_says_what_it_eats(spec, source, plugin):

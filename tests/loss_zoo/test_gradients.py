@@ -7,7 +7,16 @@ from torch.autograd import gradcheck
 from swift_core.plugins.building import build
 from swift_core.plugins.options import read_source
 from swift_core.plugins.registry import installed
-from swift_core.testing.outputs import given_distill, given_pairs, given_policy, given_tokens, given_unpaired
+from swift_core.testing.outputs import (
+    given_classes,
+    given_distill,
+    given_pairs,
+    given_policy,
+    given_scores,
+    given_steps,
+    given_tokens,
+    given_unpaired,
+)
 
 LENGTHS = {"chosen": torch.tensor([4, 2, 3]), "rejected": torch.tensor([3, 4, 1]), "gold": torch.tensor([1, 2, 4])}
 SHAPE = (3, 4)
@@ -105,5 +114,43 @@ def test_a_student_and_a_teacher(loss):
             weights=torch.ones(3),
         )
         return loss(outputs).losses
+
+    assert gradcheck(value, (numbers(0).requires_grad_(),))
+
+
+LABELS = {
+    "one class": torch.tensor([0, 3, 1]),
+    "several classes": torch.tensor([[1.0, 0, 0, 1], [0, 0, 0, 0], [1, 1, 1, 1]], dtype=torch.float64),
+    "numbers": torch.tensor([0.5, -2.0, 7.0], dtype=torch.float64),
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+@pytest.mark.parametrize("loss", losses_of("ClassOutputs"))
+def test_classes(loss, kind):
+    learns_numbers = getattr(loss, "learns_numbers", False)
+    if learns_numbers is not (kind == "numbers"):
+        pytest.skip("the loss takes no such labels")
+
+    def value(logits):
+        return loss(given_classes(logits=logits[:, :1] if learns_numbers else logits, labels=LABELS[kind])).losses
+
+    assert gradcheck(value, (numbers(0).requires_grad_(),))
+
+
+@pytest.mark.parametrize("loss", losses_of("ScoreOutputs"))
+def test_scores(loss):
+    def value(chosen, rejected):
+        margins = torch.tensor([0.0, 0.5, 2.0])
+        return loss(given_scores(chosen_scores=chosen, rejected_scores=rejected, margins=margins)).losses
+
+    assert gradcheck(value, (numbers(0)[:, 0].clone().requires_grad_(), numbers(1)[:, 0].clone().requires_grad_()))
+
+
+@pytest.mark.parametrize("loss", losses_of("StepOutputs"))
+def test_steps(loss):
+    def value(logits):
+        labels = torch.tensor([1.0, 0.0, 0.3], dtype=torch.float64)
+        return loss(given_steps(step_logits=logits[:, :2], labels=labels)).losses
 
     assert gradcheck(value, (numbers(0).requires_grad_(),))

@@ -253,6 +253,7 @@ class Loss(Protocol):
     - `couples_items = True`: one item's loss depends on others, of the micro-batch or (by `statistics`) of the step;
     - `advantages = "group"`: what a loss on sampled answers compares rewards with where `rollout.advantages` is auto:
       `group`, `group_mean`, `batch`, `leave_one_out`, `beta` or `none`;
+    - `learns_numbers = True`: it takes labels of texts as numbers and not as classes;
     - `stops_gradient = True`: a part of its value is constant in the gradient; the value need not fall in training.
 
     Where items are coupled by means, it has more methods (`contracts/coupling.py`), and core keeps the coupling right.

@@ -17,10 +17,11 @@ class ClassSquaredError:
     """Regression by least squares."""
 
     needs_reference: ClassVar[bool] = False
+    learns_numbers: ClassVar[bool] = True
 
     def __call__(self, outputs: ClassOutputs) -> LossOutput:
         """Return one loss per text, with its absolute error."""
         if not are_numbers(outputs.labels):
-            raise ValueError("the labels are classes, not numbers; set data.problem_type: regression")
+            raise ValueError("the labels are classes, not numbers; class_cross_entropy learns classes")
         error = outputs.logits.squeeze(-1) - outputs.labels
         return LossOutput(error**2, metrics={"absolute_error": error.abs()})

@@ -25,23 +25,21 @@ class MacroF1:
     families: ClassVar[tuple[str, ...]] = ("ClassOutputs",)
 
     def preprocess_logits(self, logits: Tensor, labels: Tensor, /) -> Tensor:
-        """Return which classes are predicted, [row, class] bool: the likeliest, or all likelier than not."""
-        if labels.dim() == 2:
-            return logits > 0
-        import torch.nn.functional as F
-
-        return F.one_hot(logits.argmax(-1), logits.shape[-1]).bool()
+        """Return the likeliest class, [row], or for rows of several classes all likelier than not, [row, class] bool."""
+        return logits > 0 if labels.dim() == 2 else logits.argmax(-1)
 
     def compute(self, evaluation: Predictions, /) -> dict[str, float]:
         """Return `accuracy` and `macro_f1`, both in [0, 1]; raise ValueError for labels that are numbers."""
         import torch
         import torch.nn.functional as F
 
-        predicted = torch.cat(list(evaluation.values))
-        labels = torch.cat(list(evaluation.labels))
-        if labels.dim() == 1 and labels.is_floating_point():
-            raise ValueError("macro_f1 needs classes, and the labels are numbers")
-        labelled = labels > 0.5 if labels.dim() == 2 else F.one_hot(labels, predicted.shape[-1]).bool()
+        predicted, labelled = torch.cat(list(evaluation.values)), torch.cat(list(evaluation.labels))
+        if labelled.dim() == 1:
+            if labelled.is_floating_point():
+                raise ValueError("macro_f1 needs classes, and the labels are numbers")
+            num_classes = 1 + int(torch.maximum(predicted, labelled).max())
+            predicted, labelled = (F.one_hot(classes, num_classes) for classes in (predicted, labelled))
+        predicted, labelled = predicted.bool(), labelled > 0.5
         right = (predicted & labelled).sum(0).double()
         total = predicted.sum(0).double() + labelled.sum(0).double()
         occurs = total > 0
