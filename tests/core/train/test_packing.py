@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tests.core.train.families import CASES, VOCABULARY, build
 
 from swift_core.assemble.kinds.tokens import TokenCollator
 from swift_core.assemble.packing import PackCollator, PackedRows
@@ -11,7 +12,6 @@ from swift_core.errors import SwiftError
 from swift_core.train.lines import Epochs
 from swift_core.train.supervised import Supervised
 from swift_core.train.ways import MaskWay, SegmentWay, VarlenWay
-from tests.core.train.families import CASES, VOCABULARY, build
 
 LENGTHS = [3, 9, 5, 12, 4, 7, 10, 6, 2, 2]
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tests.core.train.families import CASES, VOCABULARY, build
 
 from swift_core.assemble.kinds.pairs import PairCollator
 from swift_core.builtins.lora import Lora
@@ -12,7 +13,6 @@ from swift_loss_zoo.pair.dpo import DPO
 from swift_loss_zoo.pair.ipo import IPO
 from swift_loss_zoo.pair.orpo import ORPO
 from swift_loss_zoo.pair.simpo import SimPO
-from tests.core.train.families import CASES, VOCABULARY, build
 
 LENGTHS = [(9, 5, 7), (14, 3, 9), (1, 4, 2), (6, 6, 6)]
 """Tokens of prompt, chosen and rejected answer; most are longer than the families' window."""

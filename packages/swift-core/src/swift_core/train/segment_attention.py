@@ -62,15 +62,16 @@ def segment_attention(
     results = []
     for block in blocks:
         places = (block.queries, block.keys, block.keys)
-        gathered = [_gather(state, place) for state, place in zip(states, places, strict=True)]
-        result, _ = sdpa_attention_forward(module, *gathered, block.visible, **kwargs)
+        queries, keys, values = (_gather(state, place) for state, place in zip(states, places, strict=True))
+        result, _ = sdpa_attention_forward(module, queries, keys, values, block.visible, **kwargs)
         results.append(result.flatten(0, 1))
     return torch.cat(results).index_select(0, order)[None], None
 
 
 def _gather(state: Tensor, places: Tensor) -> Tensor:
     """[place, head, size] -> [segment, head, token, size]."""
-    return state.index_select(0, places.flatten()).unflatten(0, places.shape).transpose(1, 2)
+    chosen = state.index_select(0, places.flatten())
+    return chosen.view(*places.shape, *state.shape[1:]).transpose(1, 2)
 
 
 AttentionInterface.register(NAME, segment_attention)

@@ -30,8 +30,9 @@ class Way(Protocol):
     one_line: ClassVar[bool]
     """Whether all segments of a micro-batch stand in one line."""
 
-    attn_implementation: str
-    """What the model's attention must be."""
+    @property
+    def attn_implementation(self) -> str:
+        """What the model's attention must be."""
 
     def inputs(self, layout: Layout, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
         """Return what the model's forward pass is given beside tokens and positions."""

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 class LoadedData:
     """Rows ready to be collated."""
 
-    train: list[dict[str, Any]]
-    """Rows of the procedure's kind, in the order of the files."""
+    train: Sequence[Any]
+    """Rows of the procedure's kind in the order of the files, or packs of them."""
 
     eval: list[dict[str, Any]] | None
     """Held-out rows of the same kind; None when there are none."""
