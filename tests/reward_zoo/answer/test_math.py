@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import subprocess
 import sys
@@ -6,7 +7,9 @@ import time
 
 import pytest
 
-from swift_core.plugin_api import InferRequest
+from swift_core.assemble.failures import FailurePolicy
+from swift_core.assemble.rewards import adapt_reward
+from swift_core.plugin_api import InferRequest, RewardInputs, WorkerPool
 from swift_reward_zoo.answer.math import Math
 
 BIG = "9" * 3000
@@ -347,27 +350,56 @@ def test_an_empty_batch_scores_nothing():
     assert Math()([], []) == []
 
 
-def test_a_comparison_over_its_time_abstains_and_the_next_one_is_right(caplog):
+def test_a_comparison_over_its_time_fails_and_the_next_one_is_right(caplog):
     slow = InferRequest(messages=[], response=r"\boxed{((9^{999})^{999})^{999}}")
     quick = InferRequest(messages=[], response=r"\boxed{1+x}")
     Math()([quick], ["x+1"])
     with caplog.at_level("WARNING"):
         assert Math(timeout=0.5)([slow], ["x+1"]) == [None]
-    assert "math abstains from row 0: comparing took longer than 0.5 seconds" in caplog.text
+    assert "row 0 could not be scored (timeout): comparing by computer algebra" in caplog.text
+    assert "no answer within 0.5 seconds" in caplog.text
     assert Math()([quick], ["x+1"]) == [1.0]
 
 
-def test_an_answer_that_hangs_is_abstained_from(monkeypatch, caplog):
+HANGING = """
+import time
+
+def make(options):
+    def answer(question):
+        if "y" in question["expected"]:
+            time.sleep(60)
+        return {"parsed": True, "equal": True}
+
+    return answer
+"""
+
+
+@pytest.fixture
+def hanging_pool(tmp_path, monkeypatch):
+    """Replace the workers by some that hang on y and call everything else equal."""
     from swift_reward_zoo.answer import _symbolic
 
-    monkeypatch.setattr(_symbolic, "_PROGRAM", "print('ready', flush=True); import time; time.sleep(60) #{module}")
-    monkeypatch.setattr("swift_reward_zoo.answer._compare.SOLVER", _symbolic.Solver())
-    requests = [InferRequest(messages=[], response=r"\boxed{2x}"), InferRequest(messages=[], response=r"\boxed{4}")]
-    start = time.monotonic()
+    (tmp_path / "hanging.py").write_text(HANGING)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    pool = WorkerPool("hanging:make", num_workers=2)
+    monkeypatch.setattr(_symbolic, "POOL", pool)
     monkeypatch.setattr("swift_reward_zoo.answer._compare._check_parses", lambda answer, timeout: None)
-    assert Math(timeout=0.2)(requests, ["x+x+y", "4"]) == [None, 1.0]
-    assert time.monotonic() - start < 5.0
-    assert "math abstains from row 0: comparing took longer than 0.2 seconds" in caplog.text
+    yield pool
+    pool.close()
+
+
+def test_answers_that_hang_cost_themselves_alone_and_their_time_is_shared(hanging_pool):
+    truths = ["x+x", "x+y+x", "4", "y+y+x", "x+x+x"] * 4
+    requests = [InferRequest(messages=[], response=r"\boxed{4}" if t == "4" else r"\boxed{2z}") for t in truths]
+    reward = adapt_reward("math", Math(timeout=0.5))
+    reward = dataclasses.replace(reward, policy=FailurePolicy("mask", 0.9))
+    start = time.monotonic()
+    scores = reward.score(RewardInputs(requests, truths))
+    assert time.monotonic() - start < 8 / 2 * (0.5 + 0.2) + 1.0
+    assert scores == [1.0, None, 1.0, None, 1.0] * 4
+    assert {failure.kind for failure in scores.failures.values()} == {"timeout"}
+    assert sorted(scores.failures) == [row for row, truth in enumerate(truths) if "y" in truth]
+    assert reward.tally.kinds == {"timeout": 8}
 
 
 def test_works_off_the_main_thread_and_from_several_threads():

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from swift_core.contracts.reward import InferRequest, RewardFailure, RewardScores
 from swift_core.errors import Problem, SwiftError
 from swift_core.plugins.source import find_module
-from swift_core.sandbox.failures import SandboxUnavailableError, WorkerFailure
+from swift_core.sandbox.failures import SandboxUnavailableError, WorkerFailure, WorkerStartError
 from swift_core.sandbox.levels import Level, require_everywhere
 from swift_core.sandbox.pool import WorkerPool
 
@@ -94,9 +94,9 @@ def start(plan: RunPlan, part: PartPlan) -> WorkerPool:
         pool.start()
     except SandboxUnavailableError as error:
         raise _placed(plan, "plugins.sandbox.require", error) from error
-    except WorkerFailure as failure:
-        message = f"the {part.kind} {part.plugin.name!r} does not start in its sandbox: {failure}."
-        raise SwiftError(Problem("broken-plugin", message, plan.config.place(key), in_process_step(part))) from failure
+    except WorkerStartError as error:
+        message = f"the {part.kind} {part.plugin.name!r} does not start in its sandbox: {error.failure}."
+        raise SwiftError(Problem("broken-plugin", message, plan.config.place(key), in_process_step(part))) from error
     return pool
 
 

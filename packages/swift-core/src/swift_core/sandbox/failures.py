@@ -28,6 +28,15 @@ class WorkerFailure(Exception):  # noqa: N818 - it is handed over as a value mor
         self.exception = exception
 
 
+class WorkerStartError(SwiftError):
+    """A worker's code cannot be imported there, or takes too long to import."""
+
+    def __init__(self, target: str, failure: WorkerFailure) -> None:
+        """Make the error of a worker for `target`."""
+        super().__init__(Problem("worker-start", f"a worker for {target} does not start: {failure}."))
+        self.failure = failure
+
+
 class SandboxUnavailableError(SwiftError):
     """The machine cannot confine a process as well as it was asked to; nothing was run."""
 

@@ -89,7 +89,6 @@ def python_folders() -> tuple[str, ...]:
     return tuple(dict.fromkeys([*library, *(path for path in sys.path if path.endswith((".zip", "lib-dynload")))]))
 
 
-@functools.lru_cache(maxsize=1)
 def installed_folders() -> tuple[str, ...]:
     """Return the folders that Python imports installed packages from, editable ones included; never a home folder."""
     script = {"", str(Path.cwd()), os.path.dirname(os.path.abspath(sys.argv[0] or "."))}

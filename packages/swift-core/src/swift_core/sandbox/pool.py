@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from swift_core.sandbox.failures import WorkerFailure
+from swift_core.sandbox.failures import WorkerFailure, WorkerStartError
 from swift_core.sandbox.levels import Level
 from swift_core.sandbox.work import Progress, WorkerOptions
 
@@ -94,7 +94,7 @@ class WorkerPool:
 
         Raises:
             SandboxUnavailableError: The required level is not reached here.
-            WorkerFailure: The code cannot be imported.
+            WorkerStartError: The code cannot be imported.
         """
         worker = self._borrow()
         self._give_back(worker)
@@ -124,7 +124,7 @@ class WorkerPool:
 
         Raises:
             SandboxUnavailableError: The required level is not reached here.
-            WorkerFailure: The code cannot be imported.
+            WorkerStartError: The code cannot be imported.
         """
         if not items:
             return []
@@ -162,10 +162,12 @@ class WorkerPool:
 
         try:
             return Worker(self._options)
-        except BaseException:
+        except BaseException as error:
             with self._changed:
                 self._num_live -= 1
                 self._changed.notify()
+            if isinstance(error, WorkerFailure):
+                raise WorkerStartError(self._options.target, error) from error
             raise
 
     def _give_back(self, worker: Worker) -> None:
@@ -326,7 +328,8 @@ class _Share:
         """Hand on what the worker has not begun, when others have nothing to do; see to a replacement in time."""
         batch = self._batch
         rest = self.indices[place + 1 :]
-        if not self._has_spare and seconds > _SPARE_AFTER * batch._timeout and (rest or batch._waiting):
+        wanted = rest or batch._waiting or len(batch._items) == 1  # after a single call there may be more of them
+        if wanted and not self._has_spare and seconds > _SPARE_AFTER * batch._timeout:
             self._has_spare = True
             batch._pool._prepare_spare()
         if not rest or not batch._num_idle:

@@ -11,7 +11,7 @@ from swift_reward_zoo.answer._guard import is_balanced, is_small
 from swift_reward_zoo.answer._number import Number, numbers_equal, read_number
 from swift_reward_zoo.answer._plain import compact, plain
 from swift_reward_zoo.answer._structure import Parts, as_interval, comparable, split_parts
-from swift_reward_zoo.answer._symbolic import SOLVER
+from swift_reward_zoo.answer._symbolic import ask
 
 _FUNCTIONS = frozenset(
     [
@@ -80,7 +80,7 @@ def read_expected(text: str | None, timeout: float) -> Answer:
 
     Raises:
         ValueError: There is none, or it is no number, no words and nothing that math-verify parses.
-        TookTooLongError: Parsing it took longer than `timeout` seconds.
+        WorkerFailure: Parsing it took longer than `timeout` seconds.
     """
     if not text:
         raise ValueError("it holds no final answer")
@@ -94,7 +94,7 @@ def read_expected(text: str | None, timeout: float) -> Answer:
 
 
 def same_answer(expected: Answer, given: Answer, timeout: float) -> bool:
-    """Say whether `given` is the expected answer; raise TookTooLongError after `timeout` seconds."""
+    """Say whether `given` is the expected answer; raise WorkerFailure after `timeout` seconds."""
     if expected.key == given.key:
         return True
     if expected.number and given.number:
@@ -164,7 +164,7 @@ def _ask(expected: str, given: Answer | None, timeout: float) -> dict[str, bool]
                 value = number.value.as_integer_ratio()
                 question["decimal"] = {"value": value, "decimals": number.decimals, "digits": number.digits}
                 question["decimal_is"] = side
-    return SOLVER.ask(question, timeout)
+    return ask(question, timeout)
 
 
 def _latex(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The child process of `_symbolic`: parse LaTeX with math-verify, compare with SymPy; no code is evaluated.
+"""The workers of `_symbolic`: parse LaTeX with math-verify, compare with SymPy; no code is evaluated.
 
 Numbers are compared by 40 digits of relative precision, expressions at fixed points, equations by the constant ratio of
 their sides' differences; there is no absolute tolerance.
@@ -6,9 +6,8 @@ their sides' differences; there is no absolute tolerance.
 
 from __future__ import annotations
 
-import json
 import logging
-import sys
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -16,31 +15,14 @@ from swift_reward_zoo.answer._number import Number, rounds_to
 
 _POINTS = (Fraction(7, 5), Fraction(-11, 7), Fraction(23, 9), Fraction(-5, 13), Fraction(31, 8), Fraction(2, 17))
 _DIGITS = 40
-_MEMORY = 2 * 1024**3
 
 
-def main() -> None:
-    """Answer questions, one JSON object a line, until the input ends."""
+def make(options: None) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Return what answers a question; math-verify is loaded before the first one is timed."""
     logging.disable(logging.CRITICAL)
-    _limit_memory()
-    answers = sys.stdout
-    sys.stdout = sys.stderr
-    import math_verify  # type: ignore[import-untyped]  # noqa: F401 - loaded before the first question is timed
+    import math_verify  # type: ignore[import-untyped]  # noqa: F401
 
-    answers.write("ready\n")
-    answers.flush()
-    for line in sys.stdin:
-        answers.write(json.dumps(_answer(json.loads(line))) + "\n")
-        answers.flush()
-
-
-def _limit_memory() -> None:
-    """Bound the address space where the system can."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+    return _answer
 
 
 def _answer(question: dict[str, Any]) -> dict[str, Any]:
