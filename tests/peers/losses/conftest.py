@@ -58,7 +58,7 @@ def masked(lengths, width):
 
 
 class PairBatch:
-    """Pairs with a third completion: logits of policy and reference, answers of given lengths after two prompt tokens."""
+    """Pairs with a third answer: logits of policy and reference, answers of given lengths after two prompt tokens."""
 
     prompt = 2
 
