@@ -39,6 +39,7 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
     from swift_core.assemble.callbacks import build_callbacks
     from swift_core.assemble.data.load import load_data
     from swift_core.assemble.encoder import HfEncoder
+    from swift_core.assemble.lines import refuse_model
     from swift_core.assemble.model import fetch, load_model, load_reference, tokenizer_for
     from swift_core.assemble.needs import needed_columns, needs_reference
     from swift_core.assemble.optimizer import build_optimizer, build_scheduler
@@ -57,6 +58,7 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
         plan.load(part)
 
     folder = fetch(plan, plan.settings.model.model_id, "model.model_id")
+    refuse_model(plan, folder)
     tokenizer = tokenizer_for(plan, folder)
     encoder = HfEncoder(tokenizer, plan.settings.model.chat_template_kwargs)
     data = packed(plan, load_data(plan, encoder, needed_columns(loss)))

@@ -69,7 +69,8 @@ def _is_paired(plan: RunPlan) -> bool:
 
 
 def _memory(plan: RunPlan, model: ModelFacts, dtype: DtypeChoice, trainable: int, data: DataSurvey | None) -> Memory:
-    longest = data.lengths.longest if data and data.lengths else plan.settings.data.max_length
+    known = data.lengths if data and not plan.settings.train.packing else None
+    longest = known.longest if known else plan.settings.data.max_length
     needs_copy = plan.loss.source.declared.get("needs_reference") and (
         plan.settings.model.ref_model_id
         or plan.settings.train.sync_ref_model
@@ -156,7 +157,8 @@ def _steps_line(plan: RunPlan, facts: PlanFacts) -> str:
     processes = plan.settings.device.num_processes
     batch = train.per_device_train_batch_size * train.gradient_accumulation_steps * processes
     factors = f"{train.per_device_train_batch_size} x {train.gradient_accumulation_steps} x {processes}"
-    effective = f"effective batch {batch} ({factors}: rows, accumulation, processes)"
+    unit = "packs" if train.packing else "rows"
+    effective = f"effective batch {batch} ({factors}: {unit}, accumulation, processes)"
     if facts.data is None:
         known = f"{train.max_steps:,}" if train.max_steps > 0 else f"{train.num_train_epochs:g} epochs"
         return f"{known}; {effective}"

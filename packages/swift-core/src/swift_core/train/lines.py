@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from transformers import TrainerCallback
 
-from swift_core.assemble.sharing import saving
-from swift_core.errors import Problem, SwiftError
+from swift_core.assemble.lines import cannot_pack, cannot_share, saving
+from swift_core.errors import SwiftError
 from swift_core.resolve.isolation import why_not_isolated
 from swift_core.train.isolation import Isolation, find_isolation
 
@@ -44,9 +44,7 @@ def isolation_of(parts: Parts, rows: str, model: PreTrainedModel, head: OutputHe
 def _packing(parts: Parts, model: PreTrainedModel, head: OutputHead) -> Isolation:
     found = _found(parts, model, head, shares=False)
     if isinstance(found, str):
-        message = f"rows cannot be packed for this model: {found}."
-        place = parts.plan.config.place("train.packing")
-        raise SwiftError(Problem("cannot-pack", message, place, "remove train.packing"))
+        raise SwiftError(cannot_pack(parts.plan, found))
     return found
 
 
@@ -62,9 +60,7 @@ def _sharing(parts: Parts, model: PreTrainedModel, head: OutputHead) -> Isolatio
         return found
     reason = f"{who} cannot: {found}"
     if asked is True:
-        message = f"the prompt of a pair cannot be computed once: {reason}."
-        place = parts.plan.config.place("train.share_prompt")
-        raise SwiftError(Problem("cannot-share-prompt", message, place, "write share_prompt: auto, or false"))
+        raise SwiftError(cannot_share(parts.plan, reason))
     parts.facts["share_prompt" if model is parts.model else "share_prompt_reference"] = f"no: {reason}"
     Console(stderr=True).print(f"prompts are not shared: {reason}", markup=False, highlight=False, soft_wrap=True)
     return None

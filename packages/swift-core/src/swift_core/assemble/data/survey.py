@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from swift_core.assemble.data.encode import Tally, encode_rows, judge_rows, split_items
 from swift_core.assemble.data.load import is_judged, limit_of, percentile, stage_of
@@ -12,6 +12,7 @@ from swift_core.assemble.data.read import SourceFacts, read_data
 from swift_core.assemble.data.sources import needs_network, references
 from swift_core.assemble.encoder import open_encoder
 from swift_core.assemble.kinds.heads import HeadRows
+from swift_core.assemble.lines import count_packs, refuse_model, sharing_note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,10 +78,11 @@ def survey(plan: RunPlan) -> DataSurvey | None:
         return None
     data = read_data(plan)
     stage = stage_of(plan, data.train)
-    lengths, notes = _lengths(plan, stage, data.train, data.held_out)
+    lengths, rows, notes = _lengths(plan, stage, data.train, data.held_out)
     share_kept = 1 - lengths.num_dropped / lengths.num_looked_at if lengths else 1.0
     num_train_rows = round(len(split_items(data.train, stage)) * share_kept)
-    per_epoch = _steps_per_epoch(num_train_rows, plan.settings.train, plan.settings.device.num_processes)
+    num_items, line_notes = _lines(plan, rows, num_train_rows)
+    per_epoch = _steps_per_epoch(num_items, plan.settings.train, plan.settings.device.num_processes)
     train = plan.settings.train
     return DataSurvey(
         num_rows=len(data.train),
@@ -92,7 +94,7 @@ def survey(plan: RunPlan) -> DataSurvey | None:
         steps_per_epoch=per_epoch,
         num_steps=train.max_steps if train.max_steps > 0 else math.ceil(train.num_train_epochs * per_epoch),
         labels=tuple(stage.kind.head_config()["id2label"].values()) if isinstance(stage.kind, HeadRows) else (),
-        notes=notes,
+        notes=(*notes, *line_notes),
     )
 
 
@@ -105,12 +107,13 @@ def model_folder(plan: RunPlan) -> Path | None:
 
 def _lengths(
     plan: RunPlan, stage: Stage, train: Sequence[Item], held_out: Sequence[Item]
-) -> tuple[Lengths | None, tuple[str, ...]]:
+) -> tuple[Lengths | None, list[dict[str, Any]], tuple[str, ...]]:
+    """Return what is known of lengths, the rows that were looked at, and notes."""
     folder = model_folder(plan)
     if folder is None:
-        return None, ("the model is not on this machine yet, so lengths in tokens are not known",)
+        return None, [], ("the model is not on this machine yet, so lengths in tokens are not known",)
     if not (folder / "tokenizer.json").is_file():
-        return None, ("the model has no tokenizer.json, so lengths in tokens are known only when it is loaded",)
+        return None, [], ("the model has no tokenizer.json, so lengths in tokens are known only when it is loaded",)
     encoder = open_encoder(plan.config, folder)
     tally, limit = Tally(), limit_of(plan)
     answered = [item for item in held_out if is_judged(item, stage)]
@@ -136,8 +139,28 @@ def _lengths(
             num_trained_tokens=tally.num_trained_tokens,
             ends_trained=tally.num_ends_trained > 0,
         ),
+        rows,
         notes,
     )
+
+
+def _lines(plan: RunPlan, rows: Sequence[dict[str, Any]], num_rows: int) -> tuple[int, tuple[str, ...]]:
+    """Return how many places of a batch an epoch fills, and what is done with rows that may stand in one line.
+
+    Raises:
+        SwiftError: The run file insists, and the model cannot.
+    """
+    folder = model_folder(plan)
+    if folder is not None:
+        refuse_model(plan, folder)
+    if plan.settings.train.packing:
+        if not rows:
+            return num_rows, ("how many rows make a pack is known with their lengths: steps are fewer than said here",)
+        num_packs, note = count_packs(plan, rows, num_rows)
+        return num_packs, (note,)
+    if folder is not None and rows and plan.procedure.source.declared.get("rows") == "pairs":
+        return num_rows, (sharing_note(plan, rows, folder),)
+    return num_rows, ()
 
 
 def _spread(items: Sequence[Item]) -> list[Item]:
