@@ -6,13 +6,13 @@ import difflib
 from typing import TYPE_CHECKING
 
 from swift_core.errors import SwiftError
-from swift_core.resolve.aliases import loss_meant
+from swift_core.resolve.aliases import loss_meant, loss_of_stage, refuse
 
 if TYPE_CHECKING:
     from swift_core.contracts.handover import PartPlan
     from swift_core.resolve.parts import Looked, PartFinder
 
-STAGES_OF_LOSSES = {"PairOutputs": "dpo", "UnpairedOutputs": "kto", "PolicyOutputs": "grpo"}
+STAGES_OF_LOSSES = {"PairOutputs": "dpo", "UnpairedOutputs": "kto", "PolicyOutputs": "grpo", "DistillOutputs": "gkd"}
 """Families whose losses are stages by their names, and the stage that such a name means."""
 
 FAMILY_WORDS = {
@@ -47,8 +47,12 @@ def find_stage(finder: PartFinder) -> tuple[Looked | None, str]:
 def find_loss(finder: PartFinder, procedure: Looked | None, named_by_stage: str) -> Looked | None:
     """Return the loss, after checking that it eats what the procedure feeds."""
     feeds = str(procedure.declared("feeds", "")) if procedure else ""
-    loss_type = loss_meant(finder, "train.loss_type", finder.config.settings.train.loss_type, feeds)
-    if named_by_stage and loss_type not in ("auto", named_by_stage):
+    written = finder.config.settings.train.loss_type
+    if refuse(finder, "train.loss_type", written, stage=named_by_stage):
+        return None
+    in_stage = loss_of_stage(finder, named_by_stage, written)
+    loss_type = in_stage or loss_meant(finder, "train.loss_type", written, feeds)
+    if named_by_stage and not in_stage and loss_type not in ("auto", named_by_stage):
         message = f"train.stage names the loss {named_by_stage!r} and train.loss_type names {loss_type!r}"
         stage = procedure.plugin.name if procedure else "dpo"
         finder.findings.wrong(
@@ -84,6 +88,8 @@ def _stage_of_loss(finder: PartFinder, stage: str, error: SwiftError) -> tuple[L
         loss = finder.try_look("loss", "train.stage", stage)
     except SwiftError as not_a_loss:
         known = _known_stages(finder)
+        if refuse(finder, "train.stage", written):
+            return None, ""
         if error.problems[0].code == "unknown-plugin" == not_a_loss.problems[0].code:
             close = difflib.get_close_matches(written, known, n=1, cutoff=0.6)
             hint = f" Did you mean {close[0]!r}?" if close else ""
