@@ -70,7 +70,7 @@ class ScoredTokens:
         if not self._values:
             self._values = self._run({name} | self._expected())
         if self._reader:
-            self._head.reads[self._key].add(name)
+            self._head.reads.setdefault(self._key, set()).add(name)  # the mode may differ from the run's
         if name not in self._values:
             self._values |= self._more(name)
         return self._values[name]
@@ -129,6 +129,11 @@ class ScoredTokens:
     def _in_rows(self, hidden: Tensor) -> Tensor:
         """Return hidden states in the order of the batch, [batch, time, hidden]."""
         return hidden if self._laid_out is None else hidden.flatten(0, 1)[self._laid_out.places]
+
+    @property
+    def head_call(self) -> HeadCall:
+        """The head, for use outside the model's forward pass."""
+        return self._head.call
 
     @property
     def hidden(self) -> Tensor:
