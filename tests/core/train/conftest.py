@@ -73,6 +73,7 @@ def make_parts(tmp_path):
             procedure=None,
             loss=loss,
             reference=reference,
+            teacher=None,
             train_dataset=rows,
             eval_dataset=rows,
             eval_records=[],

@@ -40,7 +40,7 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
     from swift_core.assemble.data.load import load_data
     from swift_core.assemble.encoder import HfEncoder
     from swift_core.assemble.lines import refuse_model
-    from swift_core.assemble.model import fetch, load_model, load_reference, tokenizer_for
+    from swift_core.assemble.model import fetch, load_model, load_reference, load_teacher, tokenizer_for
     from swift_core.assemble.needs import needed_columns, needs_reference
     from swift_core.assemble.optimizer import build_optimizer, build_scheduler
     from swift_core.assemble.packing import packed
@@ -66,6 +66,7 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
         check_rewards(plan, rewards, data.eval_records)
     base = load_model(plan, folder, tokenizer, head_config=data.head_config)
     reference = load_reference(plan, base) if reads_reference else None
+    teacher = load_teacher(plan, base)
     torch.manual_seed(plan.settings.train.seed)
     model = apply_tuner(plan, tuner, base)
     return Parts(
@@ -79,6 +80,7 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
         procedure=procedure,
         loss=loss,
         reference=reference,
+        teacher=teacher,
         train_dataset=data.train,
         eval_dataset=data.eval,
         eval_records=data.eval_records,

@@ -85,23 +85,33 @@ def load_reference(plan: RunPlan, model: PreTrainedModel) -> PreTrainedModel | N
         SwiftError: `model.ref_model_id` cannot be loaded, or has another vocabulary.
     """
     if plan.settings.model.ref_model_id:
-        return _frozen(_other_reference(plan, model))
+        return _frozen(_other_model(plan, model, "model.ref_model_id", plan.settings.model.ref_model_id))
     if not plan.settings.train.sync_ref_model and plan.create(plan.tuner).reference(model) is not None:
         return None
     return _frozen(copy.deepcopy(model))
 
 
-def _other_reference(plan: RunPlan, model: PreTrainedModel) -> PreTrainedModel:
-    key = "model.ref_model_id"
-    folder = fetch(plan, plan.settings.model.ref_model_id, key)
+def load_teacher(plan: RunPlan, model: PreTrainedModel) -> PreTrainedModel | None:
+    """Return the frozen teacher of a procedure that needs one, None for others.
+
+    Raises:
+        SwiftError: `model.teacher_model_id` cannot be loaded, or has another vocabulary than `model`.
+    """
+    if not plan.procedure.source.declared.get("needs_teacher"):
+        return None
+    return _frozen(_other_model(plan, model, "model.teacher_model_id", plan.settings.model.teacher_model_id))
+
+
+def _other_model(plan: RunPlan, model: PreTrainedModel, key: str, model_id: str) -> PreTrainedModel:
+    folder = fetch(plan, model_id, key)
     loading = Loading(
         dtype=str(model.dtype).removeprefix("torch."), attn_implementation=plan.settings.model.attn_implementation
     )
     reference = _told(plan, key, load_weights, folder, loading)
     if reference.config.vocab_size != model.config.vocab_size:
         message = (
-            f"the reference model has {reference.config.vocab_size} tokens and the model {model.config.vocab_size}; "
-            "log-probabilities can only be compared over one vocabulary"
+            f"the model of {key} has {reference.config.vocab_size} tokens and the trained one "
+            f"{model.config.vocab_size}; log-probabilities can only be compared over one vocabulary"
         )
         raise SwiftError(Problem("reference-vocabulary", message, plan.config.place(key), "use a model of one family"))
     return placed(reference, model.device)

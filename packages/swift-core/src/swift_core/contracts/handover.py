@@ -159,6 +159,9 @@ class Parts:
     reference: PreTrainedModel | None
     """A frozen reference model; None when none is needed or the tuner can switch its adapters off."""
 
+    teacher: PreTrainedModel | None
+    """A frozen teacher, in stages that distil; None in others."""
+
     train_dataset: Sequence[Any]
     """Encoded rows; with `__len__` and `__getitem__` a sequence is all that torch's loader needs."""
 

@@ -33,6 +33,12 @@ class Procedure(Protocol):
     model_head: ClassVar[Literal["causal_lm", "sequence_classification", "token_classification"]]
     """Which head its model has; left out, a causal language model's."""
 
+    samples: ClassVar[bool]
+    """Whether it draws answers from an engine (`rollout.engine`); left out, it does not."""
+
+    needs_teacher: ClassVar[bool]
+    """Whether it needs `model.teacher_model_id`; left out, it does not."""
+
     default_loss: ClassVar[str]
     """Loss of `train.loss_type: auto`."""
 

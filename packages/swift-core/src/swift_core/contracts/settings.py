@@ -47,6 +47,12 @@ class ModelSettings:
     ref_model_id: str = ""
     """Reference model of a preference stage; empty means the model itself before training."""
 
+    teacher_model_id: str = ""
+    """Teacher of a distillation stage."""
+
+    teacher_top_k: PositiveInt = 64
+    """Tokens of the teacher's distribution that losses on its likeliest tokens are given."""
+
     chat_template: str = ""
     """Path of a Jinja chat template that replaces the tokenizer's own."""
 
@@ -165,6 +171,9 @@ class RolloutSettings:
 
     advantages: Literal["auto", "group", "group_mean", "batch", "leave_one_out", "none"] = "auto"
     """What a reward is compared with; `auto` is what the paper of the loss says."""
+
+    lmbda: Annotated[float, Interval(ge=0, le=1)] = 0.5
+    """Share of distillation steps on the student's own answers, in [0, 1]; the others take the data's."""
 
     mask_truncated: bool = False
     """Leave answers that were cut at `train.max_completion_length` out of the loss."""

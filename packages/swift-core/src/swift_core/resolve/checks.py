@@ -35,6 +35,9 @@ def check_settings(findings: Findings, plan: RunPlan | None) -> None:
     _reference_updates(findings)
     if plan:
         _reference(findings, plan)
+        _sampling(findings, plan)
+        if plan.orms and not plan.settings.train.metrics and plan.procedure.source.declared.get("rows") != "prompts":
+            findings.note("reward.orms has no effect: no metric of train.metrics reads rewards")
         _lines(findings, plan)
         _metrics(findings, plan)
         _steps(findings, plan)
@@ -76,8 +79,27 @@ def _without_effect(findings: Findings) -> None:
             findings.note(f"train.{key} has no effect with train.{name}: {strategy}")
     if "train.num_train_epochs" in config.origins and train.max_steps > 0:
         findings.note("train.num_train_epochs has no effect: train.max_steps wins")
-    if config.settings.reward.orms and not train.metrics:
-        findings.note("reward.orms has no effect: no metric of train.metrics reads rewards")
+
+
+def _sampling(findings: Findings, plan: RunPlan) -> None:
+    """Keep problems of stages that sample or distil without what they need, and note what has no effect."""
+    config, declared, stage = findings.config, plan.procedure.source.declared, plan.procedure.plugin.name
+    if declared.get("rows") == "prompts" and not config.settings.reward.orms:
+        message = f"stage {stage!r} trains on rewards, and there is none"
+        findings.wrong(
+            "missing-key", message, "train.stage", "write reward: {orms: [math]}; swift plugins list --kind orm"
+        )
+    if declared.get("needs_teacher") and not config.settings.model.teacher_model_id:
+        message = f"stage {stage!r} needs a teacher, and model.teacher_model_id is not given"
+        findings.wrong("missing-key", message, "train.stage", "write model.teacher_model_id: a folder or hub id")
+    if not declared.get("needs_teacher") and config.settings.model.teacher_model_id:
+        message = f"model.teacher_model_id would do nothing: stage {stage!r} has no teacher"
+        findings.wrong_key("unused-key", message, "model.teacher_model_id", "remove the key, or write train.stage: gkd")
+    if not declared.get("samples"):
+        unused = sorted(key for key in config.origins if key.startswith("rollout.") and key.count(".") == 1)
+        for key in unused:
+            message = f"{key} would do nothing: stage {stage!r} draws no answers"
+            findings.wrong_key("unused-key", message, key, "remove the key, or choose a stage that samples: grpo, gkd")
 
 
 def _reference_updates(findings: Findings) -> None:
@@ -158,7 +180,9 @@ def _lines(findings: Findings, plan: RunPlan) -> None:
     settings, stage = findings.config.settings, plan.procedure.plugin.name
     rows = plan.procedure.source.declared.get("rows", "tokens")
     if settings.train.packing and rows != "tokens":
-        message = f"train.packing fills places with rows of one answer, as in the stages sft and pt; {stage!r} has others"
+        message = (
+            f"train.packing fills places with rows of one answer, as in the stages sft and pt; {stage!r} has others"
+        )
         next_step = "remove the key" + ("; train.share_prompt saves the prompts of pairs" if rows == "pairs" else "")
         findings.wrong_key("packing-stage", message, "train.packing", next_step)
     if settings.train.share_prompt is not True:

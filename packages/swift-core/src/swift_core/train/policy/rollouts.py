@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -66,6 +66,15 @@ class Rollouts:
                 groups[index] = group
         return groups
 
+    def plain(self, prompts: Sequence[Sequence[int]], step: int, attempt: int) -> Sequence[Sequence[Rollout]]:
+        """Return one answer to each prompt, without scores."""
+        if not self._attached:
+            self._parts.engine.update_weights(dict(self._parts.model.named_parameters()), step)
+        answers: Sequence[Sequence[Rollout]] = self._parts.engine.generate(
+            prompts, replace(self._params(step, attempt), num_answers=1)
+        )
+        return answers
+
     def is_flat(self, group: Sequence[Sample]) -> bool:
         """Say whether all answers of a group have one reward: nothing can be learned from it."""
         totals = [sample.total(self.weights) for sample in group]
@@ -127,6 +136,23 @@ def _request(sample: Sample) -> InferRequest:
     prompt = sample.prompt["prompt"]
     turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(turn) for turn in prompt]
     return InferRequest(messages=[*turns, {"role": "assistant", "content": sample.text}], response=sample.text)
+
+
+def own_answers(
+    rollouts: Rollouts, batches: Sequence[Mapping[str, Tensor]], step: int, pad_token_id: int
+) -> list[dict[str, Any]]:
+    """Return batches with the prompts of `batches`, up to the first trained token, and answers drawn now."""
+    result = []
+    for index, batch in enumerate(batches):
+        prompts = []
+        for ids, labels in zip(batch["input_ids"], batch["labels"], strict=True):
+            first = int((labels != IGNORED).to(torch.int8).argmax())
+            prompts.append(ids[:first].tolist())
+        drawn = [answers[0] for answers in rollouts.plain(prompts, step, index)]
+        ids = [[*rollout.prompt_ids, *rollout.answer_ids] for rollout in drawn]
+        labels = [[IGNORED] * len(rollout.prompt_ids) + [*rollout.answer_ids] for rollout in drawn]
+        result.append(padded(ids, labels, pad_token_id) | {"rows": batch["rows"]})
+    return result
 
 
 def training_batch(samples: Sequence[Sample], pad_token_id: int, *, mask_truncated: bool) -> dict[str, Any]:
