@@ -2,14 +2,16 @@ r"""The little world of the demo: five families of questions, three ways to answ
 
 The model `demo:tiny` is pre-trained on `documents()`: it answers in words ("seven") unless a system message asks for a
 box. `demo:chat` teaches it to say `The answer is \boxed{7}.` without being asked, `demo:preference` then to prefer the
-bare `\boxed{7}`, and `demo:prompts` are additions with the number that a reward checks. A question is
-held out of all three or of none: the held-out twins share none with the training rows.
+bare `\boxed{7}`, and `demo:prompts` are additions with the number that a reward checks. `demo:classes` names the
+family of each question, and `demo:steps` adds in two steps, some of them wrong. A question is held out of all five or
+of none: the held-out twins share none with the training rows.
 """
 
 from __future__ import annotations
 
 import hashlib
 import random
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -180,9 +182,37 @@ def _prompt(question: Question) -> dict[str, Any]:
     return {"prompt": [_user(question)], "ground_truth": question.answer}
 
 
-_ROW_MAKERS = {"chat": _chat, "preference": _preference, "prompts": _prompt}
+def _class(question: Question) -> dict[str, Any]:
+    starts = {"What colour": "colour", "Name the": "colour", "Which": "last", "Reverse": "reversal"}
+    starts |= {"What is the opp": "opposite", "Say": "opposite"}
+    family = next((family for start, family in starts.items() if question.text.startswith(start)), "addition")
+    return {"text": question.text, "label": family}
 
-NAMES = tuple(f"{name}{twin}" for name in _ROW_MAKERS for twin in ("", "-heldout"))
+
+def _steps(question: Question) -> Iterator[dict[str, Any]]:
+    """Yield a sum in two steps thrice: both right, both wrong alike, and the last one wrong alone."""
+    left, right = re.findall(r"\d+", question.text)
+    total, draw = int(question.answer), random.Random(_digest(question.text))
+    others = [number for number in range(2 * _LARGEST_OPERAND + 1) if number != total]
+    wrong, last = draw.sample(others, 2)
+    for first, second in ((total, total), (wrong, wrong), (total, last)):
+        yield {
+            "prompt": f"{question.text}\n",
+            "completions": [f"{left} + {right} = {first}", f"The answer is \\boxed{{{second}}}."],
+            "labels": [first == total, second == total],
+        }
+
+
+_ROW_MAKERS: dict[str, Callable[[Question], dict[str, Any]]] = {
+    "chat": _chat,
+    "preference": _preference,
+    "prompts": _prompt,
+    "classes": _class,
+}
+_ON_ALL = ("chat", "classes")
+"""Data sets with questions of all families; the others have additions alone."""
+
+NAMES = tuple(f"{name}{twin}" for name in (*_ROW_MAKERS, "steps") for twin in ("", "-heldout"))
 """The data sets, as they stand after `demo:`."""
 
 
@@ -191,6 +221,8 @@ def rows(name: str) -> list[dict[str, Any]]:
 
     `chat` has messages, `preference` has prompt, chosen and rejected (conversations) and ground_truth, `prompts` has
     prompt and ground_truth; the last two ask for additions only, so that a reward on numbers can score the answers.
+    `classes` has text and label, the family of the question; `steps` has prompt, completions and labels, three rows an
+    addition.
     """
     if name not in NAMES:
         raise ValueError(
@@ -200,8 +232,10 @@ def rows(name: str) -> list[dict[str, Any]]:
     held_out = base != name
     sums = frozenset(additions())
     chosen = [question for question in _questions() if _is_held_out(question) == held_out]
-    if base != "chat":
+    if base not in _ON_ALL:
         chosen = [question for question in chosen if question in sums]
-    elif held_out:
+    elif base == "chat" and held_out:
         chosen = chosen[:_NUM_HELD_OUT_CHATS]
+    if base == "steps":
+        return [row for question in chosen for row in _steps(question)]
     return [_ROW_MAKERS[base](question) for question in chosen]

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from swift_core.contracts.plugin import PluginSpec
     from swift_core.resolve.parts import Looked, PartFinder
 
-DEMO_DATA = ("chat", "preference", "prompts", "chat-heldout", "preference-heldout", "prompts-heldout")
+_DEMO_DATA = ("chat", "preference", "prompts", "classes", "steps")
+DEMO_DATA = tuple(f"{name}{twin}" for twin in ("", "-heldout") for name in _DEMO_DATA)
 DEMO_MODELS = ("tiny",)
 _OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "TRANSFORMERS_OFFLINE")
 
