@@ -12,8 +12,8 @@ from tests.reference.trajectory import apply, gradients, parameter, reload
 PYPROJECT = Path(__file__).parents[2] / "packages/swift-optim-zoo/pyproject.toml"
 SECTION = PYPROJECT.read_text(encoding="utf-8").partition('[project.entry-points."swift.optimizers"]')[2]
 TARGETS = dict(re.findall(r'^(\w+) = "([\w.:]+)"$', SECTION.partition("\n[")[0], flags=re.MULTILINE))
-LOW_RANK = {"galore_adamw", "fira", "apollo", "apollo_mini"}
-COUNTS = {"seed", "refresh_at"}
+LOW_RANK = {"galore_adamw", "galore_adamw8bit", "galore_adafactor", "q_galore", "fira", "apollo", "apollo_mini"}
+COUNTS = {"seed", "refresh_at", "gap", "basis_right_codes", "basis_right_shape"}
 DTYPES = (torch.float32, torch.bfloat16)
 
 every_optimizer = pytest.mark.parametrize("name", sorted(TARGETS))

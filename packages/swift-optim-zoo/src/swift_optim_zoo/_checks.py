@@ -29,8 +29,8 @@ def require_integer(low: int, **values: object) -> None:
             raise ValueError(f"{name} must be an integer >= {low}, got {value}")
 
 
-def require_choice(choices: Sequence[str], **values: object) -> None:
+def require_choice(choices: Sequence[object], **values: object) -> None:
     """Raise ValueError unless every value is one of `choices`."""
     for name, value in values.items():
         if value not in choices:
-            raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value}")
+            raise ValueError(f"{name} must be one of {', '.join(map(str, choices))}, got {value}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,7 +20,8 @@ from swift_optim_zoo import _bases
 from swift_optim_zoo._base import Group, State
 from swift_optim_zoo._checks import require_choice, require_integer
 from swift_optim_zoo._low_rank import LowRankOptimizer, adam_step, decay_factor, plain_step, sides
-from swift_optim_zoo._projector import Projection, Side, in_bfloat16, projection_in
+from swift_optim_zoo._projector import Projection, Side, in_bfloat16
+from swift_optim_zoo._turn import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,22 +30,6 @@ _logger = logging.getLogger(__name__)
 
 _FIRST_ROUND = 20
 """Steps over which bases that start at random become those of gradients."""
-
-
-class Turn(NamedTuple):
-    """How new bases lie in the old ones: old^T new, [rank, rank]; None where the identity is used."""
-
-    left: Tensor | None
-    right: Tensor | None
-
-    def mean(self, moment: Tensor) -> Tensor:
-        """Return a moment linear in the gradient in the new coordinates."""
-        turned = moment if self.left is None else self.left.T @ moment
-        return turned if self.right is None else turned @ self.right
-
-    def square(self, moment: Tensor) -> Tensor:
-        """Return a mean of squares in the new coordinates, as if the old ones were uncorrelated."""
-        return Turn(*(None if part is None else part.square() for part in self)).mean(moment)
 
 
 class Move(NamedTuple):
@@ -61,6 +46,15 @@ class Move(NamedTuple):
 
 class GaLoreOptimizer(LowRankOptimizer):
     """Adam on projected gradients; a subclass that keeps something else has `direction`, `plain`, `turn`, `forget`."""
+
+    moment_size: ClassVar[str] = (
+        "rank * rank if proj_type == 'full' else rank * rows if proj_type == 'right' else"
+        " rank * columns if proj_type == 'left' else rank * (longer if proj_type == 'std' else shorter)"
+    )
+    basis_size: ClassVar[str] = (
+        "rank * (rows + columns) if proj_type == 'full' else rank * columns if proj_type == 'right' else"
+        " rank * rows if proj_type == 'left' else rank * (shorter if proj_type == 'std' else longer)"
+    )
 
     @staticmethod
     def check_options(options: Group) -> None:
@@ -139,8 +133,23 @@ class GaLoreOptimizer(LowRankOptimizer):
         for group in self.param_groups:
             group.setdefault("first_refresh", list(_first_refreshes(group)))
 
+    def basis(self, state: State, name: str) -> Tensor | None:
+        """Return the basis `name` that is kept in `state`, None where there is none."""
+        return state.get(name)
+
+    def keep_basis(self, state: State, name: str, basis: Tensor) -> None:
+        """Keep a new basis in `state`."""
+        state[name] = basis
+
     def _projection(self, grad: Tensor, state: State, group: Group) -> Projection:
-        return projection_in(state, narrow=in_bfloat16(grad, group["products"]))
+        narrow = in_bfloat16(grad, group["products"])
+        return Projection(
+            self._basis_like(grad, state, "basis_left"), self._basis_like(grad, state, "basis_right"), narrow
+        )
+
+    def _basis_like(self, grad: Tensor, state: State, name: str) -> Tensor | None:
+        basis = self.basis(state, name)
+        return None if basis is None else basis.to(grad.dtype)
 
     def _renew(self, grad: Tensor, state: State, group: Group, index: int) -> bool:
         """Renew the bases; return False when `grad` is not finite: the step is left out and nothing counted.
@@ -158,33 +167,27 @@ class GaLoreOptimizer(LowRankOptimizer):
         if bool(grad.any()):
             old = self._projection(grad, state, group)
             for name, matrix in _matrices(grad, group["sides"][index]):
-                state[name] = _new_basis(matrix, state.get(name), group)
+                self.keep_basis(state, name, _new_basis(matrix, self._basis_like(grad, state, name), group))
+            new = self._projection(grad, state, group)
             if not is_first:
-                self._carry_over(old, state, group)
-            self._schedule(grad, state, group, index, is_first=is_first)
+                self._carry_over(old, new, state, group)
+            gap = _adapted_gap(grad, new, state, group) if group["adaptive_gap"] else group["update_proj_gap"]
+            wait = group["first_refresh"][index] if is_first else gap
+            state["refresh_at"] = torch.tensor(int(state.get("step", 0)) + wait)
         return True
 
     def _draw(self, grad: Tensor, state: State, group: Group, index: int) -> None:
         for number, (name, matrix) in enumerate(_matrices(grad, group["sides"][index])):
-            state[name] = _bases.random_basis(matrix, group["rank"], 2 * index + number)
+            self.keep_basis(state, name, _bases.random_basis(matrix, group["rank"], 2 * index + number))
         state["refresh_at"] = torch.tensor(group["first_refresh"][index])
 
-    def _carry_over(self, old: Projection, state: State, group: Group) -> None:
+    def _carry_over(self, old: Projection, new: Projection, state: State, group: Group) -> None:
         """Do with the moments what the option says; aligned bases have them as they are."""
-        new = projection_in(state)
         if group["moments"] == "rotate":
-            pairs = zip(old[:2], new[:2], strict=True)
-            self.turn(state, Turn(*(None if was is None or now is None else was.T @ now for was, now in pairs)))
+            self.turn(state, Turn(_product(old.left, new.left), _product(old.right, new.right)))
         if group["moments"] == "reset":
             self.forget(state)
             state["reset_at"] = state["step"].clone()
-
-    def _schedule(self, grad: Tensor, state: State, group: Group, index: int, *, is_first: bool) -> None:
-        gap = group["update_proj_gap"]
-        if group["adaptive_gap"]:
-            gap = _adapted_gap(grad, state, group)
-        step = int(state.get("step", 0))
-        state["refresh_at"] = torch.tensor(step + (group["first_refresh"][index] if is_first else gap))
 
 
 def _first_refreshes(group: Group) -> Iterator[int]:
@@ -218,14 +221,17 @@ def _new_basis(matrix: Tensor, old: Tensor | None, group: Group) -> Tensor:
     return _bases.aligned(basis, old) if moments == "align" and old is not None else basis
 
 
-def _adapted_gap(grad: Tensor, state: State, group: Group) -> int:
+def _product(old: Tensor | None, new: Tensor | None) -> Tensor | None:
+    return None if old is None or new is None else old.T @ new
+
+
+def _adapted_gap(grad: Tensor, projection: Projection, state: State, group: Group) -> int:
     """Return the gap until the next refresh: longer once the leading direction has stayed nearly the same.
 
     Q-GaLore's rule: when the mean cosine of the leading directions of successive refreshes, over a window, is at least
     the threshold, the gap grows. Zhang et al., 2024, arXiv:2407.08296, sec. 3.2. Signs, which an SVD leaves to chance,
     do not count here.
     """
-    projection = projection_in(state)
     low_rank, basis = projection.project(grad), projection.right
     if basis is None:
         low_rank, basis = low_rank.T, projection.left

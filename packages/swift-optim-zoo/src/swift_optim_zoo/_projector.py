@@ -11,7 +11,7 @@ Zhao et al., 2024, arXiv:2403.03507, eq. 4 and definition 3.4. Only the factors 
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -76,8 +76,3 @@ class Projection(NamedTuple):
 
     def _product(self, first: Tensor, second: Tensor) -> Tensor:
         return (first.bfloat16() @ second.bfloat16()).to(first.dtype) if self.narrow else first @ second
-
-
-def projection_in(state: dict[str, Any], *, narrow: bool = False) -> Projection:
-    """Return the projection that is kept in `state`."""
-    return Projection(state.get("basis_left"), state.get("basis_right"), narrow)

@@ -23,34 +23,12 @@ from typing import TYPE_CHECKING, Any
 from swift_core.plugin_api import require_between, require_positive
 from swift_optim_zoo._base import Group, State, ZooOptimizer, next_step, zeros_in
 from swift_optim_zoo._checks import check_common
+from swift_optim_zoo._factored import clip_update_, root_mean_square, scaled_gradient
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from torch import Tensor
-
-
-def factored_update_(grad: Tensor, row: Tensor, column: Tensor, *, beta: float, eps: float) -> Tensor:
-    """Update the row and column means in place and return `grad` over the root of their product.
-
-    `grad` [..., rows, columns], `row` [..., rows], `column` [..., columns].
-    """
-    squared = grad.square().add_(eps)
-    row.lerp_(squared.mean(dim=-1), 1 - beta)
-    column.lerp_(squared.mean(dim=-2), 1 - beta)
-    row_factor = (row / row.mean(dim=-1, keepdim=True)).rsqrt_().unsqueeze(-1)
-    return squared.copy_(grad).mul_(row_factor).mul_(column.rsqrt().unsqueeze(-2))
-
-
-def full_update_(grad: Tensor, exp_avg_sq: Tensor, *, beta: float, eps: float) -> Tensor:
-    """Update the second moment in place and return `grad` over its root."""
-    exp_avg_sq.lerp_(grad.square().add_(eps), 1 - beta)
-    return exp_avg_sq.rsqrt().mul_(grad)
-
-
-def root_mean_square(tensor: Tensor) -> float:
-    """Return the root of the mean square of the elements."""
-    return float(tensor.norm()) / math.sqrt(tensor.numel())
 
 
 class Adafactor(ZooOptimizer):
@@ -111,20 +89,12 @@ class Adafactor(ZooOptimizer):
     def update(self, weights: Tensor, grad: Tensor, state: State, group: Group, index: int) -> None:
         """Move one parameter."""
         step, lr = next_step(state), float(group["lr"])
-        change = _scaled_gradient(grad, state, beta=1 - step ** group["decay_rate"], eps=group["eps"])
-        change.div_(max(1.0, root_mean_square(change) / group["clip_threshold"]))
+        change = scaled_gradient(grad, state, beta=1 - step ** group["decay_rate"], eps=group["eps"])
+        clip_update_(change, group["clip_threshold"])
         change.mul_(_step_size(weights, step, lr, group))
         if group["beta1"]:
             change = zeros_in(state, "exp_avg", weights).lerp_(change, 1 - group["beta1"])
         weights.mul_(1 - lr * group["weight_decay"]).sub_(change)
-
-
-def _scaled_gradient(grad: Tensor, state: State, *, beta: float, eps: float) -> Tensor:
-    if grad.dim() < 2:
-        return full_update_(grad, zeros_in(state, "exp_avg_sq", grad), beta=beta, eps=eps)
-    row = zeros_in(state, "exp_avg_sq_row", grad[..., 0])
-    column = zeros_in(state, "exp_avg_sq_col", grad[..., 0, :])
-    return factored_update_(grad, row, column, beta=beta, eps=eps)
 
 
 def _step_size(weights: Tensor, step: int, lr: float, group: Group) -> float:

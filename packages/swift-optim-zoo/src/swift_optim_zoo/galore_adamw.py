@@ -56,13 +56,7 @@ class GaLoreAdamW(GaLoreOptimizer):
     label = "galore_adamw"
 
     state_bytes: ClassVar[str] = "8 * size"
-    matrix_state_bytes: ClassVar[str] = (
-        "4 * (2 * rank * rank + rank * (rows + columns)) if proj_type == 'full' else"
-        " 4 * rank * (2 * rows + columns) if proj_type == 'right' else"
-        " 4 * rank * (rows + 2 * columns) if proj_type == 'left' else"
-        " 4 * rank * (2 * longer + shorter) if proj_type == 'std' else"
-        " 4 * rank * (longer + 2 * shorter)"
-    )
+    matrix_state_bytes: ClassVar[str] = "8 * moment_size + 4 * basis_size"
 
     def __init__(
         self,

@@ -1,0 +1,175 @@
+"""GaLore with Adafactor: of the projected gradient only row and column means of squares are kept.
+
+    every update_proj_gap steps:  Q = leading singular vectors of G
+    R  = G Q                                   (or Q^T G, whichever is smaller; proj_type full: P^T G Q)
+    u  = R / sqrt(V),  V factored as in Adafactor, of R^2 + eps, decay 1 - t^decay_rate
+    u  = u / max(1, rms(u) / clip_threshold)                                 (beta1 > 0: its running mean)
+    p <- p * (1 - lr * weight_decay) - lr * scale * u Q^T
+
+Zhao et al., 2024, arXiv:2403.03507, alg. 1 around Adafactor (Shazeer and Stern, 2018, arXiv:1804.04235, alg. 4).
+Parameters that are not projected (embeddings, output head, norms, biases) take Adafactor.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from swift_core.plugin_api import require_between, require_positive
+from swift_optim_zoo._base import Group, State, next_step, zeros_in
+from swift_optim_zoo._factored import clip_update_, scaled_gradient
+from swift_optim_zoo._galore import GaLoreOptimizer, Move
+from swift_optim_zoo._low_rank import check_shape, decay_factor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from torch import Tensor
+
+    from swift_optim_zoo._turn import Turn
+
+
+class GaLoreAdafactor(GaLoreOptimizer):
+    """GaLore around Adafactor; the projection is nearly all the memory it needs.
+
+    A parameter group may override any option. The state holds tensors only.
+
+    Args:
+        params: Parameters, named parameters, or groups; a group's `param_names` are what the patterns are matched with.
+        lr: Learning rate, >= 0; projected matrices move by `lr * scale`.
+        eps: Added to squared gradients, >= 0.
+        clip_threshold: Largest root mean square of a projected update before it is scaled down, > 0.
+        decay_rate: Power of the step in the second moment's decay, in [-1, 0).
+        beta1: Decay of a first moment, in [0, 1); 0 keeps none and saves its memory.
+        weight_decay: Decoupled weight decay, >= 0.
+        rank: Rank of the projection, >= 1; a matrix with a shorter side takes plain Adafactor.
+        update_proj_gap: Steps between two refreshes of a projection, >= 1.
+        scale: Factor of the projected update, > 0.
+        proj_type: Which side is projected: `std` the shorter one, `reverse_std` the longer one, `full` both, else this.
+        refresh: `subspace` starts from the old basis and is many times cheaper than `exact`, a full SVD.
+        first_basis: `exact`, or `random` and refreshed within 20 steps: then the first step costs like any other.
+        moments: At a refresh: `align` the new basis with the old one, `rotate` the moments, `reset`, or `keep` them.
+        stagger: Spread the refreshes of all matrices over the gap, so that no step stalls.
+        adaptive_gap: Lengthen the gap of a matrix whose leading direction stays (Q-GaLore).
+        cos_threshold: Mean cosine of leading directions from which the gap grows, in [0, 1).
+        gap_growth: Factor of a growing gap, > 1.
+        gap_window: Number of cosines in the mean, >= 1.
+        products: Type of products of large matrices; `auto` is bfloat16 on a CPU with AMX, else float32.
+        target_modules: Names of what is projected; a glob over the whole name, or a part of it.
+        exclude_modules: Names of what is not projected although `target_modules` names it.
+
+    Raises:
+        ValueError: An option is out of its range, or a parameter is sharded.
+    """
+
+    label = "galore_adafactor"
+
+    state_bytes: ClassVar[str] = "4 * size + (4 * size if beta1 else 0)"
+    other_matrix_state_bytes: ClassVar[str] = "4 * (rows + columns) + (4 * size if beta1 else 0)"
+    matrix_state_bytes: ClassVar[str] = (
+        "4 * (basis_size + rank + moment_size / rank) + (4 * moment_size if beta1 else 0)"
+    )
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        *,
+        lr: float = 1e-3,
+        eps: float = 1e-30,
+        clip_threshold: float = 1.0,
+        decay_rate: float = -0.8,
+        beta1: float = 0.0,
+        weight_decay: float = 0.0,
+        rank: int = 128,
+        update_proj_gap: int = 200,
+        scale: float = 0.25,
+        proj_type: Literal["std", "reverse_std", "right", "left", "full"] = "std",
+        refresh: Literal["subspace", "exact"] = "subspace",
+        first_basis: Literal["exact", "random"] = "exact",
+        moments: Literal["align", "rotate", "reset", "keep"] = "align",
+        stagger: bool = True,
+        adaptive_gap: bool = False,
+        cos_threshold: float = 0.4,
+        gap_growth: float = 2.0,
+        gap_window: int = 5,
+        products: Literal["auto", "float32", "bfloat16"] = "auto",
+        target_modules: tuple[str, ...] = ("*",),
+        exclude_modules: tuple[str, ...] = ("embed", "lm_head", "wte", "wpe", "norm"),
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "eps": eps,
+            "clip_threshold": clip_threshold,
+            "decay_rate": decay_rate,
+            "beta1": beta1,
+            "weight_decay": weight_decay,
+            "rank": rank,
+            "update_proj_gap": update_proj_gap,
+            "scale": scale,
+            "proj_type": proj_type,
+            "refresh": refresh,
+            "first_basis": first_basis,
+            "moments": moments,
+            "stagger": stagger,
+            "adaptive_gap": adaptive_gap,
+            "cos_threshold": cos_threshold,
+            "gap_growth": gap_growth,
+            "gap_window": gap_window,
+            "products": products,
+            "target_modules": list(target_modules),
+            "exclude_modules": list(exclude_modules),
+        }
+        super().__init__(params, defaults)
+        self.report_fallback()
+
+    @staticmethod
+    def check_options(options: Group) -> None:
+        """Raise ValueError for an option out of its range."""
+        GaLoreOptimizer.check_options(options)
+        require_positive(clip_threshold=options["clip_threshold"])
+        require_between(0.0, 1.0, beta1=options["beta1"])
+        require_between(-1.0, 0.0, decay_rate=options["decay_rate"])
+
+    def direction(self, low_rank: Tensor, state: State, group: Group) -> Tensor:
+        """Update the factored second moment and return Adafactor's direction."""
+        return _direction(low_rank, state, group)
+
+    def plain(self, weights: Tensor, grad: Tensor, state: State, group: Group) -> None:
+        """Move a parameter that is not projected, by Adafactor."""
+        decay = decay_factor(group)
+        weights.mul_(decay).add_(_direction(grad, state, group), alpha=-float(group["lr"]))
+
+    def move(self, move: Move) -> None:
+        """Take the step; its decay comes first, as Adafactor has it."""
+        size = float(move.group["lr"]) * move.group["scale"]
+        direction = self.direction(move.low_rank, move.state, move.group)
+        move.projection.add_back_(move.weights, direction, alpha=-size, decay=decay_factor(move.group))
+
+    def turn(self, state: State, turn: Turn) -> None:
+        """Express the moments in new bases."""
+        if turn.left is not None:
+            state["exp_avg_sq_row"] = turn.left.square().T @ state["exp_avg_sq_row"]
+        if turn.right is not None:
+            state["exp_avg_sq_col"] = turn.right.square().T @ state["exp_avg_sq_col"]
+        if "exp_avg" in state:
+            state["exp_avg"] = turn.mean(state["exp_avg"])
+
+    def forget(self, state: State) -> None:
+        """Set the moments to zero."""
+        for name in ("exp_avg_sq_row", "exp_avg_sq_col", "exp_avg"):
+            if name in state:
+                state[name].zero_()
+
+    def check_saved(self, state: State, shape: tuple[int, ...]) -> None:
+        """Raise ValueError when the moments in a saved `state` are not of `shape`."""
+        if "exp_avg_sq_row" in state:
+            check_shape((*state["exp_avg_sq_row"].shape, *state["exp_avg_sq_col"].shape), shape)
+
+
+def _direction(grad: Tensor, state: State, group: Group) -> Tensor:
+    """Update the moments and return what lr multiplies."""
+    step = next_step(state) - int(state.get("reset_at", 0))
+    change = scaled_gradient(grad, state, beta=1 - step ** group["decay_rate"], eps=group["eps"])
+    clip_update_(change, group["clip_threshold"])
+    if group["beta1"]:
+        change = zeros_in(state, "exp_avg", change).lerp_(change, 1 - group["beta1"])
+    return change
