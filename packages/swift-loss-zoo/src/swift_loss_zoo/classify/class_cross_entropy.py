@@ -54,7 +54,7 @@ class ClassCrossEntropy:
         return LossOutput(losses, None if weights is None else weights[labels], {"accuracy": right})
 
     def _several(self, logits: Tensor, labels: Tensor, weights: Tensor | None) -> LossOutput:
-        targets = (1 - self.label_smoothing) * labels + self.label_smoothing / 2
-        losses = F.binary_cross_entropy_with_logits(logits, targets.to(logits.dtype), weight=weights, reduction="none")
+        targets = (1 - self.label_smoothing) * labels.to(logits.dtype) + self.label_smoothing / 2
+        losses = F.binary_cross_entropy_with_logits(logits, targets, weight=weights, reduction="none")
         right = ((logits > 0) == (labels > 0.5)).float().mean(-1)
         return LossOutput(losses.mean(-1), metrics={"label_accuracy": right})
