@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -102,13 +105,16 @@ FAMILIES = {"DistillOutputs": distilled, "PairOutputs": pairs, "PolicyOutputs": 
 """Family -> maker of its outputs and of the leaves whose gradient is looked at."""
 
 LENGTHS = [3, 6, 2, 5]
+VARIANTS = json.loads(Path(__file__).with_name("variants.json").read_text(encoding="utf-8"))
+"""Loss -> options that lead it other ways than its defaults."""
 
 
 def losses_by_family():
     for spec in installed().specs("loss"):
         family = read_source(spec).inputs[0] if spec.first_party else ""
-        if family in FAMILIES:
-            yield pytest.param(build(installed().load(spec), {}), FAMILIES[family], id=spec.name)
+        for options in ({}, *VARIANTS.get(spec.name, ())) if family in FAMILIES else ():
+            loss = build(installed().load(spec), options)
+            yield pytest.param(loss, FAMILIES[family], id=f"{spec.name} {options}" if options else spec.name)
 
 
 every_loss = pytest.mark.parametrize(("loss", "make"), list(losses_by_family()))

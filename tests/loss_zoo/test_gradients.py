@@ -1,5 +1,8 @@
 """The gradient of every loss, by finite differences; losses that hold a part constant say so and are left out."""
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
 from torch.autograd import gradcheck
@@ -20,13 +23,20 @@ from swift_core.testing.outputs import (
 
 LENGTHS = {"chosen": torch.tensor([4, 2, 3]), "rejected": torch.tensor([3, 4, 1]), "gold": torch.tensor([1, 2, 4])}
 SHAPE = (3, 4)
+VARIANTS = json.loads(Path(__file__).with_name("variants.json").read_text(encoding="utf-8"))
+"""Loss -> options that lead it other ways than its defaults."""
 
 
 def losses_of(family):
-    """Return the losses of a family whose gradient is that of their value, built with their defaults."""
+    """Return the losses of a family whose gradient is that of their value, with their defaults and other options."""
     specs = [spec for spec in installed().specs("loss") if spec.first_party and read_source(spec).inputs[0] == family]
-    losses = {spec.name: build(installed().load(spec), {}) for spec in specs}
-    return [pytest.param(x, id=name) for name, x in losses.items() if not getattr(x, "stops_gradient", False)]
+    found = []
+    for spec in specs:
+        for options in ({}, *VARIANTS.get(spec.name, ())):
+            loss = build(installed().load(spec), options)
+            if not getattr(loss, "stops_gradient", False):
+                found.append(pytest.param(loss, id=f"{spec.name} {options}" if options else spec.name))
+    return found
 
 
 def numbers(seed):
