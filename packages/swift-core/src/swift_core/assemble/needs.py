@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def needs_reference(plan: RunPlan, loss: object) -> bool:
-    """Say whether `loss` reads a reference model.
+    """Say whether `loss`, or the procedure itself, reads a reference model.
 
     Raises:
         SwiftError: It does not, and the run file has keys about one.
     """
-    if getattr(loss, "needs_reference", False):
+    if getattr(loss, "needs_reference", False) or plan.procedure.source.declared.get("needs_reference"):
         return True
     if problems := unread_reference(plan.config, plan.loss.plugin.name):
         raise SwiftError(problems)

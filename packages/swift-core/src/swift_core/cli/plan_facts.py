@@ -71,7 +71,8 @@ def _is_paired(plan: RunPlan) -> bool:
 def _memory(plan: RunPlan, model: ModelFacts, dtype: DtypeChoice, trainable: int, data: DataSurvey | None) -> Memory:
     known = data.lengths if data and not plan.settings.train.packing else None
     longest = known.longest if known else plan.settings.data.max_length
-    needs_copy = plan.loss.source.declared.get("needs_reference") and (
+    reads = any(part.source.declared.get("needs_reference") for part in (plan.loss, plan.procedure))
+    needs_copy = reads and (
         plan.settings.model.ref_model_id
         or plan.settings.train.sync_ref_model
         or not plan.tuner.source.declared.get("trains_adapter")

@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from swift_core.contracts.checks import require_nonnegative
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from torch import Tensor
 
 
@@ -72,6 +74,10 @@ class LazyOutputs:
     def adopt(self, values: Mapping[str, Any]) -> None:
         """Take values that were computed before, so that they are not computed again."""
         self.__dict__.update(values)
+
+    def extended(self: Self, values: Mapping[str, Callable[[], Any]]) -> Self:
+        """Return outputs with `values` too, which take the place of those of the same names."""
+        return type(self)({**self._thunks, **values})
 
     def computed(self) -> frozenset[str]:
         """Return the names whose value was computed; for tests and reports."""

@@ -36,6 +36,9 @@ class Procedure(Protocol):
     samples: ClassVar[bool]
     """Whether it draws answers from an engine (`rollout.engine`); left out, it does not."""
 
+    needs_reference: ClassVar[bool]
+    """Whether it reads a reference model whatever its loss reads; left out, it does not."""
+
     needs_teacher: ClassVar[bool]
     """Whether it needs `model.teacher_model_id`; left out, it does not."""
 

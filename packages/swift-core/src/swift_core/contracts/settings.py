@@ -172,6 +172,15 @@ class RolloutSettings:
     advantages: Literal["auto", "group", "group_mean", "batch", "leave_one_out", "none"] = "auto"
     """What a reward is compared with; `auto` is what the paper of the loss says."""
 
+    kl_coef: NonNegative = 0.05
+    """Weight of the divergence from the reference in each token's reward (stage `ppo`)."""
+
+    gamma: Annotated[float, Interval(gt=0, le=1)] = 1.0
+    """Discount of later rewards (stage `ppo`), in (0, 1]."""
+
+    lam: Annotated[float, Interval(ge=0, le=1)] = 0.95
+    """Between 0, one step, and 1, the whole rest of the answer, in advantage estimates (stage `ppo`)."""
+
     lmbda: Annotated[float, Interval(ge=0, le=1)] = 0.5
     """Share of distillation steps on the student's own answers, in [0, 1]; the others take the data's."""
 
@@ -183,6 +192,22 @@ class RolloutSettings:
 
     log_completions: Annotated[int, Ge(0)] = 2
     """Prompts of a logged step whose answers are written to `completions.jsonl`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParamGroupRef:
+    """Parameters that are trained with a learning rate or with options of their own."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    modules: Name | Annotated[list[Name], MinLen(1)]
+    """Parts of parameter names, or globs over whole names."""
+
+    lr_scale: NonNegative = 1.0
+    """Factor of the learning rate, >= 0."""
+
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    """Options of the optimizer for them, such as `{weight_decay: 0.0}` or `{rank: 64}`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +234,15 @@ class TrainSettings:
 
     optimizer_kwargs: dict[str, Any] = field(default_factory=dict)
     """Options of the optimizer."""
+
+    param_groups: list[ParamGroupRef] = field(default_factory=list)
+    """Parameters with a learning rate, decay or optimizer options of their own; the first entry that fits counts."""
+
+    layer_lr_decay: Annotated[float, Interval(gt=0, le=1)] = 1.0
+    """Factor of the learning rate from each layer to the one below it, in (0, 1]; embeddings are below the first."""
+
+    update_in_backward: bool = False
+    """Move each parameter in the backward pass as soon as its gradient is there, and free the gradient."""
 
     lr_scheduler_type: Name = "linear"
     """Name of the learning-rate schedule."""

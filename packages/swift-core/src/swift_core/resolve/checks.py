@@ -116,7 +116,8 @@ def _reference_updates(findings: Findings) -> None:
 
 def _reference(findings: Findings, plan: RunPlan) -> None:
     """Keep a problem for keys about a reference model that the loss does not read, whatever its options."""
-    if plan.loss.source.readable and not plan.loss.source.declared.get("needs_reference"):
+    readers = (plan.loss.source, plan.procedure.source)
+    if plan.loss.source.readable and not any(source.declared.get("needs_reference") for source in readers):
         findings.problems += unread_reference(findings.config, plan.loss.plugin.name)
 
 

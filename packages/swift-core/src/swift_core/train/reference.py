@@ -118,7 +118,7 @@ def row_names(batch: Batch) -> list[str]:
 
 def reference_of(parts: Parts, head: OutputHead) -> Reference | None:
     """Return the reference a run's loss needs, precomputed if the run file asks for it; None when it needs none."""
-    if not getattr(parts.loss, "needs_reference", False):
+    if not (getattr(parts.loss, "needs_reference", False) or getattr(parts.procedure, "needs_reference", False)):
         return None
     reference = _live_reference(parts, head)
     if parts.plan.settings.train.precompute_ref_log_probs:

@@ -14,6 +14,7 @@ from swift_core.train.evaluate import Answers, answer
 from swift_core.train.outputs import ScoredTokens
 from swift_core.train.policy import record
 from swift_core.train.policy.advantages import ESTIMATORS
+from swift_core.train.policy.kept import KeepAnswers
 from swift_core.train.policy.rollouts import Rollouts, set_advantages, training_batch
 from swift_core.train.policy.windows import RepeatedWindows
 from swift_core.train.reference import Reference, reference_of
@@ -44,7 +45,10 @@ class Policy(SwiftTrainer):
         settings = parts.plan.settings.rollout
         asked = settings.advantages
         self._estimator = ESTIMATORS[getattr(parts.loss, "advantages", "group") if asked == "auto" else asked]
-        self._kept: list[dict[str, Any]] = []
+        self.kept: list[dict[str, Any]] = []
+        """The batches of the answers that steps are taken on now."""
+        if settings.num_iterations > 1:
+            self.add_callback(KeepAnswers(self, settings.num_iterations))
         self._answers: tuple[int, Answers] | None = None
 
     # A step: prompts come in, batches of scored answers go out.
@@ -52,22 +56,25 @@ class Policy(SwiftTrainer):
     def prepare_step(self, batches: list[Any]) -> list[Any]:
         """Return the micro-batches of answers for those of prompts; further iterations have the same answers."""
         iterations = self.parts.plan.settings.rollout.num_iterations
-        if self._kept and self.state.global_step % iterations:
-            return self._kept
+        if self.kept and self.state.global_step % iterations:
+            return self.kept
         prompts = [row for batch in batches for row in batch["prompts"]]
         groups = self.rollouts.draw(prompts, self.state.global_step)
+        self._compare(groups)
+        self._log(groups)
+        self.kept = self._training_batches(batches, groups)
+        if iterations > 1 and "old_logps" not in self.kept[0]:
+            self._keep_old_logps()
+        return self.kept
+
+    def _compare(self, groups: Sequence[Sequence[Sample]]) -> None:
+        """Give every answer its advantage."""
         try:
             set_advantages(groups, self.rollouts.weights, self._estimator, self._reduce_cpu)
         except ValueError as error:
             place = self.parts.plan.config.place("rollout.advantages") or self.parts.plan.config.place("reward.orms")
-            raise SwiftError(
-                Problem("advantages", f"{error}.", place, "change reward.orms or their weights")
-            ) from error
-        self._log(groups)
-        self._kept = self._training_batches(batches, groups)
-        if iterations > 1:
-            self._keep_old_logps()
-        return self._kept
+            problem = Problem("advantages", f"{error}.", place, "change reward.orms or their weights")
+            raise SwiftError(problem) from error
 
     def _training_batches(self, batches: Sequence[Any], groups: Sequence[Sequence[Sample]]) -> list[dict[str, Any]]:
         settings, result, position = self.parts.plan.settings.rollout, [], 0
@@ -83,7 +90,7 @@ class Policy(SwiftTrainer):
     def _keep_old_logps(self) -> None:
         """Score the answers under the weights that drew them: later iterations have other weights."""
         self.module.eval()
-        for batch in self._kept:
+        for batch in self.kept:
             tokens = ScoredTokens(self.head, self.module, batch)
             batch["old_logps"] = tokens.padded(tokens.logps)
         self.module.train()
@@ -107,7 +114,10 @@ class Policy(SwiftTrainer):
 
     def make_outputs(self, model: nn.Module, batch: Batch) -> PolicyOutputs:
         """Return the lazy outputs on sampled answers."""
-        tokens = ScoredTokens(self.head, model, batch)
+        return self.outputs_of(ScoredTokens(self.head, model, batch), batch)
+
+    def outputs_of(self, tokens: ScoredTokens, batch: Batch) -> PolicyOutputs:
+        """Return the lazy outputs of scored tokens."""
         reference = None if self.reference is None else self.reference.on(batch)
 
         class Values:

@@ -1,0 +1,45 @@
+"""Answers that more steps will be taken on, kept in a checkpoint that falls between those steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors.torch import load_file, save_file
+from transformers import TrainerCallback
+
+if TYPE_CHECKING:
+    from swift_core.train.policy.procedure import Policy
+
+
+class KeepAnswers(TrainerCallback):
+    """Writes the batches of the present window beside a checkpoint, a file for each process, and reads them back."""
+
+    def __init__(self, trainer: Policy, iterations: int) -> None:
+        """Take the procedure and the number of steps of a window."""
+        self._trainer, self._iterations = trainer, iterations
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Go on with the window of the checkpoint."""
+        resume = self._trainer.parts.resume_from
+        if resume is None or state.global_step % self._iterations == 0:
+            return
+        batches: dict[int, Any] = {}
+        for key, value in load_file(Path(resume) / self._name(args)).items():
+            index, name = key.split(".", 1)
+            batches.setdefault(int(index), {}).update({name: value.to(args.device)})
+        self._trainer.kept = [batches[index] for index in sorted(batches)]
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Write the window, when it is not over."""
+        if state.global_step % self._iterations:
+            named = {
+                f"{index}.{name}": value.cpu().contiguous()
+                for index, batch in enumerate(self._trainer.kept)
+                for name, value in batch.items()
+            }
+            save_file(named, Path(args.output_dir) / f"checkpoint-{state.global_step}" / self._name(args))
+
+    @staticmethod
+    def _name(args: Any) -> str:
+        return f"answers-{args.process_index}.safetensors"
