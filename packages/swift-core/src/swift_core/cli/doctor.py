@@ -24,12 +24,31 @@ _CPU_FEATURES = ("avx2", "avx512f", "avx512_bf16", "amx_bf16", "asimd", "sve", "
 _GIB = 2**30
 
 
-@click.command("doctor")
-def command() -> None:
+@click.group("doctor", invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> None:
     """Look for what is wrong with this machine and with what is installed; exit code 1 when something is.
 
     Nothing is imported: swift plugins list --verify imports each plugin in another process.
     """
+    if context.invoked_subcommand is None:
+        _look()
+
+
+@command.command("sandbox")
+@click.option("--level", type=click.Choice(["L1", "L2", "L3"]), help="Attack this level alone, not every one there is.")
+def sandbox(level: str | None) -> None:
+    """Say how well this machine confines code of others, and prove it: run every attack at every level.
+
+    Exit code 1 when an attack gets out of L2 or L3, or when L2 is not reached.
+    """
+    from swift_core.cli.doctor_sandbox import look
+
+    if not look(level):
+        raise click.exceptions.Exit(1)
+
+
+def _look() -> None:
     from swift_core.plugins.health import findings
     from swift_core.plugins.registry import VARIABLE, installed
 

@@ -69,10 +69,15 @@ def escapes(level: Level, attacks: Mapping[str, str] = ATTACKS) -> dict[str, boo
         SandboxUnavailableError: The level is not reached here.
     """
     with arena() as things:
-        found = {}
-        for name, code in attacks.items():
-            (Path(things["outside"]) / "removable").touch()
-            found[name] = "ESCAPED" in attack(code, things, level).stdout
+        return attacked(level, things, attacks)
+
+
+def attacked(level: Level, things: Mapping[str, Any], attacks: Mapping[str, str] = ATTACKS) -> dict[str, bool]:
+    """Return, for each attack on `things`, whether it gets out at `level`."""
+    found = {}
+    for name, code in attacks.items():
+        (Path(things["outside"]) / "removable").touch()
+        found[name] = "ESCAPED" in attack(code, things, level).stdout
     return found
 
 

@@ -141,6 +141,10 @@ class WorkerPool:
         for worker in workers:
             worker.close()
 
+    def __del__(self) -> None:
+        if hasattr(self, "_idle"):  # else the constructor refused its options
+            self.close()
+
     def _borrow(self) -> Worker:
         """Return a worker that nobody else has; waits, or starts one."""
         if self._owner != os.getpid():

@@ -48,7 +48,7 @@ def run(
 
 def _run(job: dict[str, Any], stdin: str, timeout: float, expected: str | None, output_bytes: int) -> ProgramResult:
     begun = time.monotonic()
-    with _file(json.dumps(job).encode("ascii")) as told, _file(stdin.encode("utf-8", "surrogateescape")) as given:
+    with _file(json.dumps(job).encode("ascii")) as told, _file(stdin.encode("utf-8", "surrogatepass")) as given:
         process = start(
             child_command("program", str(told.fileno())),
             stdin=given.fileno(),

@@ -51,7 +51,8 @@ escaped_if(os.path.getsize(arena['readable']) == 0)
     "make a folder outside": "os.makedirs(outside + '/folder', exist_ok=True); escaped_if(True)",
     "make a symbolic link and follow it": """
 link = os.path.join(os.getcwd(), 'link')
-os.path.lexists(link) or os.symlink(secret, link)
+os.path.lexists(link) and os.unlink(link)
+os.symlink(secret, link)
 escaped_if(arena['mark'] in open(link).read())
 """,
     "make a hard link to a secret": """
