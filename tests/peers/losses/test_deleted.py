@@ -12,13 +12,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from swift_core.testing.outputs import given_distill
+from swift_core.testing.outputs import given_distill, given_tokens
 from swift_loss_zoo.advantages import generalised
 from swift_loss_zoo.distill.gkd import GKD
 from swift_loss_zoo.distill.minillm import MiniLLM
 from swift_loss_zoo.pair.dpo import DPO
 from swift_loss_zoo.pair.hinge import Hinge
 from swift_loss_zoo.policy.ppo import PPO
+from swift_loss_zoo.token.dft import DFT
 
 PEERS = Path(os.environ["SWIFT_PEERS"])
 """Folder with the unpacked wheels: trl-0.24.0, trl-0.28.0 and torchtune-0.6.1."""
@@ -151,3 +152,13 @@ def test_torchtunes_divergences(same, name, beta):
     )
     ours = GKD(beta=beta)(given).losses.mean()
     same(ours, theirs - entropy if beta == 0 else theirs, [student], 1e-6)
+
+
+def test_dft(same):
+    select = lambda logits, labels: logits.log_softmax(-1).gather(-1, labels[..., None])[..., 0]  # noqa: E731
+    dft_loss = taken("trl-0.28.0/trl/trainer/sft_trainer.py", "dft_loss", selective_log_softmax=select)
+    logits, _, labels = teacher_and_student(4)
+    shifted = torch.nn.functional.pad(labels, (1, 0), value=-100)[None, :-1]
+    theirs = dft_loss(types.SimpleNamespace(logits=logits[None]), shifted)  # the first token has no prediction
+    ours = DFT()(given_tokens(logps=select(logits, labels)[:-1], weights=torch.ones(len(labels) - 1))).losses.mean()
+    same(ours, theirs, [logits])
