@@ -103,9 +103,9 @@ def test_a_pair_of_dtypes_without_a_kernel_is_named():
     param = parameter(3)
     if not hasattr(param, "grad_dtype"):
         pytest.skip("this torch keeps gradients in the dtype of their parameter")
-    param.grad_dtype = torch.float16
-    message = "no kernel for parameter 1 of group 0: float32 parameter with float16 gradient"
-    refuses_grad(param, torch.ones(3, dtype=torch.float16), message)
+    param.grad_dtype = torch.float64
+    message = "no kernel for parameter 1 of group 0: float32 parameter with float64 gradient"
+    refuses_grad(param, torch.ones(3, dtype=torch.float64), message)
 
 
 def test_a_parameter_that_changed_after_the_optimizer_was_made_is_refused():
@@ -146,29 +146,42 @@ def test_a_wrong_option_is_an_error_with_the_value(option, message):
         AdamW([{"params": [parameter(1)], **option}])
 
 
+FIELDS = ["param", "grad", "state0", "state1", "state2", "scale0", "scale1", "scale2", "compensation", "copy", "step"]
+FIELDS += ["num_elements", "first_element", "grad_dtype", "weights", "storage", "group"]
+
+
 def row(**changes):
-    fields = ["param", "grad", "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "step", "num_elements"]
-    plain = dict.fromkeys(fields, 0) | {"param_dtype": 0, "grad_dtype": 0, "group": 0}
-    return array.array("q", (plain | changes).values())
+    return array.array("q", (dict.fromkeys(FIELDS, 0) | changes).values())
+
+
+FULL = {"param": 8, "grad": 8, "state0": 8, "state1": 8, "step": 8, "num_elements": 4}
 
 
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (array.array("q", [0] * 9), "rows must be a flat array of whole rows of 10"),
-        (array.array("i", [0] * 10), "rows must be a flat array of whole rows of 10"),
+        (array.array("q", [0] * 16), "rows must be a flat array of whole rows of 17"),
+        (array.array("i", [0] * 17), "rows must be a flat array of whole rows of 17"),
         (row(step=8, num_elements=-1), "a row has a negative number of elements"),
         (row(step=8, num_elements=4), "a row has a null address"),
+        (row(**FULL | {"state1": 0}), "a row has a null address"),
+        (row(**FULL, storage=2), "a row has a null address"),
+        (row(**FULL, weights=3), "a row has a null address"),
+        (row(**FULL, weights=2, copy=8), "a row must have float weights"),
         (row(step=8, group=1), "a row names a group without options"),
-        (row(step=8, grad_dtype=2), "a row names an unknown dtype"),
+        (row(step=8, grad_dtype=3), "a row names an unknown dtype"),
+        (row(step=8, weights=4), "a row names an unknown format of weights"),
+        (row(step=8, storage=3), "a row names an unknown format of states"),
         (row(), "a row has no step count"),
     ],
 )
 def test_the_border_to_the_kernels_refuses_rows_that_cannot_be_right(rows, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
-        _native.adamw_step(rows, array.array("d", [0.0] * 6), 1)
+        _native.take_step(0, rows, array.array("d", [0.0] * 10), 1)
 
 
-def test_the_border_refuses_no_threads():
+def test_the_border_refuses_no_threads_and_unknown_rules():
     with pytest.raises(ValueError, match=r"^num_threads must be >= 1, got 0$"):
-        _native.adamw_step(row(), array.array("d", [0.0] * 6), 0)
+        _native.take_step(0, row(), array.array("d", [0.0] * 10), 0)
+    with pytest.raises(ValueError, match=r"^there is no rule 9$"):
+        _native.take_step(9, row(), array.array("d", [0.0] * 10), 1)

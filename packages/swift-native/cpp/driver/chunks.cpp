@@ -58,9 +58,11 @@ void ChunkMap::apply(std::int64_t chunk, ChunkFunction function, const void* job
 }
 
 void for_each_chunk(const ChunkMap& chunks, int num_threads, ChunkFunction function, const void* job) {
-    const std::int64_t useful = std::min(chunks.num_chunks(), (chunks.num_elements() + kWorthAThread - 1) / kWorthAThread);
+    const std::int64_t useful =
+        std::min(chunks.num_chunks(), (chunks.num_elements() + kWorthAThread - 1) / kWorthAThread);
     Share share{&chunks, function, job, float_mode(), {0}};
-    run_parallel(static_cast<int>(std::min<std::int64_t>(num_threads, std::max<std::int64_t>(useful, 1))), take_chunks, &share);
+    run_parallel(static_cast<int>(std::min<std::int64_t>(num_threads, std::max<std::int64_t>(useful, 1))), take_chunks,
+                 &share);
 }
 
 }  // namespace swift_native

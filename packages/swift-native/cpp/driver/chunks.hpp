@@ -13,7 +13,8 @@ constexpr std::int64_t kChunk = 65536;
 // Updates the elements [begin, end) of tensor `tensor`; must not throw.
 using ChunkFunction = void (*)(const void* job, std::size_t tensor, std::int64_t begin, std::int64_t end);
 
-// Where the chunks of each tensor begin. Memory is kept between steps and grows only when a list is longer than any before.
+// Where the chunks of each tensor begin. Memory is kept between steps and grows only when a list is longer than any
+// before.
 class ChunkMap {
 public:
     // Forgets the tensors of the last step and makes room for `num_tensors`.

@@ -1,69 +1,131 @@
 // Compiled once for each instruction set; SWIFT_NATIVE_KERNELS names the namespace.
 #include "kernels/adamw.hpp"
 
-#include <math.h>
-
-#include "kernels/element.hpp"
+#include "kernels/precision.hpp"
 #include "kernels/prefetch.hpp"
 #include "kernels/table.hpp"
+#include "kernels/weights.hpp"
 
 namespace swift_native {
 namespace SWIFT_NATIVE_KERNELS {
 namespace {
 
-template <typename Param, typename Grad, bool kAmsgrad>
-SWIFT_NATIVE_INLINE void update(const AdamWArrays& arrays, const AdamWScalars& s, std::int64_t begin, std::int64_t end) {
-    Param* SWIFT_NATIVE_RESTRICT param = static_cast<Param*>(arrays.param);
-    const Grad* SWIFT_NATIVE_RESTRICT grad = static_cast<const Grad*>(arrays.grad);
-    float* SWIFT_NATIVE_RESTRICT exp_avg = arrays.exp_avg;
-    float* SWIFT_NATIVE_RESTRICT exp_avg_sq = arrays.exp_avg_sq;
-    float* SWIFT_NATIVE_RESTRICT max_exp_avg_sq = arrays.max_exp_avg_sq;
-    for (std::int64_t i = begin; i < end; ++i) {
-        const float g = s.grad_sign * load(grad[i]);
-        const float m = exp_avg[i] + (g - exp_avg[i]) * s.one_minus_beta1;
-        const float v = exp_avg_sq[i] * s.beta2 + (g * g) * s.one_minus_beta2;
-        exp_avg[i] = m;
-        exp_avg_sq[i] = v;
-        float largest = v;
-        if (kAmsgrad) {
-            // A NaN in either stays a NaN.
-            const float before = max_exp_avg_sq[i];
-            largest = before >= v || before != before ? before : v;
-            max_exp_avg_sq[i] = largest;
+// One element after the step.
+struct Moved {
+    float exp_avg;
+    float exp_avg_sq;
+    float param;
+};
+
+// `largest` is the largest average of squares before the step; without amsgrad it is not looked at.
+template <typename Precision, bool kAmsgrad>
+SWIFT_NATIVE_INLINE Moved moved(float param, float g, float exp_avg, float exp_avg_sq, float& largest,
+                                const AdamWScalars& s) {
+    Moved result;
+    result.exp_avg = exp_avg + (g - exp_avg) * s.one_minus_beta1;
+    result.exp_avg_sq = exp_avg_sq * s.beta2 + (g * g) * s.one_minus_beta2;
+    // A NaN in either stays a NaN.
+    const bool keeps = kAmsgrad && (largest >= result.exp_avg_sq || largest != largest);
+    largest = keeps ? largest : result.exp_avg_sq;
+    const float denominator = Precision::root(largest) * s.root_scale + s.eps;
+    result.param = param * s.decay - s.step_size * result.exp_avg / denominator;
+    return result;
+}
+
+// The element's random word; 0 if anything about it is NaN, because then the weight is.
+SWIFT_NATIVE_INLINE uint32_t word_for(const Moved& result, uint32_t counter) {
+    return result.param == result.param ? random_word(counter) : 0U;
+}
+
+// A block as float, between its formats: loops of one width are what compilers vectorise well.
+struct Block {
+    float param[kBlock];
+    float exp_avg[kBlock];
+    float exp_avg_sq[kBlock];
+    uint32_t word[kBlock];
+};
+
+// At most kBlock elements.
+template <typename Weights, typename State, typename Precision, bool kAmsgrad>
+SWIFT_NATIVE_INLINE void update(const Span& span, const AdamWScalars& s, int64_t begin, int64_t size) {
+    using Param = typename Weights::Element;
+    constexpr bool kIsFloat = sizeof(State) == sizeof(float);
+    constexpr bool kIsDirect = sizeof(Param) == sizeof(float);
+    Param* SWIFT_NATIVE_RESTRICT param = static_cast<Param*>(span.param) + begin;
+    BFloat16* SWIFT_NATIVE_RESTRICT compensation = reinterpret_cast<BFloat16*>(span.compensation) + begin;
+    const float* SWIFT_NATIVE_RESTRICT grad = span.grad + begin;
+    State* SWIFT_NATIVE_RESTRICT exp_avg = static_cast<State*>(span.states[0]) + begin;
+    State* SWIFT_NATIVE_RESTRICT exp_avg_sq = static_cast<State*>(span.states[1]) + begin;
+    State* SWIFT_NATIVE_RESTRICT max_exp_avg_sq = static_cast<State*>(span.states[2]) + begin;
+    uint32_t counter = counter_at(span.counter, begin);
+    Block b;
+    for (int64_t i = 0; !kIsDirect && i < size; ++i) b.param[i] = load_weight<Weights>(param, compensation, i);
+    for (int64_t i = 0; !kIsFloat && i < size; ++i) b.exp_avg[i] = load(exp_avg[i]);
+    for (int64_t i = 0; !kIsFloat && i < size; ++i) b.exp_avg_sq[i] = load(exp_avg_sq[i]);
+    for (int64_t i = 0; i < size; ++i, counter += kCounterStep) {
+        const float m = kIsFloat ? load(exp_avg[i]) : b.exp_avg[i];
+        const float v = kIsFloat ? load(exp_avg_sq[i]) : b.exp_avg_sq[i];
+        float largest = kAmsgrad ? load(max_exp_avg_sq[i]) : 0.0F;
+        const float before = kIsDirect ? load_weight<Weights>(param, compensation, i) : b.param[i];
+        const Moved result = moved<Precision, kAmsgrad>(before, s.grad_factor * grad[i], m, v, largest, s);
+        if (kAmsgrad) store(max_exp_avg_sq[i], largest);
+        if (kIsFloat) {
+            store(exp_avg[i], result.exp_avg);
+            store(exp_avg_sq[i], result.exp_avg_sq);
+        } else {
+            b.exp_avg[i] = result.exp_avg;
+            b.exp_avg_sq[i] = result.exp_avg_sq;
         }
-        const float denominator = sqrtf(largest) * s.root_scale + s.eps;
-        store(param[i], load(param[i]) * s.decay - s.step_size * m / denominator);
+        if (kIsDirect) {
+            store_weight<Weights>(param, compensation, i, result.param, 0U);
+        } else {
+            b.param[i] = result.param;
+        }
+        if (Weights::kRandom || !kIsFloat) b.word[i] = word_for(result, counter);
+    }
+    for (int64_t i = 0; !kIsFloat && i < size; ++i)
+        store_stochastic(exp_avg[i], b.exp_avg[i], for_first_state(b.word[i]));
+    for (int64_t i = 0; !kIsFloat && i < size; ++i)
+        store_stochastic(exp_avg_sq[i], b.exp_avg_sq[i], for_second_state(b.word[i]));
+    for (int64_t i = 0; !kIsDirect && i < size; ++i) {
+        store_weight<Weights>(param, compensation, i, b.param[i], Weights::kRandom ? for_weight(b.word[i]) : 0U);
     }
 }
 
-template <typename Param, typename Grad, bool kAmsgrad>
-void adamw(const AdamWArrays& arrays, const AdamWScalars& scalars, std::int64_t begin, std::int64_t end) {
+template <typename Weights, typename State, typename Precision, bool kAmsgrad>
+void adamw(const Span& span, const AdamWScalars& scalars, int64_t num_elements) {
     const AdamWScalars s = scalars;
-    std::int64_t i = begin;
-    for (; i + kBlock <= end; i += kBlock) {
-        prefetch_block<true, kBlock>(static_cast<const Param*>(arrays.param), i + kAhead);
-        prefetch_block<false, kBlock>(static_cast<const Grad*>(arrays.grad), i + kAhead);
-        prefetch_block<true, kBlock>(arrays.exp_avg, i + kAhead);
-        prefetch_block<true, kBlock>(arrays.exp_avg_sq, i + kAhead);
-        if (kAmsgrad) {
-            prefetch_block<true, kBlock>(arrays.max_exp_avg_sq, i + kAhead);
-        }
-        update<Param, Grad, kAmsgrad>(arrays, s, i, i + kBlock);
+    int64_t i = 0;
+    for (; i + kBlock <= num_elements; i += kBlock) {
+        prefetch_block<true, kBlock>(static_cast<const typename Weights::Element*>(span.param), i + kAhead);
+        prefetch_block<false, kBlock>(span.grad, i + kAhead);
+        prefetch_block<true, kBlock>(static_cast<const State*>(span.states[0]), i + kAhead);
+        prefetch_block<true, kBlock>(static_cast<const State*>(span.states[1]), i + kAhead);
+        if (kAmsgrad) prefetch_block<true, kBlock>(static_cast<const State*>(span.states[2]), i + kAhead);
+        if (Weights::kCompensated) prefetch_block<true, kBlock>(span.compensation, i + kAhead);
+        update<Weights, State, Precision, kAmsgrad>(span, s, i, kBlock);
     }
-    update<Param, Grad, kAmsgrad>(arrays, s, i, end);
+    update<Weights, State, Precision, kAmsgrad>(span, s, i, num_elements - i);
+}
+
+template <typename Weights>
+void fill(AdamWKernel (&kernels)[kNumStateFormats][2]) {
+    kernels[kFloatStates][0] = adamw<Weights, float, Exact, false>;
+    kernels[kFloatStates][1] = adamw<Weights, float, Exact, true>;
+    kernels[kBFloat16States][0] = adamw<Weights, BFloat16, Fast, false>;
+    kernels[kBFloat16States][1] = adamw<Weights, BFloat16, Fast, true>;
+    kernels[kDecodedStates][0] = adamw<Weights, float, Fast, false>;
+    kernels[kDecodedStates][1] = adamw<Weights, float, Fast, true>;
 }
 
 }  // namespace
 
 void fill_adamw(KernelTable& table) {
-    table.adamw[kFloat32][kFloat32][0] = adamw<float, float, false>;
-    table.adamw[kFloat32][kFloat32][1] = adamw<float, float, true>;
-    table.adamw[kFloat32][kBFloat16][0] = adamw<float, BFloat16, false>;
-    table.adamw[kFloat32][kBFloat16][1] = adamw<float, BFloat16, true>;
-    table.adamw[kBFloat16][kFloat32][0] = adamw<BFloat16, float, false>;
-    table.adamw[kBFloat16][kFloat32][1] = adamw<BFloat16, float, true>;
-    table.adamw[kBFloat16][kBFloat16][0] = adamw<BFloat16, BFloat16, false>;
-    table.adamw[kBFloat16][kBFloat16][1] = adamw<BFloat16, BFloat16, true>;
+    fill<FloatWeights>(table.adamw.update[kFloatWeights]);
+    fill<NearestWeights>(table.adamw.update[kNearestWeights]);
+    fill<StochasticWeights>(table.adamw.update[kStochasticWeights]);
+    fill<KahanWeights>(table.adamw.update[kKahanWeights]);
+    fill<MoveOnly>(table.adamw.move);
 }
 
 }  // namespace SWIFT_NATIVE_KERNELS

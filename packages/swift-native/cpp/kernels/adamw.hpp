@@ -1,6 +1,6 @@
 // AdamW over one run of elements: decoupled weight decay, bias correction, optionally amsgrad.
 //
-//     g    = grad_sign * grad                          grad_sign is -1 to maximize, else 1
+//     g    = grad_factor * grad                        -1 to maximize, and what unscales and clips the gradient
 //     p   *= decay                                     decay = 1 - lr * weight_decay
 //     m   += (g - m) * (1 - beta1)
 //     v    = v * beta2 + (g * g) * (1 - beta2)
@@ -10,30 +10,22 @@
 // with step_size = lr / (1 - beta1^t) and root_scale = 1 / sqrt(1 - beta2^t) for step t >= 1.
 // Loshchilov and Hutter, 2019, arXiv:1711.05101, alg. 2; amsgrad: Reddi et al., 2018, arXiv:1904.09237.
 //
-// Arithmetic is float; a bfloat16 parameter is rounded to nearest even once, when it is written back. NaN and infinity
-// propagate. No operation is fused, so a result depends neither on the instruction set nor on how elements are grouped.
+// Arithmetic is float and each weight is rounded once, when it is written back. NaN and infinity propagate. With float
+// states the root is IEEE's, with narrower ones the fast one of kernels/precision.hpp. m and v in bfloat16 are rounded
+// stochastically, because v * beta2 is nearer to v than half a unit in its last place; x is rounded to nearest, because
+// it never falls. No operation is fused, so a result depends neither on the instruction set nor on how elements are
+// grouped.
 //
-// Preconditions: the arrays hold at least `end` elements of the type that the kernel was chosen for, do not overlap, and
-// element i of each belongs to element i of the others; `max_exp_avg_sq` is null unless the kernel is an amsgrad one.
-// A kernel allocates nothing, throws nothing, and may run on disjoint ranges from several threads at once.
+// States: m, v and, with amsgrad, x. Preconditions: kernels/span.hpp.
 #pragma once
 
-#include <cstdint>
+#include "kernels/span.hpp"
 
 namespace swift_native {
 
-// The arrays of one parameter: bfloat16 or float `param` and `grad`, float moments.
-struct AdamWArrays {
-    void* param;
-    const void* grad;
-    float* exp_avg;
-    float* exp_avg_sq;
-    float* max_exp_avg_sq;
-};
-
 // What is the same for every element of a parameter in one step.
 struct AdamWScalars {
-    float grad_sign;
+    float grad_factor;
     float decay;
     float one_minus_beta1;
     float beta2;
@@ -43,7 +35,12 @@ struct AdamWScalars {
     float eps;
 };
 
-// Updates the elements [begin, end).
-using AdamWKernel = void (*)(const AdamWArrays& arrays, const AdamWScalars& scalars, std::int64_t begin, std::int64_t end);
+// Updates the first `num_elements` elements of `span`.
+using AdamWKernel = void (*)(const Span& span, const AdamWScalars& scalars, std::int64_t num_elements);
+
+struct AdamWKernels {
+    AdamWKernel update[kNumWeights][kNumStateFormats][2];  // [weights][states][amsgrad]
+    AdamWKernel move[kNumStateFormats][2];                 // p counts as 0: `param` receives the move, as float
+};
 
 }  // namespace swift_native

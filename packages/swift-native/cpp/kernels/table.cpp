@@ -5,11 +5,21 @@ namespace swift_native {
 namespace SWIFT_NATIVE_KERNELS {
 
 void fill_adamw(KernelTable& table);
+void fill_block8(KernelTable& table);
+void fill_convert(KernelTable& table);
+void fill_lion(KernelTable& table);
+void fill_norm(KernelTable& table);
+void fill_sgd(KernelTable& table);
 void fill_traffic(KernelTable& table);
 
 KernelTable table() {
     KernelTable table{};
     fill_adamw(table);
+    fill_block8(table);
+    fill_convert(table);
+    fill_lion(table);
+    fill_norm(table);
+    fill_sgd(table);
     fill_traffic(table);
     return table;
 }

@@ -2,21 +2,28 @@
 #pragma once
 
 #include "kernels/adamw.hpp"
+#include "kernels/block8.hpp"
+#include "kernels/convert.hpp"
+#include "kernels/lion.hpp"
+#include "kernels/norm.hpp"
+#include "kernels/sgd.hpp"
 #include "kernels/traffic.hpp"
 
 namespace swift_native {
 
-// Numbers of the element types; the Python side uses the same.
-enum Dtype : int { kFloat32 = 0, kBFloat16 = 1, kNumDtypes = 2 };
-
 struct KernelTable {
-    AdamWKernel adamw[kNumDtypes][kNumDtypes][2];  // [parameter type][gradient type][amsgrad]
+    AdamWKernels adamw;
+    LionKernels lion;
+    SgdKernels sgd;
+    Block8Kernels block8;
+    ConvertKernels convert;
+    NormKernels norm;
     TrafficKernel traffic;
 };
 
 #define SWIFT_NATIVE_DECLARE_KERNELS(isa) \
     namespace kernels_##isa {             \
-    KernelTable table();                  \
+        KernelTable table();              \
     }
 SWIFT_NATIVE_DECLARE_KERNELS(baseline)
 SWIFT_NATIVE_DECLARE_KERNELS(v3)

@@ -9,12 +9,12 @@ namespace swift_native {
 namespace SWIFT_NATIVE_KERNELS {
 namespace {
 
-SWIFT_NATIVE_INLINE void pass(const AdamWArrays& arrays, std::int64_t begin, std::int64_t end) {
-    float* SWIFT_NATIVE_RESTRICT param = static_cast<float*>(arrays.param);
-    const float* SWIFT_NATIVE_RESTRICT grad = static_cast<const float*>(arrays.grad);
-    float* SWIFT_NATIVE_RESTRICT exp_avg = arrays.exp_avg;
-    float* SWIFT_NATIVE_RESTRICT exp_avg_sq = arrays.exp_avg_sq;
-    for (std::int64_t i = begin; i < end; ++i) {
+SWIFT_NATIVE_INLINE void pass(const Span& span, int64_t begin, int64_t end) {
+    float* SWIFT_NATIVE_RESTRICT param = static_cast<float*>(span.param);
+    const float* SWIFT_NATIVE_RESTRICT grad = span.grad;
+    float* SWIFT_NATIVE_RESTRICT exp_avg = static_cast<float*>(span.states[0]);
+    float* SWIFT_NATIVE_RESTRICT exp_avg_sq = static_cast<float*>(span.states[1]);
+    for (int64_t i = begin; i < end; ++i) {
         const float g = grad[i];
         param[i] += g;
         exp_avg[i] += g;
@@ -23,16 +23,16 @@ SWIFT_NATIVE_INLINE void pass(const AdamWArrays& arrays, std::int64_t begin, std
 }
 
 // Blocks and prefetches are those of AdamW, so that only the arithmetic differs.
-void traffic(const AdamWArrays& arrays, std::int64_t begin, std::int64_t end) {
-    std::int64_t i = begin;
-    for (; i + kBlock <= end; i += kBlock) {
-        prefetch_block<true, kBlock>(static_cast<const float*>(arrays.param), i + kAhead);
-        prefetch_block<false, kBlock>(static_cast<const float*>(arrays.grad), i + kAhead);
-        prefetch_block<true, kBlock>(arrays.exp_avg, i + kAhead);
-        prefetch_block<true, kBlock>(arrays.exp_avg_sq, i + kAhead);
-        pass(arrays, i, i + kBlock);
+void traffic(const Span& span, int64_t num_elements) {
+    int64_t i = 0;
+    for (; i + kBlock <= num_elements; i += kBlock) {
+        prefetch_block<true, kBlock>(static_cast<const float*>(span.param), i + kAhead);
+        prefetch_block<false, kBlock>(span.grad, i + kAhead);
+        prefetch_block<true, kBlock>(static_cast<const float*>(span.states[0]), i + kAhead);
+        prefetch_block<true, kBlock>(static_cast<const float*>(span.states[1]), i + kAhead);
+        pass(span, i, i + kBlock);
     }
-    pass(arrays, i, end);
+    pass(span, i, num_elements);
 }
 
 }  // namespace

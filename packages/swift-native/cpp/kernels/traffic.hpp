@@ -2,16 +2,14 @@
 //
 //     p += g,   m += g,   v += g          four arrays read, three of them written in place: 28 bytes an element
 //
-// Preconditions as in kernels/adamw.hpp; all arrays are float and there is no `max_exp_avg_sq`.
+// Preconditions: kernels/span.hpp; all arrays are float, m and v are the first two states.
 #pragma once
 
-#include <cstdint>
-
-#include "kernels/adamw.hpp"
+#include "kernels/span.hpp"
 
 namespace swift_native {
 
-// Passes over the elements [begin, end).
-using TrafficKernel = void (*)(const AdamWArrays& arrays, std::int64_t begin, std::int64_t end);
+// Passes over the first `num_elements` elements of `span`.
+using TrafficKernel = void (*)(const Span& span, std::int64_t num_elements);
 
 }  // namespace swift_native

@@ -12,23 +12,36 @@ from typing import Any
 import torch
 from torch import Tensor
 
-DTYPES = {torch.float32: 0, torch.bfloat16: 1}
-"""Number of each dtype that the kernels read, as in cpp/kernels/table.hpp."""
+from swift_native._formats import GRAD_DTYPES, PARAM_DTYPES, ROUNDINGS, STORAGES
 
 _ELSEWHERE = "use torch.optim.AdamW (train.optimizer_type: adamw) for it"
 
 
 def check_options(options: Mapping[str, Any]) -> None:
     """Raise ValueError unless the options of a group are usable: `lr must be >= 0, got -1.0`."""
-    for name in ("lr", "eps", "weight_decay"):
-        if not 0 <= float(options[name]) < math.inf:
+    for name in ("lr", "eps", "weight_decay", "momentum", "max_grad_norm"):
+        if name in options and not 0 <= float(options[name]) < math.inf:
             raise ValueError(f"{name} must be >= 0, got {float(options[name])}")
-    betas = options["betas"]
+    if "betas" in options:
+        _check_betas(options["betas"])
+    _check_choice("moments", options.get("moments", "fp32"), STORAGES)
+    _check_choice("rounding", options.get("rounding", "nearest"), ROUNDINGS)
+    seed = options.get("seed", 0)
+    if not isinstance(seed, int) or not 0 <= seed < 1 << 53:
+        raise ValueError(f"seed must be an integer in [0, 2^53), got {seed!r}")
+
+
+def _check_betas(betas: object) -> None:
     if not isinstance(betas, Sequence) or len(betas) != 2:
         raise ValueError(f"betas must be two numbers, got {betas!r}")
     for index, beta in enumerate(betas):
         if not 0 <= float(beta) < 1:
             raise ValueError(f"betas[{index}] must be in [0, 1), got {float(beta)}")
+
+
+def _check_choice(name: str, value: object, choices: Mapping[str, int]) -> None:
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
 
 
 def check_foreign_options(options: Mapping[str, Any]) -> None:
@@ -46,7 +59,7 @@ def check_foreign_options(options: Mapping[str, Any]) -> None:
 def check_param(param: Tensor, name: str) -> None:
     """Raise ValueError unless `param` is a plain real tensor in host memory of a dtype that the kernels know."""
     reason = _why_not(param)
-    if not reason and param.dtype not in DTYPES:
+    if not reason and param.dtype not in PARAM_DTYPES:
         reason = f"is {_dtype(param)}; the kernels take float32 and bfloat16 parameters"
     if not reason and _overlaps(param):
         reason = "has elements that share memory (an expanded tensor); train a .clone() of it"
@@ -65,22 +78,27 @@ def check_grad(grad: Tensor, param: Tensor, name: str) -> None:
     reason = _why_not(grad)
     if reason:
         raise ValueError(f"the native AdamW cannot read the gradient of {name}: it {reason}")
-    if grad.dtype not in DTYPES:
+    if grad.dtype not in GRAD_DTYPES:
         pair = f"{_dtype(param)} parameter with {_dtype(grad)} gradient"
-        raise ValueError(f"no kernel for {name}: {pair}; gradients may be float32 or bfloat16")
+        raise ValueError(f"no kernel for {name}: {pair}; gradients may be float32, bfloat16 or float16")
     if grad.shape != param.shape:
         raise ValueError(f"the gradient of {name} has shape {tuple(grad.shape)}, the parameter {tuple(param.shape)}")
 
 
-def is_ordinary(tensor: Tensor) -> bool:
-    """Return whether nothing about `tensor` needs a closer look: the short way through the checks of every step."""
-    return (
-        tensor.is_cpu
-        and tensor.layout is torch.strided
-        and tensor.dtype in DTYPES
-        and _is_plain(tensor)
-        and not tensor.is_inference()
-    )
+def check_copy(copy: Tensor, param: Tensor) -> None:
+    """Raise ValueError unless `copy` can receive the weights of `param` in bfloat16."""
+    if param.dtype is not torch.float32 or not param.is_contiguous():
+        raise ValueError(f"only contiguous float32 parameters have copies, got {_dtype(param)}")
+    reason = _why_not(copy)
+    if not reason and not (copy.dtype is torch.bfloat16 and copy.shape == param.shape and copy.is_contiguous()):
+        reason = f"is {_dtype(copy)} of shape {tuple(copy.shape)}; make it contiguous bfloat16 of {tuple(param.shape)}"
+    if reason:
+        raise ValueError(f"a copy cannot be written: it {reason}")
+
+
+def is_plain_on_cpu(tensor: Tensor) -> bool:
+    """Return whether `tensor` is a plain array of real numbers in host memory."""
+    return not _why_not(tensor)
 
 
 def _why_not(tensor: Tensor) -> str:

@@ -1,66 +1,110 @@
-"""What AdamW remembers of a parameter: `step`, `exp_avg`, `exp_avg_sq` and, with amsgrad, `max_exp_avg_sq`.
+"""What an optimizer remembers of a parameter: `step` and its states, each in the format that the options name.
 
-The names and meanings are those of `torch.optim.AdamW`, so that state dicts can be exchanged. The moments are float32
-whatever the dtype of the parameter; `step` is a float32 scalar that the C++ side counts up.
+The names and meanings are those of torch's optimizers, so that state dicts can be exchanged. Where the format differs
+the values are converted: to fewer bits by rounding to nearest. `step` is a float32 scalar that the C++ side counts up.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from swift_native._refuse import is_ordinary
+from swift_native import _native
+from swift_native._blocks import SCALE, decode, encode, num_blocks
+from swift_native._formats import STATE_DTYPES
+from swift_native._layout import dense_strides, in_order
+from swift_native._refuse import is_plain_on_cpu
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+COMPENSATION = "compensation"
+"""Key of what rounding took from a bfloat16 weight."""
+
+_HUGE = 1 << 21
+"""Bytes from which on an array gets huge pages."""
 
 
-def moment_names(amsgrad: bool) -> tuple[str, ...]:
-    """Return the keys of the moments, in the order in which the kernel takes them."""
-    return ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if amsgrad else ("exp_avg", "exp_avg_sq")
-
-
-def make_ready(state: dict[str, Any], param: Tensor, names: tuple[str, ...], label: str) -> None:
+def make_ready(
+    state: dict[str, Any], param: Tensor, names: Sequence[str], moments: str, compensated: bool, label: str
+) -> list[Tensor]:
     """Fill in what is missing in `state` with zeros and bring what was loaded into the form that the kernel reads.
 
     Args:
         state: State of one parameter; changed in place.
-        param: The parameter.
-        names: Keys of the moments that the step needs.
+        param: The parameter, or a dense tensor of its shape: states take its order in memory.
+        names: Keys of the states; the first has a sign, the others are not negative.
+        moments: Format of the states.
+        compensated: Whether the weights need what rounding took from them.
         label: What to call the parameter in an error.
 
+    Returns:
+        The tensors that the step reads: `step`, the states, their scales if in 8 bits, and the compensation if there is
+        one.
+
     Raises:
-        ValueError: A loaded moment has another shape than the parameter, or is no plain tensor in host memory.
+        ValueError: A loaded state has another shape than the parameter, or is no plain tensor in host memory.
     """
-    state["step"] = _as_step(state.get("step", 0.0))
-    for name in names:
-        moment = state.get(name)
-        if moment is None:
-            moment = torch.zeros_like(param, dtype=torch.float32, memory_format=torch.preserve_format)
-        if moment.shape != param.shape:
-            shapes = f"{tuple(moment.shape)}, the parameter {tuple(param.shape)}"
-            raise ValueError(f"the optimizer state of {label} is of another model: {name} has shape {shapes}")
-        if not is_ordinary(moment):
-            kind = f"{type(moment).__name__} of {moment.dtype} on {moment.device}"
-            raise ValueError(f"the optimizer state of {label} cannot be used: {name} is a {kind}")
-        state[name] = moment.detach().to(dtype=torch.float32)
+    has_past = any(state.get(name) is not None for name in names)  # torch.optim.SGD counts no steps
+    state["step"] = _as_step(state.get("step", 1.0 if has_past else 0.0))
+    for index, name in enumerate(names):
+        _make_state(state, name, param, moments, index == 0, label)
+    if compensated:
+        _make_state(state, COMPENSATION, param, "bf16", True, label)
+    listed = [state["step"], *(state[name] for name in names)]
+    listed += [state[name + SCALE] for name in names] if moments == "8bit" else []
+    return [*listed, state[COMPENSATION]] if compensated else listed
 
 
-def is_ready(state: dict[str, Any], param: Tensor, names: tuple[str, ...]) -> bool:
-    """Return whether the kernel can use `state` as it is."""
-    step = state.get("step")
-    if type(step) is not Tensor or step.dtype is not torch.float32 or not step.is_cpu or step.numel() != 1:
-        return False
-    shape = param.shape
-    for name in names:
-        moment = state.get(name)
-        if type(moment) is not Tensor or moment.dtype is not torch.float32 or not moment.is_cpu:
-            return False
-        if moment.shape != shape:
-            return False
-    return True
+def as_float(state: dict[str, Any], name: str, *, signed: bool) -> Tensor:
+    """Return the values of a state in float32, whatever its format."""
+    value: Tensor = state[name]
+    return decode(value, state[name + SCALE], signed=signed) if value.dtype is torch.uint8 else value.float()
+
+
+def _make_state(state: dict[str, Any], name: str, param: Tensor, moments: str, signed: bool, label: str) -> None:
+    dtype = STATE_DTYPES[moments]
+    if name not in state or state[name] is None:
+        state[name] = _zeros(param, dtype)
+        if moments == "8bit":
+            state[name + SCALE] = torch.zeros(num_blocks(param.numel()), dtype=torch.uint8)
+        return
+    _check_loaded(state[name], name, param, label)
+    strides = dense_strides(param)
+    value = state[name].detach()
+    if value.dtype is dtype and in_order(value, strides) is value:
+        state[name] = value
+        return
+    value = in_order(as_float(state, name, signed=signed), strides)
+    state.pop(name + SCALE, None)
+    if moments == "8bit":
+        state[name], state[name + SCALE] = encode(value, signed=signed)
+    else:
+        state[name] = value.to(dtype)
+
+
+def _zeros(param: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return zeros in the shape and order of `param`, on huge pages if they are many and the system has such pages."""
+    empty = torch.empty_like(param, dtype=dtype, requires_grad=False)
+    if empty.nbytes >= _HUGE:
+        _native.ask_for_huge_pages(empty.data_ptr(), empty.nbytes)
+    return empty.zero_()
+
+
+def _check_loaded(value: object, name: str, param: Tensor, label: str) -> None:
+    if not isinstance(value, Tensor) or not is_plain_on_cpu(value):
+        described = f"{value.dtype} on {value.device}" if isinstance(value, Tensor) else repr(value)
+        kind = f"{type(value).__name__} of {described}"
+        raise ValueError(f"the optimizer state of {label} cannot be used: {name} is a {kind}")
+    if value.shape != param.shape:
+        shapes = f"{tuple(value.shape)}, the parameter {tuple(param.shape)}"
+        raise ValueError(f"the optimizer state of {label} is of another model: {name} has shape {shapes}")
 
 
 def _as_step(step: Tensor | float) -> Tensor:
     if isinstance(step, Tensor):
-        return step.detach().to(dtype=torch.float32, device="cpu").reshape(())
+        ready = step.dtype is torch.float32 and step.is_cpu and step.ndim == 0
+        return step if ready else step.detach().to(dtype=torch.float32, device="cpu").reshape(())
     return torch.tensor(float(step), dtype=torch.float32)

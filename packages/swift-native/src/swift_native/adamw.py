@@ -6,32 +6,31 @@
 
 with m_hat = m / (1 - beta1^t) and v_hat = v / (1 - beta2^t). Loshchilov and Hutter, 2019, arXiv:1711.05101, alg. 2.
 
-The moments are float32. Parameters are float32 or bfloat16; a bfloat16 one is computed in float32 and rounded to
-nearest once a step. Results do not depend on the number of threads, on the instruction set or on how parameters are
-split into tensors.
+All arithmetic is float32; weights and moments may be kept in fewer bits. Random bits depend on the seed, the step and
+the place of an element among all parameters, so that a resumed run is equal bit for bit. Results do not depend on the
+number of threads, on the instruction set or, but for 8-bit moments and the last bit of a clipping norm, on how
+parameters are split into tensors.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-from torch.optim.optimizer import Optimizer, ParamsT, StateDict
-
-from swift_native._batch import AdamWBatch
-from swift_native._refuse import check_foreign_options, check_options, check_param
-from swift_native._state import moment_names
+from swift_native._formats import Moments, Rounding
+from swift_native._optimizer import NativeOptimizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
+
+    from torch.optim.optimizer import ParamsT
 
 
-class AdamW(Optimizer):
+class AdamW(NativeOptimizer):
     """Adam with decoupled weight decay, for parameters in host memory.
 
-    State dicts are those of `torch.optim.AdamW` and can be exchanged with it. A parameter without a gradient is
-    skipped. The work is shared by `torch.get_num_threads()` threads, and other Python threads run meanwhile.
+    State dicts with fp32 moments are those of `torch.optim.AdamW` and can be exchanged with it. A parameter without a
+    gradient is skipped. The work is shared by `torch.get_num_threads()` threads, and other Python threads run
+    meanwhile.
 
     Args:
         params: Parameters, named parameters, or groups of them with options of their own.
@@ -41,10 +40,17 @@ class AdamW(Optimizer):
         weight_decay: Share of a weight, times lr, that each step removes, >= 0.
         amsgrad: Divide by the largest average of the square so far (Reddi et al., 2018, arXiv:1904.09237).
         maximize: Climb instead of descend.
+        moments: Format of the averages: fp32, bf16 (rounded stochastically), or 8bit (in blocks of 256).
+        rounding: How a bfloat16 weight is rounded: nearest, stochastic, or kahan, which keeps the rest beside it.
+        max_grad_norm: Global norm of all gradients above which they are scaled down, in the same pass; 0 for no
+            clipping.
+        seed: Seed of the random bits of stochastic rounding, in [0, 2^53).
 
     Raises:
         ValueError: An option is out of range, or a parameter is one that the kernels cannot take.
     """
+
+    _rule = 0
 
     def __init__(
         self,
@@ -56,97 +62,15 @@ class AdamW(Optimizer):
         weight_decay: float = 1e-2,
         amsgrad: bool = False,
         maximize: bool = False,
+        moments: Moments = "fp32",
+        rounding: Rounding = "nearest",
+        max_grad_norm: float = 0.0,
+        seed: int = 0,
     ) -> None:
         options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
-        check_options(options)
-        super().__init__(params, {**options, "maximize": maximize})
+        formats = {"moments": moments, "rounding": rounding, "max_grad_norm": max_grad_norm, "seed": seed}
+        super().__init__(params, {**options, "maximize": maximize, **formats})
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group of parameters; its options fall back on those of the optimizer.
-
-        Raises:
-            ValueError: An option or a parameter is refused; the optimizer is then as before.
-        """
-        super().add_param_group(param_group)
-        index = len(self.param_groups) - 1
-        group = self.param_groups[index]
-        try:
-            check_options(group)
-            for position, param in enumerate(group["params"]):
-                check_param(param, _label(group, index, position))
-        except ValueError:
-            self.param_groups.pop()
-            raise
-
-    @overload
-    def step(self, closure: None = None) -> None: ...
-
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Update every parameter that has a gradient.
-
-        Args:
-            closure: Called first, with gradients enabled, to compute them again.
-
-        Returns:
-            What the closure returned, or None.
-
-        Raises:
-            ValueError: A parameter, gradient or state cannot be used; no parameter has changed then.
-        """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        batch = AdamWBatch()
-        for index, group in enumerate(self.param_groups):
-            batch.add_group(group)
-            for position, param in enumerate(group["params"]):
-                if param.grad is not None:
-                    batch.add(param, param.grad, self.state[param], _label(group, index, position))
-        batch.run()
-        return loss
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take over a pickled or loaded state; options that older state dicts lack get their defaults."""
-        super().__setstate__(state)
-        for group in self.param_groups:
-            group.setdefault("amsgrad", False)
-            group.setdefault("maximize", False)
-            check_options(group)
-            check_foreign_options(group)
-
-    def load_state_dict(self, state_dict: StateDict) -> None:
-        """Load a state dict of this class or of `torch.optim.AdamW`.
-
-        torch casts moments to the dtype of their parameter; those of bfloat16 parameters are taken as they were saved.
-
-        Raises:
-            ValueError: The groups do not match, or the state asks for what this optimizer does not do.
-        """
-        seen: list[StateDict] = []
-        handle = self.register_load_state_dict_pre_hook(lambda _, loaded: seen.append(loaded))
-        try:
-            super().load_state_dict(state_dict)
-        finally:
-            handle.remove()
-        self._restore_moments(seen[0])
-
-    def _restore_moments(self, loaded: StateDict) -> None:
-        """Put float32 moments back where the base class has rounded them to bfloat16."""
-        params = (param for group in self.param_groups for param in group["params"])
-        saved_ids = (saved for group in loaded["param_groups"] for saved in group["params"])
-        for param, saved in zip(params, saved_ids, strict=True):
-            for name in moment_names(amsgrad=True):
-                moment = loaded["state"].get(saved, {}).get(name)
-                if isinstance(moment, Tensor) and moment.dtype is torch.float32 and param.dtype is not torch.float32:
-                    self.state[param][name] = moment.to(device=param.device)
-
-
-def _label(group: dict[str, Any], index: int, position: int) -> str:
-    """Return what to call a parameter in an error: its name if the group has names."""
-    names = group.get("param_names")
-    return f"parameter '{names[position]}'" if names else f"parameter {position} of group {index}"
+    def state_names(self, group: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the keys of the moments."""
+        return ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")

@@ -1,0 +1,33 @@
+// Counter-based random bits: a word depends on a counter and on nothing else. For kernel sources only.
+//
+// Element i of a run has the counter `first + i * kCounterStep`; the driver makes `first` of the seed, the step, the
+// purpose and the place of the run among all parameters (driver/counter.hpp). So the bits are the same whoever computes
+// them, in whatever order, before and after a resume. Multiplying by the golden ratio spreads neighbours, one more
+// multiplication between two shifts mixes the lower bits with the upper.
+#pragma once
+
+#include "kernels/element.hpp"
+
+namespace swift_native {
+namespace SWIFT_NATIVE_KERNELS {
+
+constexpr uint32_t kCounterStep = 0x9e3779b9U;
+
+SWIFT_NATIVE_INLINE uint32_t random_word(uint32_t counter) {
+    uint32_t word = counter ^ (counter >> 15);
+    word *= 0xd168aaadU;
+    return word ^ (word >> 15);
+}
+
+// The uniform 16 bits for each of three roundings of one element. Those of the weight share half of theirs with each of
+// the others, but never both upper halves, so that the roundings are independent to 2^-8.
+SWIFT_NATIVE_INLINE uint32_t for_first_state(uint32_t word) { return word & 0xffffU; }
+SWIFT_NATIVE_INLINE uint32_t for_second_state(uint32_t word) { return word >> 16; }
+SWIFT_NATIVE_INLINE uint32_t for_weight(uint32_t word) { return word >> 8 & 0xffffU; }
+
+SWIFT_NATIVE_INLINE uint32_t counter_at(uint32_t first, int64_t i) {
+    return first + static_cast<uint32_t>(i) * kCounterStep;
+}
+
+}  // namespace SWIFT_NATIVE_KERNELS
+}  // namespace swift_native

@@ -1,0 +1,218 @@
+"""What the native optimizers share: groups, the plan of a step, loading of state dicts."""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Any, ClassVar, overload
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import Optimizer, ParamsT, StateDict
+
+from swift_native._refuse import check_copy, check_foreign_options, check_options, check_param
+from swift_native._rows import Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from swift_native import _native
+
+_OPTIONS = ("lr", "beta1", "beta2", "eps", "weight_decay", "maximize", "momentum", "dampening", "nesterov", "seed")
+"""Fields of `Options` in cpp/driver/rows.hpp."""
+
+
+class NativeOptimizer(Optimizer):
+    """An optimizer whose step is one native call over all parameters.
+
+    The first step checks every tensor and keeps what it found as a plan; later steps compare the tensors with the plan
+    and check again only when something has changed.
+    """
+
+    grad_scale: Tensor | float | None
+    """What the gradients were multiplied by; a step divides them. `torch.amp.GradScaler` sets and removes it."""
+    found_inf: Tensor | None
+    """Not 0 if a step is to be skipped. `torch.amp.GradScaler` sets and removes it."""
+
+    _step_supports_amp_scaling = True
+    _rule: ClassVar[int]
+
+    _plan: _native.Plan | None
+    _formats: list[Any]
+    _grad_norm: float | None
+    _copies: dict[Tensor, Tensor]
+
+    def __init__(self, params: ParamsT, defaults: dict[str, Any]) -> None:
+        check_options(defaults)
+        self._forget()
+        super().__init__(params, defaults)
+
+    def state_names(self, group: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the keys of the states, in the order in which the kernel takes them."""
+        raise NotImplementedError
+
+    @property
+    def grad_norm(self) -> float | None:
+        """Global norm of the unscaled gradients of the last step, before clipping; None where it did not clip."""
+        return self._grad_norm
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters; its options fall back on those of the optimizer.
+
+        Raises:
+            ValueError: An option or a parameter is refused; the optimizer is then as before.
+        """
+        super().add_param_group(param_group)
+        index = len(self.param_groups) - 1
+        group = self.param_groups[index]
+        try:
+            check_options(group)
+            for position, param in enumerate(group["params"]):
+                check_param(param, _label(group, index, position))
+        except ValueError:
+            self.param_groups.pop()
+            raise
+
+    def write_copies(self, copies: Mapping[Tensor, Tensor]) -> None:
+        """Write the new weights in bfloat16 to other tensors too, in the pass that updates them.
+
+        Args:
+            copies: float32 parameter -> contiguous bfloat16 tensor of its shape. Takes the place of what was given
+                before; not part of the state dict, and not taken along by a deep copy or a pickle.
+
+        Raises:
+            ValueError: A parameter is not one of this optimizer's, or a copy does not fit it.
+        """
+        ours = {param for group in self.param_groups for param in group["params"]}
+        for param, copy in copies.items():
+            if param not in ours:
+                raise ValueError("a copy is for a parameter that this optimizer does not have")
+            check_copy(copy, param)
+        self._copies = dict(copies)
+        self._plan = None
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Update every parameter that has a gradient.
+
+        Args:
+            closure: Called first, with gradients enabled, to compute them again.
+
+        Returns:
+            What the closure returned, or None.
+
+        Raises:
+            ValueError: A parameter, gradient or state cannot be used; no parameter has changed then.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        found_inf = getattr(self, "found_inf", None)
+        if found_inf is None or not found_inf.item():
+            self._take_step()
+        return loss
+
+    def _take_step(self) -> None:
+        plan, copies = self._current_plan()
+        params = plan.params()
+        max_norm = float(self.param_groups[0].get("max_grad_norm", 0.0))
+        scale = getattr(self, "grad_scale", None)
+        factor = 1.0 if scale is None else 1.0 / float(scale)
+        norm = plan.step(self._options(), factor, max_norm, torch.get_num_threads())
+        self._grad_norm = norm if max_norm > 0 else None
+        for param, dense in copies:
+            param.copy_(dense)
+        if params:
+            torch.autograd.graph.increment_version(params)
+
+    def _options(self) -> array[float]:
+        """Return the options of every group as the C++ side takes them."""
+        numbers = array("d")
+        for group in self.param_groups:
+            beta1, beta2 = group.get("betas", (0.0, 0.0))
+            values = {**group, "beta1": beta1, "beta2": beta2}
+            numbers.extend([float(values.get(name, 0.0)) for name in _OPTIONS])
+        return numbers
+
+    def _current_plan(self) -> tuple[_native.Plan, list[tuple[Tensor, Tensor]]]:
+        """Return the plan of this step, and parameters to be copied back after it."""
+        formats = [(group["moments"], group["rounding"], self.state_names(group)) for group in self.param_groups]
+        if self._plan is not None and formats == self._formats and self._plan.matches(self.param_groups, self.state):
+            return self._plan, []
+        self._check_clipping()
+        rows = self._rows()
+        plan = rows.plan(self._rule, self.state)
+        self._plan, self._formats = (None if rows.copies else plan), formats
+        return plan, rows.copies
+
+    def _rows(self) -> Rows:
+        rows = Rows()
+        for index, group in enumerate(self.param_groups):
+            rows.add_group()
+            names = self.state_names(group)
+            for position, param in enumerate(group["params"]):
+                if param.grad is None:
+                    rows.skip(param)
+                else:
+                    label = _label(group, index, position)
+                    rows.add(param, self.state[param], group, names, self._copies.get(param), label)
+        return rows
+
+    def _check_clipping(self) -> None:
+        limits = sorted({float(group.get("max_grad_norm", 0.0)) for group in self.param_groups})
+        if len(limits) > 1:
+            raise ValueError(f"max_grad_norm must be the same in all groups, got {', '.join(map(str, limits))}")
+
+    def _forget(self) -> None:
+        """Drop all that is no part of the state."""
+        self._plan = None
+        self._formats = []
+        self._grad_norm = None
+        self._copies = getattr(self, "_copies", {})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over a pickled or loaded state; options that older state dicts lack get their defaults."""
+        super().__setstate__(state)
+        self._forget()
+        for group in self.param_groups:
+            for name, value in self.defaults.items():
+                group.setdefault(name, value)
+            check_options(group)
+            check_foreign_options(group)
+
+    def load_state_dict(self, state_dict: StateDict) -> None:
+        """Load a state dict of this class or of torch's optimizer of the same name.
+
+        torch casts states to the dtype of their parameter; here they are taken as they were saved.
+
+        Raises:
+            ValueError: The groups do not match, or the state asks for what this optimizer does not do.
+        """
+        seen: list[StateDict] = []
+        handle = self.register_load_state_dict_pre_hook(lambda _, loaded: seen.append(loaded))
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            handle.remove()
+        self._restore_states(seen[0])
+
+    def _restore_states(self, loaded: StateDict) -> None:
+        """Put states back as they were saved where the base class has cast them to the dtype of their parameter."""
+        params = (param for group in self.param_groups for param in group["params"])
+        saved_ids = (saved for group in loaded["param_groups"] for saved in group["params"])
+        for param, saved in zip(params, saved_ids, strict=True):
+            for name, value in loaded["state"].get(saved, {}).items():
+                if isinstance(value, Tensor) and value.dtype is not self.state[param][name].dtype:
+                    self.state[param][name] = value.to(device="cpu" if name == "step" else param.device)
+
+
+def _label(group: Mapping[str, Any], index: int, position: int) -> str:
+    """Return what to call a parameter in an error: its name if the group has names."""
+    names = group.get("param_names")
+    return f"parameter '{names[position]}'" if names else f"parameter {position} of group {index}"
