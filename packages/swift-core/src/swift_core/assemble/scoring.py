@@ -47,7 +47,7 @@ class ScoreHead:
     def prove(self, model: nn.Module, inputs: Mapping[str, Tensor], pad_token_id: int) -> None:
         """Raise SwiftError unless the head's logits on one row are what the model gives for it.
 
-        A row that ends in the padding token is left out: there transformers takes another token.
+        Where one token is taken, a row that ends in the padding token is left out: there transformers takes another.
         """
         length = int(inputs["attention_mask"][0].sum())
         row = {name: inputs[name][:1, :length] for name in ("input_ids", "attention_mask")}
@@ -55,10 +55,10 @@ class ScoreHead:
         model.eval()
         ours, made = self._forward(model, row)
         model.train(was_training)
-        own = made if made.dim() == ours.dim() else made[:, None]
-        ours = ours if made.dim() == ours.dim() else last_token(ours, row["attention_mask"])[:, None]
-        ends_in_padding = int(row["input_ids"][0, -1]) == pad_token_id
-        if own.shape != ours.shape or (not ends_in_padding and not torch.equal(own, ours)):
+        is_pooled = made.dim() < ours.dim()
+        ours = last_token(ours, row["attention_mask"]) if is_pooled else ours
+        is_exempt = is_pooled and int(row["input_ids"][0, -1]) == pad_token_id
+        if made.shape != ours.shape or not (is_exempt or torch.equal(made, ours)):
             message = f"{type(model).__name__} does not score a text by its head's output at the last token."
             raise SwiftError(Problem("model-head", message, next_step="use a model that does"))
 
