@@ -86,17 +86,15 @@ class UnpairedRows:
     ) -> Judgement:
         """Say how rows are counted, that all have one label, and that none has an answer to another prompt."""
         labels = Counter(row["desirable"] for row in rows)
-        notes = [f"{labels[True]:,} desirable and {labels[False]:,} undesirable rows"]
+        notes = [f"desirable rows: {labels[True]:,}, undesirable rows: {labels[False]:,}"]
         if pairs := sum(record.chosen is not None for record in records):
-            notes.append(f"{pairs:,} pairs are taken as two rows each: chosen desirable, rejected undesirable")
+            notes.append(f"pairs, each taken as a desirable row (chosen) and an undesirable one (rejected): {pairs:,}")
         mistakes = [_one_label(next(iter(labels)))] if trained and len(labels) == 1 else []
         if loss.get("needs_mismatched"):
             if any("kl_ids" not in row for row in rows):
                 mistakes.append(_one_prompt())
             elif cut := _num_cut(rows):
-                notes.append(
-                    f"{cut:,} answers to other prompts, on which the KL term is estimated, are cut to the longest row"
-                )
+                notes.append(f"answers to other prompts, for the KL term, that were cut to the longest row: {cut:,}")
         return Judgement(mistakes, notes)
 
     def collator(self, pad_token_id: int) -> UnpairedCollator:
