@@ -35,7 +35,7 @@ class Saving:
     @property
     def share(self) -> float:
         """Share of the tokens that is saved, in [0, 0.5)."""
-        return 1 - self.num_shared / max(self.num_unshared, 1)
+        return 1 - self.num_shared / self.num_unshared if self.num_unshared else 0.0
 
     @property
     def is_worth_it(self) -> bool:
