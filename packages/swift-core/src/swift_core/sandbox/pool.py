@@ -193,8 +193,10 @@ class WorkerPool:
         worker.close()
 
     def _prepare_spare(self) -> None:
-        """Start a worker in the background, for when a stuck one is killed."""
+        """Start a worker in the background, for when a stuck one is killed; none when one is free."""
         with self._changed:
+            if self._idle:
+                return
             self._num_live += 1
             self._num_starting += 1
         threading.Thread(target=self._start_spare, daemon=True).start()
@@ -218,7 +220,7 @@ class _Batch:
         self._pool, self._items, self._timeout = pool, items, timeout
         self._answers: list[Any] = [None] * len(items)
         self._waiting = deque(range(len(items)))
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(threading.RLock())
         self._num_busy = 0
         self._num_idle = 0
         self._num_threads = min(pool.num_workers, len(items))
@@ -240,7 +242,14 @@ class _Batch:
         worker: Worker | None = None
         size = 1
         try:
-            while indices := self._take(size):
+            while True:
+                indices = self._taken(size)
+                if not indices and worker is not None:  # whoever waits holds no worker: another batch may need it
+                    at_rest, worker = worker, None
+                    self._pool._give_back(at_rest)
+                indices = indices or self._wait_for_some(size)
+                if not indices:
+                    return
                 at_work, worker = worker, None
                 worker, seconds = self._served(at_work, indices)
                 size = _next_size(len(indices), seconds)
@@ -250,13 +259,18 @@ class _Batch:
             if worker is not None:
                 self._pool._give_back(worker)
 
-    def _take(self, size: int) -> list[int]:
+    def _wait_for_some(self, size: int) -> list[int]:
         """Return the next items, none when all are done; waits while busy threads may give some back."""
         with self._changed:
             self._num_idle += 1
             while not self._waiting and self._num_busy and self._error is None:
                 self._changed.wait()
             self._num_idle -= 1
+            return self._taken(size)
+
+    def _taken(self, size: int) -> list[int]:
+        """Return the next items, none when none wait."""
+        with self._changed:
             if self._error is not None or not self._waiting:
                 self._changed.notify_all()
                 return []
