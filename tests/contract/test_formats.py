@@ -18,6 +18,7 @@ KIND = "dataset"
 COLUMNS = sorted(
     {"messages", "conversations", "prompt", "completion", "chosen", "rejected", "text", "instruction", "question"}
     | {"input", "output", "answer", "history", "tools", "label", "margin", "system", "ground_truth"}
+    | {"completions", "labels", "steps", "mistake_index", "problem"}
 )
 scalars = st.none() | st.booleans() | st.integers(-3, 3) | st.floats(allow_nan=True) | st.text(max_size=8)
 turns = st.lists(

@@ -6,20 +6,20 @@ from swift_core.demo import corpus
 
 
 def question_of(row):
-    turns = row["messages"] if "messages" in row else row["prompt"]
-    return turns[0]["content"]
+    turns = row.get("messages") or row.get("prompt") or row["text"]
+    return turns.removesuffix("\n") if isinstance(turns, str) else turns[0]["content"]
 
 
 @pytest.mark.parametrize("name", corpus.NAMES)
 def test_rows_are_distinct_and_always_the_same(name):
     rows = corpus.rows(name)
     assert rows == corpus.rows(name)
-    assert len(rows) == len({question_of(row) for row in rows})
+    assert len(rows) == len({question_of(row) for row in rows}) * (3 if name.startswith("steps") else 1)
     assert len(rows) >= (32 if name.endswith("-heldout") else 150)
 
 
 def test_no_held_out_question_is_in_any_training_set():
-    trained = {question_of(row) for name in ("chat", "preference", "prompts") for row in corpus.rows(name)}
+    trained = {question_of(row) for name in corpus.NAMES if "heldout" not in name for row in corpus.rows(name)}
     held_out = {question_of(row) for name in corpus.NAMES if "heldout" in name for row in corpus.rows(name)}
     assert held_out
     assert not trained & held_out
@@ -59,3 +59,25 @@ def test_a_system_message_decides_how_documents_answer():
 def test_an_unknown_name_is_refused_with_those_there_are():
     with pytest.raises(ValueError, match=r"demo:chats is not a demo data set; there are demo:chat, "):
         corpus.rows("chats")
+
+
+def test_a_class_is_the_family_of_its_question():
+    labels = {}
+    for row in corpus.rows("classes"):
+        labels.setdefault(row["label"], set()).add(row["text"].split()[0])
+    assert labels == {
+        "addition": {"What", "How", "Work"},
+        "colour": {"What", "Name"},
+        "opposite": {"What", "Say"},
+        "last": {"Which"},
+        "reversal": {"Reverse"},
+    }
+
+
+@pytest.mark.parametrize("name", ["steps", "steps-heldout"])
+def test_a_step_is_labelled_right_when_it_states_the_sum(name):
+    for row in corpus.rows(name):
+        total = sum(map(int, re.findall(r"\d+", row["prompt"])))
+        stated = [int(re.findall(r"\d+", step)[-1]) for step in row["completions"]]
+        assert row["labels"] == [number == total for number in stated]
+    assert {tuple(row["labels"]) for row in corpus.rows(name)} == {(True, True), (True, False), (False, False)}

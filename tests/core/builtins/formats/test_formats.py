@@ -55,6 +55,13 @@ ROWS = {
     "prompt": {"prompt": "q", "ground_truth": "a"},
     "prompt turns": {"prompt": [user("q")], "answer": "a"},
     "question_answer": {"question": "q", "answer": "a"},
+    "text with a class": {"text": "once", "label": "tale"},
+    "prompt with a class": {"prompt": "once", "label": 3},
+    "stepwise": {"prompt": "q", "completions": ["a", "b"], "labels": [True, False]},
+    "stepwise of turns": {"prompt": [user("q")], "completions": ["a", "b"], "labels": [0.5, None]},
+    "first_error of processbench": {"id": "1", "generator": "g", "problem": "q", "steps": ["a", "b"], "label": -1},
+    "first_error of bigbench": {"task": "t", "input": "q", "steps": ["a"], "answer": "2", "mistake_index": 0},
+    "first_error without a mistake": {"input": "q", "steps": ["a"], "answer": "1", "mistake_index": None},
 }  # fmt: skip
 
 
@@ -198,7 +205,22 @@ def test_margin_is_a_number(formats):
         ),
         ("messages", {"messages": [user("q") | {"loss": "no"}]}, r"messages\[0\]\.loss must be true or false"),
         ("messages", {"messages": [user("q")], "tools": "{"}, "tools is not valid JSON"),
-        ("messages", {"messages": [user("q")], "label": "good"}, "label must be true or false, got 'good'"),
+        ("stepwise", {"prompt": "q", "completions": ["a"], "labels": [True, False]}, "are 1 completions and 2 labels"),
+        ("stepwise", {"prompt": "q", "completions": ["a"], "labels": [2]}, r"labels\[0\] must be true, false, null or"),
+        ("stepwise", {"prompt": "q", "completions": ["a"]}, "labels must be a list, one for each of 1 completions"),
+        (
+            "stepwise",
+            {"prompt": "q", "completions": ["a", ""], "labels": [1, 1]},
+            "completions must be a list of steps",
+        ),
+        (
+            "first_error",
+            {"problem": "q", "steps": ["a"], "label": 1},
+            "label must be the index of a step, 0 to 0, or -1",
+        ),
+        ("first_error", {"problem": "q", "steps": ["a"], "label": True}, "label must be the index of a step"),
+        ("first_error", {"input": "q", "steps": [], "mistake_index": None}, "steps must be a list of steps as text"),
+        ("first_error", {"steps": ["a"], "label": 0}, "problem must be text, got nothing"),
         ("sharegpt", {"conversations": [{"from": "alien", "value": "x"}]}, r"conversations\[0\]\.from must be one of"),
         ("sharegpt", {"conversations": [{"from": "function_call", "value": "x"}]}, "must be tool calls"),
         (
@@ -240,3 +262,32 @@ def test_no_row_gives_a_traceback(formats, row):
         if format_.matches(row):
             with contextlib.suppress(ValueError):  # anything else is a bug
                 format_.record(row, "f:1")
+
+
+def test_a_label_of_another_make_is_no_verdict_on_the_completion(formats):
+    for label in ("good", 3, ["a", "b"], 0.5):
+        record = formats["messages"].record({"messages": [user("q"), assistant("a")], "label": label}, "w")
+        assert record.label is None
+        assert record.columns["label"] == label
+
+
+def test_labels_of_steps_are_how_right_they_are(formats):
+    row = {"prompt": "q", "completions": ["a", "b", "c", "d"], "labels": [True, False, 0.25, None]}
+    record = formats["stepwise"].record(row, "w")
+    assert (record.prompt, record.steps, record.step_labels) == ("q", ["a", "b", "c", "d"], [1.0, 0.0, 0.25, None])
+
+
+@pytest.mark.parametrize(
+    ("place", "labels"),
+    [
+        ({"label": -1}, [1.0, 1.0, 1.0]),
+        ({"label": 0}, [0.0, None, None]),
+        ({"label": 2}, [1.0, 1.0, 0.0]),
+        ({"mistake_index": None}, [1.0, 1.0, 1.0]),
+        ({"mistake_index": 1.0}, [1.0, 0.0, None]),
+    ],
+)
+def test_steps_before_the_first_wrong_one_are_right_and_those_after_it_not_judged(formats, place, labels):
+    record = formats["first_error"].record({"problem": "q", "steps": ["a", "b", "c"], **place}, "w")
+    assert record.prompt == "q\n"
+    assert record.step_labels == labels

@@ -51,3 +51,16 @@ def test_rows_without_a_trained_token_are_refused():
     labels = torch.full((2, 3), -100)
     with pytest.raises(ValueError, match=r"^acc needs held-out rows with a trained token$"):
         measured([(torch.zeros_like(labels), labels)])
+
+
+def test_of_a_classifier_it_is_the_share_of_right_rows():
+    metric = Accuracy()
+    batches = [(torch.eye(3), torch.tensor([0, 1, 1])), (torch.eye(3)[:1], torch.tensor([0]))]
+    values = [metric.preprocess_logits(logits, labels) for logits, labels in batches]
+    assert metric.compute(Predictions(values, [labels for _, labels in batches])) == {"accuracy": 3 / 4}
+
+
+def test_rows_of_several_classes_are_refused():
+    labels = torch.tensor([[1.0, 0.0]])
+    with pytest.raises(ValueError, match=r"^acc needs one class a row; macro_f1 takes several$"):
+        Accuracy().compute(Predictions([Accuracy().preprocess_logits(labels, labels)], [labels]))
