@@ -11,7 +11,10 @@ def encoder(make_result):
 def test_a_row_is_shown_in_pieces_by_what_is_trained(encoder):
     row = {"input_ids": [*b"2+2?4", 0], "labels": [-100, -100, -100, -100, ord("4"), 0]}
     (entry,) = mask_preview([row], encoder)
-    assert entry["pieces"] == [{"text": "2+2?", "trained": False, "weight": 1.0}, {"text": "4<end>", "trained": True, "weight": 1.0}]
+    assert entry["pieces"] == [
+        {"text": "2+2?", "trained": False, "weight": 1.0},
+        {"text": "4<end>", "trained": True, "weight": 1.0},
+    ]
     assert (entry["title"], entry["num_tokens"], entry["num_trained"], entry["num_hidden"]) == ("row 1", 6, 2, 0)
 
 
@@ -33,6 +36,15 @@ def test_a_pair_is_shown_as_chosen_and_rejected(encoder):
     assert [piece["text"] for piece in chosen["pieces"]] == ["2+2?", "4<end>"]
     assert [piece["text"] for piece in rejected["pieces"]] == ["2+2?", "22<end>"]
     assert (rejected["title"], rejected["num_trained"]) == ("row 1, rejected", 3)
+
+
+def test_a_labelled_answer_says_whether_it_is_wanted(encoder):
+    rows = [
+        {"prompt_ids": list(b"2+2?"), "completion_ids": [*b"4", 0], "desirable": wanted} for wanted in (True, False)
+    ]
+    entries = mask_preview(rows, encoder)
+    assert [entry["title"] for entry in entries] == ["row 1, desirable", "row 2, undesirable"]
+    assert [piece["text"] for piece in entries[0]["pieces"]] == ["2+2?", "4<end>"]
 
 
 def test_the_hidden_end_of_a_long_row_is_counted(encoder):

@@ -73,6 +73,14 @@ def test_pair_is_shown_as_two_answers(run_file):
     assert "1+1=[3<|im_end|>]\n" in output
 
 
+def test_a_pair_in_a_stage_of_labelled_answers_is_shown_as_two_rows(run_file):
+    output = preview(run_file([{"prompt": "1+1=", "chosen": "2", "rejected": "3"}], stage="kto"))
+    assert "data.jsonl:1, desirable · 6 tokens" in output
+    assert "1+1=[2<|im_end|>]\n" in output
+    assert "data.jsonl:1, undesirable · 6 tokens" in output
+    assert "1+1=[3<|im_end|>]\n" in output
+
+
 def test_cut_and_dropped_rows_say_so(run_file):
     long = {"prompt": "abc", "completion": "defgh"}
     limits = {"max_length": 5, "overlong": "truncate"}

@@ -82,6 +82,16 @@ def test_a_pair_loss_may_be_named_as_the_stage(plan_of: PlanOf, stage: str) -> N
     assert plan.loss.plugin.name == stage
 
 
+@pytest.mark.parametrize("stage", ["kto", "bco", "apo_zero_unpaired"])
+def test_a_loss_on_labelled_answers_may_be_named_as_the_stage(plan_of: PlanOf, stage: str) -> None:
+    plan = plan_of(PAIRS + f"train: {{stage: {stage}}}\n")
+
+    assert plan.procedure.plugin.name == "kto"
+    assert plan.loss.plugin.name == stage
+    noted = f"train.stage: {stage} means stage kto with the loss {stage}" in plan.notes
+    assert noted == (stage != "kto")
+
+
 def test_task_type_chooses_the_preference_stage(plan_of: PlanOf) -> None:
     plan = plan_of(MODEL + "data: {dataset: demo:preference, task_type: preference}\n")
 

@@ -1,4 +1,4 @@
-"""Means over a step that losses share: formed before the first loss, over everything, once; and what a loss remembers."""
+"""Means over a step that losses share: formed before its first loss, of everything, once; and what a loss remembers."""
 
 import json
 

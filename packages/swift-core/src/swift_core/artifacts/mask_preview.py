@@ -48,6 +48,10 @@ def _sequences(index: int, row: Mapping[str, Any]) -> list[tuple[str, list[int],
             if f"{side}_ids" in row
             for answer in (_integers(row[f"{side}_ids"]),)
         ]
+    if "completion_ids" in row:
+        prompt, answer = _integers(row["prompt_ids"]), _integers(row["completion_ids"])
+        label = "desirable" if row["desirable"] else "undesirable"
+        return [(f"row {index + 1}, {label}", prompt + answer, [False] * len(prompt) + [True] * len(answer))]
     return []
 
 

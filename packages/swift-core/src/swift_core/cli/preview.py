@@ -89,7 +89,7 @@ def _show(encoder: TextEncoder, item: Item, encoded: list[dict[str, Any]], tally
         longest = tally.longest[0]
         click.echo(f"{item.row.where} · {longest:,} tokens · dropped: longer than data.max_length")
         return
-    for entry in mask_preview(encoded, encoder, 1):
+    for entry in mask_preview(encoded, encoder, len(encoded)):
         click.echo(" · ".join(_facts(entry, item, encoder, tally)))
         _print_pieces(entry)
 
