@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from swift_core.assemble.callbacks import build_callbacks
-from swift_core.assemble.optimizer import build_optimizer, build_scheduler, parameter_groups
+from swift_core.assemble.optimizer import build_optimizer, build_scheduler
+from swift_core.assemble.param_groups import parameter_groups
 from swift_core.assemble.tuner import apply_tuner
 from swift_core.errors import SwiftError
 

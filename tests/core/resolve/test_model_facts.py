@@ -88,17 +88,17 @@ def test_numbers_of_a_multimodal_config_are_found_in_its_text_part(tmp_path: Pat
     assert read_model(tmp_path).number("n_embd", "hidden_size") == 8
 
 
-def test_the_memory_of_a_fully_trained_model_is_what_adam_needs(plan_of: PlanOf, folder: Path) -> None:
+def test_the_memory_of_a_fully_trained_model_is_the_sum_of_its_parts(plan_of: PlanOf, folder: Path) -> None:
     facts = read_model(folder)
     settings = plan_of(f"model: {{model_id: '{folder}'}}\ndata: {{dataset: demo:chat}}\n").settings
 
     memory = estimate(
-        settings, facts, dtype="float32", trainable=facts.num_parameters, states_per_weight=2,
-        rows_per_batch=2, tokens_per_row=10, copies=1,
+        settings, facts, dtype="float32", trainable=facts.num_parameters, state_bytes=777,
+        num_gradients=facts.num_parameters, rows_per_batch=2, tokens_per_row=10, copies=1,
     )  # fmt: skip
 
     assert memory.weights == memory.gradients == 4 * facts.num_parameters
-    assert memory.optimizer == 2 * memory.weights
+    assert memory.optimizer == 777
     # 8 h + 2 k + 4 f numbers per token and layer: 8*16 + 2*8 + 4*32 = 272, of 4 bytes, 2 layers, 20 tokens
     assert memory.activations == 272 * 4 * 2 * 20
     assert memory.total == sum((memory.weights, memory.gradients, memory.optimizer, memory.activations, memory.logits))
@@ -109,7 +109,7 @@ def test_an_adapter_on_narrow_weights_keeps_float32_for_itself(plan_of: PlanOf, 
     settings = plan_of(f"model: {{model_id: '{folder}'}}\ndata: {{dataset: demo:chat}}\n").settings
 
     memory = estimate(
-        settings, facts, dtype="bfloat16", trainable=100, states_per_weight=2,
+        settings, facts, dtype="bfloat16", trainable=100, state_bytes=800, num_gradients=100,
         rows_per_batch=1, tokens_per_row=1, copies=2,
     )  # fmt: skip
 

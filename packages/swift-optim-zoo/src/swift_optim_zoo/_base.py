@@ -7,7 +7,7 @@ in the last place of a bfloat16 weight do nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import torch
 from torch import Tensor
@@ -33,6 +33,9 @@ class ZooOptimizer(Optimizer):
     Raises:
         ValueError: An option is out of its range, or a parameter is complex.
     """
+
+    moves_parameters_alone: ClassVar[bool] = True
+    """Whether a parameter's step depends on its own gradient and state only: then it may come in the backward pass."""
 
     def __init__(self, params: Iterable[Any], defaults: Group) -> None:
         self.check_options(defaults)
@@ -105,6 +108,14 @@ class ZooOptimizer(Optimizer):
         for group in self.param_groups:
             for index, param in enumerate(group["params"]):
                 if param.grad is not None and param.numel():  # a shard of a parameter may be empty
+                    self.step_param(param, group, index)
+
+    @torch.no_grad()
+    def step_param_alone(self, param: Tensor) -> None:
+        """Move one parameter that has a gradient, and nothing else; for updates in the backward pass."""
+        for group in self.param_groups:
+            for index, own in enumerate(group["params"]):
+                if own is param and param.numel():
                     self.step_param(param, group, index)
 
     def step_param(self, param: Tensor, group: Group, index: int) -> None:

@@ -47,6 +47,7 @@ class Move(NamedTuple):
 class GaLoreOptimizer(LowRankOptimizer):
     """Adam on projected gradients; a subclass that keeps something else has `direction`, `plain`, `turn`, `forget`."""
 
+    gap_bytes: ClassVar[str] = "4 * basis_size / rank if adaptive_gap else 0"
     moment_size: ClassVar[str] = (
         "rank * rank if proj_type == 'full' else rank * rows if proj_type == 'right' else"
         " rank * columns if proj_type == 'left' else rank * (longer if proj_type == 'std' else shorter)"

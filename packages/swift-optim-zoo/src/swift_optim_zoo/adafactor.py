@@ -18,7 +18,7 @@ factored.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from swift_core.plugin_api import require_between, require_positive
 from swift_optim_zoo._base import Group, State, ZooOptimizer, next_step, zeros_in
@@ -49,6 +49,9 @@ class Adafactor(ZooOptimizer):
     Raises:
         ValueError: An option is out of its range.
     """
+
+    state_bytes: ClassVar[str] = "4 * size + (4 * size if beta1 else 0)"
+    matrix_state_bytes: ClassVar[str] = "4 * (rows + columns) + (4 * size if beta1 else 0)"
 
     def __init__(
         self,

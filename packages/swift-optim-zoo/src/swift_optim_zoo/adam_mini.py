@@ -12,7 +12,7 @@ the whole of any other vector, such as that of a norm.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from swift_optim_zoo._base import Group, State, ZooOptimizer, next_step, zeros_in
 from swift_optim_zoo._checks import check_common, require_integer
@@ -65,6 +65,9 @@ class AdamMini(ZooOptimizer):
     Raises:
         ValueError: An option is out of its range.
     """
+
+    state_bytes: ClassVar[str] = "4 * size + 4"
+    matrix_state_bytes: ClassVar[str] = "4 * size + 4 * rows"
 
     def __init__(
         self,

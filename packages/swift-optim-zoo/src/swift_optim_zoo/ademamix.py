@@ -15,7 +15,7 @@ paper warms both up over the whole run.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from swift_core.plugin_api import require_between, require_nonnegative
 from swift_optim_zoo._base import Group, State, ZooOptimizer, next_step, zeros_in
@@ -58,6 +58,8 @@ class AdEMAMix(ZooOptimizer):
     Raises:
         ValueError: An option is out of its range.
     """
+
+    state_bytes: ClassVar[str] = "12 * size"
 
     def __init__(
         self,

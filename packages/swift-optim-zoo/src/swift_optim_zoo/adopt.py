@@ -11,7 +11,7 @@ Taniguchi et al., 2024, arXiv:2411.02853, alg. 2, with the clipping of its secon
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from swift_core.plugin_api import require_positive
 from swift_optim_zoo._base import Group, State, ZooOptimizer, next_step, zeros_in
@@ -57,6 +57,8 @@ class Adopt(ZooOptimizer):
     Raises:
         ValueError: An option is out of its range.
     """
+
+    state_bytes: ClassVar[str] = "8 * size"
 
     def __init__(
         self,

@@ -57,7 +57,7 @@ class Fira(GaLoreOptimizer):
     label = "fira"
 
     state_bytes: ClassVar[str] = "8 * size"
-    matrix_state_bytes: ClassVar[str] = "8 * moment_size + 4 * basis_size"
+    matrix_state_bytes: ClassVar[str] = "8 * moment_size + 4 * basis_size + gap_bytes"
 
     def __init__(
         self,

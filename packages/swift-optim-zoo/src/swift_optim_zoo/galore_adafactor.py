@@ -66,7 +66,7 @@ class GaLoreAdafactor(GaLoreOptimizer):
     state_bytes: ClassVar[str] = "4 * size + (4 * size if beta1 else 0)"
     other_matrix_state_bytes: ClassVar[str] = "4 * (rows + columns) + (4 * size if beta1 else 0)"
     matrix_state_bytes: ClassVar[str] = (
-        "4 * (basis_size + rank + moment_size / rank) + (4 * moment_size if beta1 else 0)"
+        "4 * (basis_size + rank + moment_size / rank) + gap_bytes + (4 * moment_size if beta1 else 0)"
     )
 
     def __init__(

@@ -56,7 +56,7 @@ class GaLoreAdamW(GaLoreOptimizer):
     label = "galore_adamw"
 
     state_bytes: ClassVar[str] = "8 * size"
-    matrix_state_bytes: ClassVar[str] = "8 * moment_size + 4 * basis_size"
+    matrix_state_bytes: ClassVar[str] = "8 * moment_size + 4 * basis_size + gap_bytes"
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ You et al., 2019, arXiv:1904.00962, alg. 2, with phi the identity.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from swift_optim_zoo._base import Group, State, ZooOptimizer, next_step, zeros_in
 from swift_optim_zoo._checks import check_common
@@ -40,6 +40,8 @@ class Lamb(ZooOptimizer):
     Raises:
         ValueError: An option is out of its range.
     """
+
+    state_bytes: ClassVar[str] = "8 * size"
 
     def __init__(
         self,

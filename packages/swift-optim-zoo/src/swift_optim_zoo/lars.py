@@ -10,7 +10,7 @@ torch.optim.SGD, which is the same as long as it is constant.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from swift_core.plugin_api import require_between, require_positive
 from swift_optim_zoo._base import Group, State, ZooOptimizer, zeros_in
@@ -45,6 +45,8 @@ class Lars(ZooOptimizer):
     Raises:
         ValueError: An option is out of its range.
     """
+
+    state_bytes: ClassVar[str] = "4 * size if momentum else 0"
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ Chen et al., 2023, arXiv:2302.06675, alg. 2. Use an lr 3 to 10 times below AdamW
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from swift_optim_zoo._base import Group, State, ZooOptimizer, zeros_in
 from swift_optim_zoo._checks import check_common
@@ -42,6 +42,8 @@ class Lion(ZooOptimizer):
     Raises:
         ValueError: An option is out of its range.
     """
+
+    state_bytes: ClassVar[str] = "4 * size"
 
     def __init__(
         self,

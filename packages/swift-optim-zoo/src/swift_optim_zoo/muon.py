@@ -14,7 +14,7 @@ torch.optim.Muon; embeddings, output head, norms, biases and tensors of other di
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -70,6 +70,9 @@ class Muon(ZooOptimizer):
     Raises:
         ValueError: An option is out of its range.
     """
+
+    state_bytes: ClassVar[str] = "8 * size"
+    matrix_state_bytes: ClassVar[str] = "4 * size"
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -49,6 +49,9 @@ class Prodigy(ZooOptimizer):
     Raises:
         ValueError: An option is out of its range, or two groups have different learning rates.
     """
+
+    moves_parameters_alone: ClassVar[bool] = False
+    state_bytes: ClassVar[str] = "8 * size + 8 * size / slice_p"
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ evaluate and to keep; `train()` puts y back. Trainers call both. Only z and v ar
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -65,6 +65,9 @@ class ScheduleFreeAdamW(ZooOptimizer):
     Raises:
         ValueError: An option is out of its range.
     """
+
+    moves_parameters_alone: ClassVar[bool] = False
+    state_bytes: ClassVar[str] = "8 * size"
 
     def __init__(
         self,

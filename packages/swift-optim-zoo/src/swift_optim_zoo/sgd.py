@@ -10,7 +10,7 @@ torch.optim.SGD: the learning rate multiplies the whole momentum. Decoupled deca
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from swift_core.plugin_api import require_between
 from swift_optim_zoo._base import Group, State, ZooOptimizer, zeros_in
@@ -45,6 +45,8 @@ class SGD(ZooOptimizer):
     Raises:
         ValueError: An option is out of its range.
     """
+
+    state_bytes: ClassVar[str] = "4 * size if momentum else 0"
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ than max_precondition_dim has no matrix. Vectors take the same step with Q = ide
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
@@ -67,6 +67,12 @@ class Soap(ZooOptimizer):
     Raises:
         ValueError: An option is out of its range.
     """
+
+    state_bytes: ClassVar[str] = "8 * size"
+    matrix_state_bytes: ClassVar[str] = (
+        "8 * size + (8 * rows * rows if rows <= max_precondition_dim else 0)"
+        " + (8 * columns * columns if columns <= max_precondition_dim else 0)"
+    )
 
     def __init__(
         self,

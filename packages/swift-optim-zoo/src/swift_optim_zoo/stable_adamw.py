@@ -12,7 +12,7 @@ clipping the gradient's norm.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from swift_core.plugin_api import require_positive
 from swift_optim_zoo._base import Group, State, ZooOptimizer, next_step, zeros_in
@@ -64,6 +64,8 @@ class StableAdamW(ZooOptimizer):
     Raises:
         ValueError: An option is out of its range.
     """
+
+    state_bytes: ClassVar[str] = "8 * size"
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Parameter groups, the optimizer and its schedule."""
+"""The optimizer and its schedule."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from swift_core.assemble.param_groups import groups_of
 from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
@@ -13,30 +14,12 @@ if TYPE_CHECKING:
     from torch.optim.lr_scheduler import LRScheduler
 
     from swift_core.contracts.handover import PartPlan, RunPlan
-    from swift_core.contracts.optimizer import ParamGroup
 
 _TRAINER_FORM = ("args", "model", "dataset")
 """Parameters of the other form of an optimizer plugin, which makes the schedule too."""
 
 _own_schedules: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 """Schedules that came with their optimizer."""
-
-
-def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[ParamGroup]:
-    """Return what is trained of `model`: matrices with decay, then biases and norms (one dimension or none) without.
-
-    A group without parameters is left out; `param_names` are those of `model.named_parameters()`, in its order.
-    """
-    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-    halves = (
-        ([item for item in trained if item[1].ndim >= 2], weight_decay),
-        ([item for item in trained if item[1].ndim < 2], 0.0),
-    )
-    return [
-        {"params": [p for _, p in half], "param_names": [name for name, _ in half], "weight_decay": decay}
-        for half, decay in halves
-        if half
-    ]
 
 
 def build_optimizer(plan: RunPlan, model: torch.nn.Module, dataset: Any = None) -> torch.optim.Optimizer:
@@ -60,8 +43,7 @@ def build_optimizer(plan: RunPlan, model: torch.nn.Module, dataset: Any = None) 
         if schedule is not None:
             _own_schedules[optimizer] = schedule
         return optimizer
-    decay = float(options.get("weight_decay", plan.settings.train.weight_decay))
-    groups = parameter_groups(model, decay)
+    groups = groups_of(plan, model, options)
     if not groups:
         message = f"the tuner {plan.tuner.plugin.name!r} left nothing of the model to train."
         raise SwiftError(Problem("nothing-trained", message, plan.config.place(plan.tuner.key), "choose other modules"))

@@ -8,7 +8,7 @@ Loshchilov and Hutter, 2019, arXiv:1711.05101, alg. 2. torch's implementation.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
@@ -24,6 +24,9 @@ _FUSED_DEVICES = ("cpu", "cuda")
 
 class AdamW(torch.optim.AdamW):
     """Adam with decoupled weight decay, as torch has it, in one fused kernel on CPU and CUDA."""
+
+    moves_parameters_alone: ClassVar[bool] = True
+    state_bytes: ClassVar[str] = "2 * width * size"
 
     def __init__(
         self,

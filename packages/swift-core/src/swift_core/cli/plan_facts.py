@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,17 +10,15 @@ from swift_core.assemble.data.survey import DataSurvey, model_folder, survey
 from swift_core.assemble.dtype import DtypeChoice, resolve_dtype
 from swift_core.resolve.device import launch_line
 from swift_core.resolve.machine import this_machine
-from swift_core.resolve.memory import Memory, estimate
+from swift_core.resolve.memory import Memory, estimate, width_of_trained
 from swift_core.resolve.model_facts import ModelFacts, read_model
-from swift_core.resolve.trainable import count_trainable, head_weights
+from swift_core.resolve.state_bytes import state_bytes
+from swift_core.resolve.trainable import count_trainable, head_weights, trained_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from swift_core.contracts.handover import RunPlan
-
-ADAM_STATES = 2.0
-"""Numbers that Adam keeps for one trained weight; for optimizers that do not declare `states_per_weight`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +76,15 @@ def _memory(plan: RunPlan, model: ModelFacts, dtype: DtypeChoice, trainable: int
         or plan.settings.train.sync_ref_model
         or not plan.tuner.source.declared.get("trains_adapter")
     )
+    shapes = trained_shapes(plan.tuner, model) or {"": (trainable,)}
+    in_backward = plan.settings.train.update_in_backward or plan.optimizer.source.declared.get("updates_in_backward")
     return estimate(
         plan.settings,
         model,
         dtype=dtype.name,
         trainable=trainable,
-        states_per_weight=float(plan.optimizer.source.declared.get("states_per_weight", ADAM_STATES)),
+        state_bytes=state_bytes(plan.optimizer, shapes, width_of_trained(dtype.name, trainable, model)),
+        num_gradients=max(map(math.prod, shapes.values()), default=0) if in_backward else trainable,
         rows_per_batch=plan.settings.train.per_device_train_batch_size * (2 if _is_paired(plan) else 1),
         tokens_per_row=min(longest, plan.settings.data.max_length),
         copies=2 if needs_copy else 1,

@@ -45,7 +45,8 @@ def estimate(
     *,
     dtype: str,
     trainable: int,
-    states_per_weight: float,
+    state_bytes: int,
+    num_gradients: int,
     rows_per_batch: int,
     tokens_per_row: int,
     copies: int,
@@ -58,7 +59,8 @@ def estimate(
         facts: Of the model.
         dtype: Of the weights.
         trainable: Number of trained weights.
-        states_per_weight: Numbers the optimizer keeps for one trained weight; 2 for Adam.
+        state_bytes: What the optimizer keeps.
+        num_gradients: Gradients that exist at one time.
         rows_per_batch: Sequences of a micro-batch; a pair counts two.
         tokens_per_row: Longest sequence.
         copies: Of the model's weights: 2 with a frozen reference model.
@@ -66,18 +68,23 @@ def estimate(
     """
     width = _WIDTH.get(dtype, 4)
     all_trained = trainable >= facts.num_parameters
-    trained_width = width if all_trained else 4  # adapters are kept in float32
+    trained_width = width_of_trained(dtype, trainable, facts)
     tokens = rows_per_batch * tokens_per_row
     weights = facts.num_parameters * width * copies + (0 if all_trained else trainable * trained_width)
     if settings.model.quantization_bit:
         weights = int(weights * settings.model.quantization_bit / (8 * width))
     return Memory(
         weights=weights,
-        gradients=trainable * trained_width,
-        optimizer=int(trainable * trained_width * states_per_weight),
+        gradients=num_gradients * trained_width,
+        optimizer=state_bytes,
         activations=_activations(settings, facts) * tokens * width,
         logits=3 * 4 * min(TILE_NUMBERS, tokens * max(num_outputs or facts.number("vocab_size"), 1)),
     )
+
+
+def width_of_trained(dtype: str, trainable: int, facts: ModelFacts) -> int:
+    """Return the bytes of a trained weight: that of the model when all are trained; adapters are kept in float32."""
+    return _WIDTH.get(dtype, 4) if trainable >= facts.num_parameters else 4
 
 
 def _activations(settings: RunSettings, facts: ModelFacts) -> int:

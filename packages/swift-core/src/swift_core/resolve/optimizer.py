@@ -1,4 +1,4 @@
-"""Options of the optimizer that stand in `train` under the names of transformers, such as `learning_rate`."""
+"""The optimizer of a run: its name, its options under the names of transformers, its groups, its update in backward."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from swift_core.contracts.handover import RunConfig, ValueOrigin
+from swift_core.plugins.options import check_options
+from swift_core.resolve.optimizer_names import optimizer_meant
 
 if TYPE_CHECKING:
     from swift_core.contracts.settings import TrainSettings
     from swift_core.resolve.findings import Findings
+    from swift_core.resolve.parts import Looked, PartFinder
     from swift_core.resolve.shorthands import OptionSet
 
 
@@ -101,3 +104,48 @@ def _refuse_unused(findings: Findings, chosen: OptionSet, shared: Shared) -> Non
     for key in _written(findings.config, shared):
         message = f"{key} would do nothing: the optimizer {chosen.looked.plugin.name!r} has no option {shared.option!r}"
         findings.wrong_key("unused-key", message, key, "remove the key, or choose another optimizer")
+
+
+def find_optimizer(finder: PartFinder) -> Looked | None:
+    """Return the optimizer that `train.optimizer_type` means, or None after keeping what is wrong with it."""
+    key = "train.optimizer_type"
+    name = optimizer_meant(finder, key, finder.config.settings.train.optimizer_type)
+    return finder.look("optimizer", key, name) if name else None
+
+
+def check_groups(findings: Findings, optimizer: Looked) -> None:
+    """Keep what is wrong with the options of `train.param_groups`."""
+    for index, group in enumerate(findings.config.settings.train.param_groups):
+        key = f"train.param_groups.{index}.kwargs"
+        for mistake in check_options(optimizer.source, group.kwargs):
+            message = f"optimizer {optimizer.plugin.name!r}: {mistake.message}"
+            next_step = optimizer.plugin.info_command
+            findings.wrong("wrong-option", message, ".".join((key, *mistake.path)), next_step)
+        if "lr" in group.kwargs and group.lr_scale != 1.0:
+            message = f"train.param_groups.{index} gives both lr_scale and lr"
+            findings.wrong_key("given-twice", message, f"train.param_groups.{index}.lr_scale", "keep one of the two")
+
+
+def check_in_backward(findings: Findings, optimizer: Looked) -> None:
+    """Keep why parameters cannot move in the backward pass, where they are to."""
+    settings = findings.config.settings
+    train, name = settings.train, optimizer.plugin.name
+    is_own = bool(optimizer.declared("updates_in_backward"))
+    if not (train.update_in_backward or is_own):
+        return
+    key = "train.optimizer_type" if is_own else "train.update_in_backward"
+    what = f"the optimizer {name!r} updates" if is_own else "train.update_in_backward: true updates"
+    if not optimizer.declared("moves_parameters_alone"):
+        message = f"{what} one parameter at a time, and the optimizer {name!r} does not say that it can"
+        findings.wrong("not-alone", message, key, "choose an optimizer that moves each parameter by itself")
+    if train.gradient_accumulation_steps > 1:
+        message = f"{what} in the backward pass and frees the gradient: there is nothing to accumulate"
+        findings.wrong("no-accumulation", message, key, "set train.gradient_accumulation_steps: 1")
+    if settings.device.num_processes > 1:
+        message = f"{what} before the processes have averaged their gradients"
+        findings.wrong("one-process-only", message, key, "set device.num_processes: 1")
+    if train.max_grad_norm > 0:
+        findings.note(
+            f"train.max_grad_norm: {train.max_grad_norm:g} takes a second backward pass a step, which measures the "
+            "norm before anything moves; 0 saves it"
+        )

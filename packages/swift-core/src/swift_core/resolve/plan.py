@@ -15,7 +15,7 @@ from swift_core.resolve.device import check_device
 from swift_core.resolve.findings import Findings
 from swift_core.resolve.loss_scales import find_loss_scales
 from swift_core.resolve.machine import Machine, this_machine
-from swift_core.resolve.optimizer import fill
+from swift_core.resolve.optimizer import check_groups, check_in_backward, fill, find_optimizer
 from swift_core.resolve.parts import Looked, PartFinder
 from swift_core.resolve.shorthands import OptionSet, place_shorthands
 from swift_core.resolve.sources import check_data, check_model_files, find_hub
@@ -29,7 +29,12 @@ if TYPE_CHECKING:
 
 
 def resolve(
-    config: RunConfig, registry: Registry, *, machine: Machine | None = None, planning: bool = False
+    config: RunConfig,
+    registry: Registry,
+    *,
+    machine: Machine | None = None,
+    planning: bool = False,
+    sampling: bool = False,
 ) -> RunPlan:
     """Return what the run file asks for, with every name looked up and every option checked; nothing is built.
 
@@ -38,6 +43,7 @@ def resolve(
         registry: What is installed.
         machine: What this machine has; looked up when left out.
         planning: Nothing will be started, so processes that torchrun would start need not be there.
+        sampling: Answers will be drawn and nothing trained, whatever the stage.
 
     Raises:
         SwiftError: With everything that is wrong, each at its place in the run file.
@@ -48,8 +54,8 @@ def resolve(
     check_data(finder)
     check_model_files(finder)
     findings.config = check_device(findings, machine or this_machine(), looked["tuner"], planning=planning)
-    plan = _plan(finder, looked)
-    check_settings(findings, plan)
+    plan = _plan(finder, looked, sampling=sampling)
+    check_settings(findings, plan, sampling=sampling)
     findings.stop_if_any()
     assert plan is not None  # a part is left out only where a problem was kept
     return replace(plan, notes=(*_alias_notes(findings.config), *findings.notes))
@@ -87,7 +93,7 @@ def _chosen(finder: PartFinder) -> dict[str, Looked | None]:
     return {
         "procedure": procedure,
         "loss": find_loss(finder, procedure, named_by_stage),
-        "optimizer": finder.look("optimizer", "train.optimizer_type", train.optimizer_type),
+        "optimizer": find_optimizer(finder),
         "scheduler": finder.look("scheduler", "train.lr_scheduler_type", train.lr_scheduler_type),
         "tuner": finder.look("tuner", "train.tuner_strategy", train.tuner_strategy),
         "hub": find_hub(finder),
@@ -114,6 +120,8 @@ def _single(finder: PartFinder, looked: dict[str, Looked | None]) -> dict[str, P
         place_shorthands(findings, list(sets.values()))
     if "optimizer" in sets:
         findings.config = fill(findings, sets["optimizer"])
+        check_groups(findings, sets["optimizer"].looked)
+        check_in_backward(findings, sets["optimizer"].looked)
     parts = {name: finder.part(s.looked, s.options, s.key, origins=s.origins) for name, s in sets.items()}
     if "loss" in sets:
         check_terms(finder, sets["loss"])
@@ -123,13 +131,13 @@ def _single(finder: PartFinder, looked: dict[str, Looked | None]) -> dict[str, P
     return parts
 
 
-def _plan(finder: PartFinder, looked: dict[str, Looked | None]) -> RunPlan | None:
+def _plan(finder: PartFinder, looked: dict[str, Looked | None], *, sampling: bool) -> RunPlan | None:
     settings = finder.config.settings
     single = _single(finder, looked)
     metrics = finder.listed("metric", "train.metrics", settings.train.metrics)
     callbacks = finder.listed("callback", "train.callbacks", settings.train.callbacks)
     loss_scales = find_loss_scales(finder, looked["procedure"])
-    engine = _engine(finder, looked["procedure"])
+    engine = _engine(finder, looked["procedure"], sampling=sampling)
     orms = finder.listed("orm", "reward.orms", settings.reward.orms)
     hooks = _hooks(finder)
     formats = _formats(finder)
@@ -154,10 +162,10 @@ def _plan(finder: PartFinder, looked: dict[str, Looked | None]) -> RunPlan | Non
     )
 
 
-def _engine(finder: PartFinder, procedure: Looked | None) -> PartPlan | None:
+def _engine(finder: PartFinder, procedure: Looked | None, *, sampling: bool) -> PartPlan | None:
     """Return the generation engine of a stage that samples."""
     rollout = finder.config.settings.rollout
-    if procedure is None or not procedure.declared("samples"):
+    if not sampling and (procedure is None or not procedure.declared("samples")):
         return None
     looked = finder.look("engine", "rollout.engine", rollout.engine)
     return finder.part(looked, rollout.engine_kwargs, "rollout.engine_kwargs") if looked else None

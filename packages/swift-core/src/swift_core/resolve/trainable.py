@@ -26,6 +26,15 @@ def count_trainable(tuner: PartPlan, facts: ModelFacts) -> int | None:
     return None
 
 
+def trained_shapes(tuner: PartPlan, facts: ModelFacts) -> dict[str, tuple[int, ...]] | None:
+    """Return the shapes of the trained parameters by name; None for a tuner that this is not known of."""
+    if not tuner.plugin.first_party or not facts.shapes:
+        return None
+    if tuner.plugin.name == "full":
+        return dict(facts.shapes)
+    return _lora_shapes(tuner, facts) if tuner.plugin.name == "lora" else None
+
+
 def head_weights(facts: ModelFacts, head: str, num_labels: int) -> int:
     """Return the weights of a classification head that is trained, less those of a language model's that it replaces.
 
@@ -43,17 +52,24 @@ def head_weights(facts: ModelFacts, head: str, num_labels: int) -> int:
 
 
 def _lora(tuner: PartPlan, facts: ModelFacts) -> int | None:
+    shapes = _lora_shapes(tuner, facts)
+    return None if shapes is None else sum(map(math.prod, shapes.values()))
+
+
+def _lora_shapes(tuner: PartPlan, facts: ModelFacts) -> dict[str, tuple[int, ...]] | None:
     options = {option.name: option.default for option in tuner.source.options} | dict(tuner.options)
     rank, targets = options.get("lora_rank"), options.get("target_modules")
     if not isinstance(rank, int):
         return None
-    adapters = sum(rank * sum(shape) for module, shape in _linear(facts) if _is_target(module, targets))
+    shapes: dict[str, tuple[int, ...]] = {}
+    for module, (rows, columns) in _linear(facts):
+        if _is_target(module, targets):
+            shapes |= {f"{module}.lora_A.weight": (rank, columns), f"{module}.lora_B.weight": (rows, rank)}
     saved = options.get("modules_to_save") or []
-    return adapters + sum(
-        math.prod(shape)
-        for name, shape in facts.shapes.items()
-        if any(_ends_with(name.removesuffix(".weight").removesuffix(".bias"), module) for module in saved)
-    )
+    for name, shape in facts.shapes.items():
+        if any(_ends_with(name.removesuffix(".weight").removesuffix(".bias"), module) for module in saved):
+            shapes[f"{name}.saved"] = shape
+    return shapes
 
 
 def _linear(facts: ModelFacts) -> Iterator[tuple[str, tuple[int, ...]]]:

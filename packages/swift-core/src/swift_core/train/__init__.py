@@ -20,10 +20,12 @@ def train(parts: Parts) -> RunResult:
     """
     from swift_core.contracts.handover import RunResult
     from swift_core.train.evaluate import samples
+    from swift_core.train.optimizer_state import optimizer_state_bytes
 
     trainer = _build(parts)
     before, first_answers = _judge(trainer)
     seconds, interrupted = _fit(trainer)
+    parts.facts["optimizer_state_bytes"] = optimizer_state_bytes(trainer.optimizer)
     steps = trainer.state.global_step
     if interrupted:
         parts.hooks.hook.swift_train_end(result=RunResult(parts, steps, before, {}, [], seconds, interrupted=True))

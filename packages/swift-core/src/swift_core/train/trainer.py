@@ -25,8 +25,10 @@ from swift_core.train import ledger, statistics
 from swift_core.train.arguments import training_arguments
 from swift_core.train.evaluate import Answers, answer
 from swift_core.train.forward import OutputHead
+from swift_core.train.in_backward import BackwardSteps
 from swift_core.train.ledger import BatchLoss, Ledger, LossCall
 from swift_core.train.lines import isolation_of
+from swift_core.train.optimizer_state import optimizer_metrics
 from swift_core.train.statistics import NOTHING, Coupling, kept_random_numbers
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ class SwiftTrainer(transformers.Trainer):
             self.head.isolation = isolation_of(parts, self.rows, parts.model, self.head)
         self._step, self._since_log = Ledger(), Ledger()
         self._step_items = torch.ones(())
+        self.in_backward: BackwardSteps | None = None
         self.coupling = Coupling(parts.loss, self._reduce)
         super().__init__(
             model=parts.model,
@@ -172,17 +175,41 @@ class SwiftTrainer(transformers.Trainer):
         # Gradients of ranks are averaged after this, hence the factor.
         return batch.numerator / self._step_items * self.args.world_size
 
+    def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Tensor | int | None = None) -> Tensor:
+        """Return the loss of a micro-batch after its backward pass, in which parameters may move already."""
+        if self.in_backward is None:
+            loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
+            return loss
+        model.train()
+        with self.compute_loss_context_manager():
+            loss = self.compute_loss(model, self._prepare_inputs(inputs), num_items_in_batch=num_items_in_batch)
+        self.in_backward.backward(loss * self._step_factor())
+        detached: Tensor = loss.detach()
+        return detached
+
     def _clip_grad_norm(self, model: nn.Module) -> Any:
+        if self.in_backward is not None:
+            return self.in_backward.norm
         self._finish_step(model)
         return super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        if self.in_backward is not None:
+            return float(self.in_backward.norm)
         if grad_norm is None:  # no clipping in this run
             self._finish_step(model)
         return super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]
 
     def _finish_step(self, model: nn.Module) -> None:
         """Refuse a non-finite step, and correct the gradient when weights do not sum to the number of items."""
+        factor = self._step_factor()
+        if factor != 1:
+            for parameter in model.parameters():
+                if parameter.grad is not None:
+                    parameter.grad.mul_(factor)
+
+    def _step_factor(self) -> float:
+        """Return what makes the step's loss a mean over the weights of its losses; refuse one that is not finite."""
         (loss, weights), items = self._step.loss(self._reduce), float(self._step_items)
         self._step.clear()
         if not math.isfinite(loss):
@@ -193,11 +220,7 @@ class SwiftTrainer(transformers.Trainer):
                     next_step="lower train.learning_rate, or look at the rows of this step with swift preview",
                 )
             )
-        if weights != items:
-            factor = items / weights
-            for parameter in model.parameters():
-                if parameter.grad is not None:
-                    parameter.grad.mul_(factor)
+        return items / weights if weights != items else 1.0
 
     def _reduce(self, value: Tensor) -> Tensor:
         """Return `value` summed over ranks."""
@@ -209,7 +232,7 @@ class SwiftTrainer(transformers.Trainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log the exact mean loss and the loss's metrics since the last line."""
         if "loss" in logs:
-            logs |= self.derived(self._since_log.means(self._reduce))
+            logs |= self.derived(self._since_log.means(self._reduce)) | optimizer_metrics(self.optimizer)
             self._since_log.clear()
         super().log(logs, start_time)
 
@@ -223,6 +246,9 @@ class SwiftTrainer(transformers.Trainer):
         """Build the optimizer that the run file names."""
         if self.optimizer is None:
             self.optimizer = self.parts.make_optimizer(self.module)
+            always = getattr(self.optimizer, "updates_in_backward", False)
+            if always or self.parts.plan.settings.train.update_in_backward:
+                self.in_backward = BackwardSteps(self.optimizer, self.args.max_grad_norm)
         return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:

@@ -1,0 +1,120 @@
+"""Parameter groups: biases and norms without decay, and what the run file says of layers and modules.
+
+lr of a group = lr * lr_scale * layer_lr_decay^depth      (depth: 0 for the head, 1 for the last layer, ...)
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from swift_core.errors import Problem, SwiftError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import torch
+
+    from swift_core.contracts.handover import RunPlan
+    from swift_core.contracts.settings import ParamGroupRef
+
+_LAYER = re.compile(r"\.(?:layers?|h|blocks?)\.(\d+)\.")
+_BELOW_ALL = ("embed", "wte", "wpe")
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What parameters of one group have in common."""
+
+    rule: int
+    depth: int
+    is_matrix: bool
+
+
+def groups_of(plan: RunPlan, model: torch.nn.Module, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the parameter groups of what is trained of `model`.
+
+    Args:
+        plan: The run.
+        model: The model, with the tuner applied.
+        options: Of the optimizer, for all groups.
+
+    Raises:
+        SwiftError: An entry of `train.param_groups` fits no trained parameter.
+    """
+    train = plan.settings.train
+    decay, lr = float(options.get("weight_decay", train.weight_decay)), float(options.get("lr", train.learning_rate))
+    groups = parameter_groups(model, decay, lr=lr, rules=train.param_groups, layer_lr_decay=train.layer_lr_decay)
+    unused = set(range(len(train.param_groups))) - {group.pop("rule") for group in groups}
+    if unused and groups:
+        raise SwiftError(
+            Problem(
+                "unused-key",
+                f"train.param_groups.{index} fits no trained parameter: {train.param_groups[index].modules}",
+                plan.config.place(f"train.param_groups.{index}.modules"),
+                "patterns are parts of parameter names, or globs over whole names",
+            )
+            for index in sorted(unused)
+        )
+    return groups
+
+
+def parameter_groups(
+    model: torch.nn.Module,
+    weight_decay: float,
+    *,
+    lr: float = 0.0,
+    rules: Sequence[ParamGroupRef] = (),
+    layer_lr_decay: float = 1.0,
+) -> list[dict[str, Any]]:
+    """Return what is trained of `model`: matrices with decay, then biases and norms (one dimension or none) without.
+
+    A group without parameters is left out; `param_names` are those of `model.named_parameters()`, in its order. `rule`
+    is the entry of `rules` that a group fits, -1 for none; a group has `lr` where it is not the common one.
+    """
+    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    depths = _depths([name for name, _ in trained]) if layer_lr_decay < 1 else {}
+    kinds: dict[_Kind, list[tuple[str, torch.nn.Parameter]]] = {}
+    for name, parameter in trained:
+        kind = _Kind(_rule(name, rules), depths.get(name, 0), parameter.ndim >= 2)
+        kinds.setdefault(kind, []).append((name, parameter))
+    groups = []
+    for kind in sorted(kinds, key=lambda kind: (kind.rule, kind.depth, not kind.is_matrix)):
+        group: dict[str, Any] = {
+            "params": [parameter for _, parameter in kinds[kind]],
+            "param_names": [name for name, _ in kinds[kind]],
+            "weight_decay": weight_decay if kind.is_matrix else 0.0,
+            "rule": kind.rule,
+        }
+        scale = layer_lr_decay**kind.depth * (rules[kind.rule].lr_scale if kind.rule >= 0 else 1.0)
+        if scale != 1.0:
+            group["lr"] = lr * scale
+        groups.append(group | (dict(rules[kind.rule].kwargs) if kind.rule >= 0 else {}))
+    return groups
+
+
+def _rule(name: str, rules: Sequence[ParamGroupRef]) -> int:
+    """Return the number of the first rule that fits, or -1."""
+    for number, rule in enumerate(rules):
+        patterns = [rule.modules] if isinstance(rule.modules, str) else rule.modules
+        if any(_fits(name, pattern) for pattern in patterns):
+            return number
+    return -1
+
+
+def _fits(name: str, pattern: str) -> bool:
+    """Say whether `pattern` fits: with `*`, `?` or `[` a glob over the whole name, else a part of it."""
+    return fnmatchcase(name, pattern) if set(pattern) & set("*?[") else pattern in name
+
+
+def _depths(names: Sequence[str]) -> dict[str, int]:
+    """Return how far each parameter lies below the head and the last norm, in layers."""
+    numbers = {name: int(found[1]) for name in names if (found := _LAYER.search(f".{name}"))}
+    total = max(numbers.values(), default=-1) + 1
+    return {name: total - numbers.get(name, -1 if _is_below(name) else total) for name in names}
+
+
+def _is_below(name: str) -> bool:
+    return any(part in name for part in _BELOW_ALL)

@@ -1,0 +1,33 @@
+"""What an optimizer says of itself, and how much it keeps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+
+def optimizer_metrics(optimizer: Any) -> dict[str, float]:
+    """Return what an optimizer has to log: that of its method `metrics()`, where it has one."""
+    own = getattr(_inner(optimizer), "metrics", None)
+    return own() if callable(own) else {}
+
+
+def optimizer_state_bytes(optimizer: Any) -> int:
+    """Return the bytes of the states of this process, memory that tensors share counted once."""
+    tensors = (value for state in _inner(optimizer).state.values() for value in _values(state))
+    storages = {
+        tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
+        for tensor in tensors
+        if isinstance(tensor, torch.Tensor)
+    }
+    return sum(storages.values())
+
+
+def _inner(optimizer: Any) -> Any:
+    """Return the optimizer in what accelerate wraps around it."""
+    return getattr(optimizer, "optimizer", optimizer)
+
+
+def _values(state: Any) -> list[Any]:
+    return list(state.values()) if isinstance(state, dict) else []
