@@ -27,6 +27,7 @@ _GENERATING = ("compare", "max_new_tokens", "temperature", "seed")
 @click.pass_context
 def command(
     context: click.Context,
+    /,
     run: Path,
     prompts: tuple[str, ...],
     replies: tuple[str, ...],
