@@ -282,6 +282,20 @@ def test_it_says_truthfully_whether_it_reads_a_reference(spec, plugin, family):
     assert bool(read) is bool(getattr(plugin, "needs_reference", False)), f"it read {read or 'none'}"
 
 
+COLUMNS = {"margin": {"margins"}, "reference": {"gold_logps", "gold_token_logps", "gold_lengths"}}
+"""Column of the data -> values that a loss on pairs reads of it."""
+
+
+def test_it_says_truthfully_which_columns_it_reads(spec, plugin, family):
+    if family is not Pairs:
+        pytest.skip("columns of pairs alone can be left out of the data")
+    outputs = family().outputs()
+    plugin(outputs)
+    read = {column for column, names in COLUMNS.items() if names & outputs.computed()}
+    assert read == set(getattr(plugin, "needs_columns", ()))
+    assert read <= set(getattr(type(plugin), "needs_columns", ())), "the class says what any options may need"
+
+
 def test_it_says_truthfully_whether_items_depend_on_each_other(spec, plugin, family):
     batch = family()
     whole = plugin(batch.outputs())
