@@ -1,6 +1,6 @@
 """One measured run of ours: the run file that a user would write, with a callback that looks at the clock.
 
-python benchmarks/step_ours.py FOLDER STAGE [TUNER]
+python benchmarks/step_ours.py FOLDER STAGE full|lora shared|unshared
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Watch(TrainerCallback):
         self.meter.step_ended()
 
 
-def run_file(folder: Path, stage: str, tuner: str) -> dict[str, Any]:
+def run_file(folder: Path, stage: str, tuner: str, share_prompt: bool) -> dict[str, Any]:
     """Return the run file."""
     rows = "pairs" if stage == "dpo" else "answers"
     return {
@@ -44,6 +44,7 @@ def run_file(folder: Path, stage: str, tuner: str) -> dict[str, Any]:
         "train": {
             "stage": stage,
             "tuner_strategy": tuner,
+            "share_prompt": share_prompt,
             "learning_rate": 1e-5,
             "max_steps": STEPS,
             "per_device_train_batch_size": PAIRS if stage == "dpo" else 2 * PAIRS,
@@ -56,12 +57,12 @@ def run_file(folder: Path, stage: str, tuner: str) -> dict[str, Any]:
 
 def main() -> None:
     """Train and report."""
-    folder, stage, tuner = Path(sys.argv[1]), sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else "full"
+    folder, stage, tuner, sharing = sys.argv[1:]
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "run.json"
-        path.write_text(json.dumps(run_file(folder.resolve(), stage, tuner)))
-        parts = assemble(resolve(load(path.rename(path.with_suffix(".yaml")), ()), installed()), Path(scratch) / "out")
+        path = Path(scratch) / "run.yaml"
+        path.write_text(json.dumps(run_file(Path(folder).resolve(), stage, tuner, sharing == "shared")))
+        parts = assemble(resolve(load(path, ()), installed()), Path(scratch) / "out")
         watch = Watch()
         parts.callbacks.append(watch)
         train(parts)
