@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("swift_core.cli.train:command", "Train what a run file describes."),
     "preview": ("swift_core.cli.preview:command", "Show tokenised rows with the trained tokens marked."),
     "infer": ("swift_core.cli.infer:command", "Answer prompts with a trained model."),
+    "sample": ("swift_core.cli.sample:command", "Draw answers, score them, and keep them as training data."),
     "report": ("swift_core.cli.report:command", "Write the report of a run again."),
     "schema": ("swift_core.cli.schema:command", "Print the JSON schema of run files, for editors."),
     "demo": ("swift_core.cli.demo:command", "Train a small model and show what it learned."),

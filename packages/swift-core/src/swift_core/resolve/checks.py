@@ -27,7 +27,7 @@ TRACKERS = {
 """Tracker of transformers -> the package it needs."""
 
 
-def check_settings(findings: Findings, plan: RunPlan | None) -> None:
+def check_settings(findings: Findings, plan: RunPlan | None, *, sampling: bool = False) -> None:
     """Keep what contradicts itself, and note what has no effect."""
     _held_out(findings)
     _trackers(findings)
@@ -35,7 +35,8 @@ def check_settings(findings: Findings, plan: RunPlan | None) -> None:
     _reference_updates(findings)
     if plan:
         _reference(findings, plan)
-        _sampling(findings, plan)
+        if not sampling:
+            _sampling(findings, plan)
         if plan.orms and not plan.settings.train.metrics and plan.procedure.source.declared.get("rows") != "prompts":
             findings.note("reward.orms has no effect: no metric of train.metrics reads rewards")
         _lines(findings, plan)

@@ -17,8 +17,8 @@ from swift_core.errors import Problem, SwiftError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from swift_core.contracts.data import PromptRow
-    from swift_core.contracts.handover import Parts
+    from swift_core.contracts.data import PromptRow, TextEncoder
+    from swift_core.contracts.handover import Parts, RewardPart, RunPlan
 
 
 @dataclass(slots=True)
@@ -82,13 +82,8 @@ class Rollouts:
 
     def _scored(self, prompts: Sequence[PromptRow], step: int, attempt: int) -> list[list[Sample]]:
         drawn = self._parts.engine.generate([row["prompt_ids"] for row in prompts], self._params(step, attempt))
-        encoder = self._parts.encoder
-        groups = [
-            [Sample(row, rollout, _text(encoder, rollout, self._stops)) for rollout in rollouts]
-            for row, rollouts in zip(prompts, drawn, strict=True)
-        ]
-        score(self._parts, [sample for group in groups for sample in group])
-        return groups
+        parts = self._parts
+        return scored_samples(parts.plan, parts.rewards, parts.encoder, prompts, drawn, self._stops)
 
     def _params(self, step: int, attempt: int) -> SamplingParams:
         train, settings = self._parts.plan.settings.train, self._settings
@@ -117,17 +112,34 @@ def _text(encoder: Any, rollout: Rollout, stops: Sequence[int]) -> str:
     return text
 
 
-def score(parts: Parts, samples: Sequence[Sample]) -> None:
+def scored_samples(
+    plan: RunPlan,
+    rewards: Sequence[RewardPart],
+    encoder: TextEncoder,
+    prompts: Sequence[PromptRow],
+    drawn: Sequence[Sequence[Rollout]],
+    stops: Sequence[int],
+) -> list[list[Sample]]:
+    """Return the answers of each prompt with what every reward says of them."""
+    groups = [
+        [Sample(row, rollout, _text(encoder, rollout, stops)) for rollout in rollouts]
+        for row, rollouts in zip(prompts, drawn, strict=True)
+    ]
+    _score(plan, rewards, [sample for group in groups for sample in group])
+    return groups
+
+
+def _score(plan: RunPlan, rewards: Sequence[RewardPart], samples: Sequence[Sample]) -> None:
     """Let every reward of the run file score the answers, in place."""
     names = sorted({name for sample in samples for name in sample.prompt["columns"]})
     columns = {name: [sample.prompt["columns"].get(name) for sample in samples] for name in names}
     truths = [sample.prompt["ground_truth"] for sample in samples]
     requests = [_request(sample) for sample in samples]
-    for reward in parts.rewards:
+    for reward in rewards:
         try:
             values = reward.score(requests, truths, **columns)  # type: ignore[arg-type]
         except ValueError as error:
-            raise SwiftError(Problem("reward-failed", f"{error}.", parts.plan.config.place("reward.orms"))) from error
+            raise SwiftError(Problem("reward-failed", f"{error}.", plan.config.place("reward.orms"))) from error
         for sample, value in zip(samples, values, strict=True):
             sample.rewards[reward.name] = value
 

@@ -1,0 +1,1 @@
+"""Answers drawn from a model, scored and kept: what `swift sample` does."""

@@ -1,0 +1,77 @@
+"""Kept answers as rows of data: what stages `sft` and `dpo` read as they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from swift_core.sampling.choose import SELECTORS, Candidate, distinct, worst_of_n
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Keep = Literal["best", "pairs", "all"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What is kept of the answers to a prompt."""
+
+    keep: Keep = "best"
+    select: str = "best_of_n"
+    threshold: float | None = None
+    """Smallest reward of a kept answer; of a pair, the rejected one lies below it. None keeps by order alone."""
+
+
+def rows_of(drawn: Mapping[str, Any], choice: Choice) -> list[dict[str, Any]]:
+    """Return the rows that one prompt gives: none, one, or with `keep: all` one for each different answer."""
+    candidates = candidates_of(drawn)
+    kept = [candidates[index] for index in distinct(candidates)]
+    if choice.keep == "all":
+        return [
+            _answered(drawn["prompt"], candidate.text) | {"reward": candidate.reward, "finished": candidate.finished}
+            for candidate in kept
+            if choice.threshold is None or (candidate.reward is not None and candidate.reward >= choice.threshold)
+        ]
+    # Votes count every answer, so that it is chosen among all of them.
+    chosen = SELECTORS[choice.select](candidates)
+    if chosen is None:
+        return []
+    best = candidates[chosen]
+    if choice.threshold is not None and (best.reward is None or best.reward < choice.threshold):
+        return []
+    if choice.keep == "best":
+        return [_answered(drawn["prompt"], best.text) | {"reward": best.reward}]
+    return _pair(drawn["prompt"], best, kept, choice)
+
+
+def candidates_of(drawn: Mapping[str, Any]) -> list[Candidate]:
+    """Return the answers of one line of a store."""
+    return [
+        Candidate(answer["text"], answer["reward"], answer["key"], answer["finished"]) for answer in drawn["answers"]
+    ]
+
+
+def _pair(prompt: Any, best: Candidate, kept: Sequence[Candidate], choice: Choice) -> list[dict[str, Any]]:
+    index = worst_of_n(kept)
+    if index is None or best.reward is None:
+        return []
+    worst = kept[index]
+    assert worst.reward is not None  # worst_of_n looks at answers with a reward only
+    if not worst.reward < (best.reward if choice.threshold is None else choice.threshold):
+        return []
+    margin = best.reward - worst.reward
+    if isinstance(prompt, str):
+        return [{"prompt": prompt, "chosen": best.text, "rejected": worst.text, "margin": margin}]
+    sides = {"chosen": [_turn(best.text)], "rejected": [_turn(worst.text)]}
+    return [{"prompt": prompt, **sides, "margin": margin}]
+
+
+def _answered(prompt: Any, text: str) -> dict[str, Any]:
+    if isinstance(prompt, str):
+        return {"prompt": prompt, "completion": text}
+    return {"messages": [*prompt, _turn(text)]}
+
+
+def _turn(text: str) -> dict[str, str]:
+    return {"role": "assistant", "content": text}
