@@ -107,6 +107,15 @@ def bench(session: nox.Session) -> None:
         session.run(str(python_with_wheels(session)), script, external=True)
 
 
+@nox.session(python=False, requires=["wheels"], default=False)
+def escapes(session: nox.Session) -> None:
+    """Attack the sandbox three times at every level; some two minutes."""
+    python = str(python_with_wheels(session))
+    install_group(session, python, "tests")
+    environment = {**test_environment(session), "SWIFT_ESCAPE_RUNS": "3"}
+    session.run(python, "-m", "pytest", "-p", "no:cacheprovider", "tests/core/sandbox", env=environment, external=True)
+
+
 @nox.session(reuse_venv=True, requires=["wheels"], default=False)
 def minimums(session: nox.Session) -> None:
     """Test with the oldest version of each requirement that metadata allows; torch stays as constrained."""

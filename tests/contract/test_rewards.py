@@ -31,6 +31,12 @@ class Example:
 THOUGHTFUL, CALL = "<think>so</think>", '{"name": "add", "arguments": {"a": 3}}'
 EXAMPLES = {
     "choice": Example("The answer is B.", "The answer is C.", "B"),
+    "code_tests": Example(
+        "```python\nprint(7)\n```",
+        "```python\nprint(8)\n```",
+        '{"inputs": [""], "outputs": ["7"]}',
+        {"require": "L1"},
+    ),
     "cosine": Example(options={"max_length": 100}),
     "countdown": Example("<answer>3 + 4</answer>", "<answer>3 - 4</answer>", columns={"target": 7, "nums": [3, 4]}),
     "exact_match": Example("7", "8"),

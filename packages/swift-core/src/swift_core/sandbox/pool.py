@@ -190,7 +190,7 @@ class WorkerPool:
             self._num_live -= 1
             self.num_replaced += 1
             self._changed.notify()
-        worker.close()
+        threading.Thread(target=worker.close, daemon=True).start()  # namespaces take their time to end
 
     def _prepare_spare(self) -> None:
         """Start a worker in the background, for when a stuck one is killed; none when one is free."""
