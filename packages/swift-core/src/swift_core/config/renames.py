@@ -51,6 +51,7 @@ KEYS = {
     "base_model": "model.model_id",
     "pretrained_model_name_or_path": "model.model_id",
     "ref_model": "model.ref_model_id",
+    "teacher_model": "model.teacher_model_id",
     "torch_dtype": "model.dtype",
     "bf16": "model.dtype",
     "fp16": "model.dtype",

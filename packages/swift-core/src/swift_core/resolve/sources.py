@@ -169,7 +169,7 @@ def _missing_data(finder: PartFinder, path: Path, name: str, key: str) -> None:
 
 
 def check_model_files(finder: PartFinder) -> None:
-    """Keep a problem when the chat template or the reference model cannot be there."""
+    """Keep a problem when the chat template, the reference model or the teacher cannot be there."""
     model = finder.config.settings.model
     if model.chat_template:
         path = path_of(model.chat_template, finder.base)
@@ -179,8 +179,9 @@ def check_model_files(finder: PartFinder) -> None:
             finder.findings.wrong(
                 "missing-path", message, "model.chat_template", "remove it to use the tokenizer's own"
             )
-    reference = model.ref_model_id
-    if reference and ":" not in reference and looks_like_path(reference):
-        path = path_of(reference, finder.base)
-        if not path.exists():
-            _missing(finder, path, "folder", "model.ref_model_id")
+    others = {"model.ref_model_id": model.ref_model_id, "model.teacher_model_id": model.teacher_model_id}
+    for key, model_id in others.items():
+        if model_id and ":" not in model_id and looks_like_path(model_id):
+            path = path_of(model_id, finder.base)
+            if not path.exists():
+                _missing(finder, path, "folder", key)
