@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from swift_core.plugin_api import require_between, require_nonnegative
 from swift_optim_zoo._base import Group, State, ZooOptimizer, next_step, zeros_in
 from swift_optim_zoo._checks import check_common, require_integer
+from swift_optim_zoo._chunks import by_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -101,9 +102,15 @@ class AdEMAMix(ZooOptimizer):
         """Move one parameter."""
         step, lr, (beta1, beta2) = next_step(state), float(group["lr"]), group["betas"]
         beta3 = slow_decay(step, beta1, group["beta3"], group["beta3_warmup"])
-        fast = zeros_in(state, "exp_avg", weights).lerp_(grad, 1 - beta1)
-        slow = zeros_in(state, "exp_avg_slow", weights).lerp_(grad, 1 - beta3)
-        second = zeros_in(state, "exp_avg_sq", weights).mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-        mixed = fast.div(1 - beta1**step).add_(slow, alpha=slow_weight(step, group["alpha"], group["alpha_warmup"]))
-        denominator = second.sqrt().div_(math.sqrt(1 - beta2**step)).add_(group["eps"])
-        weights.mul_(1 - lr * group["weight_decay"]).addcdiv_(mixed, denominator, value=-lr)
+        mix = slow_weight(step, group["alpha"], group["alpha_warmup"])
+
+        def move(param: Tensor, piece: Tensor, fast: Tensor, slow: Tensor, second: Tensor) -> None:
+            fast.lerp_(piece, 1 - beta1)
+            slow.lerp_(piece, 1 - beta3)
+            second.mul_(beta2).addcmul_(piece, piece, value=1 - beta2)
+            mixed = fast.div(1 - beta1**step).add_(slow, alpha=mix)
+            denominator = second.sqrt().div_(math.sqrt(1 - beta2**step)).add_(group["eps"])
+            param.mul_(1 - lr * group["weight_decay"]).addcdiv_(mixed, denominator, value=-lr)
+
+        states = (zeros_in(state, name, weights) for name in ("exp_avg", "exp_avg_slow", "exp_avg_sq"))
+        by_chunks(move, weights, grad, *states)

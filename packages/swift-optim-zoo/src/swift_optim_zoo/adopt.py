@@ -11,11 +11,13 @@ Taniguchi et al., 2024, arXiv:2411.02853, alg. 2, with the clipping of its secon
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from swift_core.plugin_api import require_positive
 from swift_optim_zoo._base import Group, State, ZooOptimizer, next_step, zeros_in
 from swift_optim_zoo._checks import check_common
+from swift_optim_zoo._chunks import by_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -85,14 +87,12 @@ class Adopt(ZooOptimizer):
         if num_moves == 0:
             exp_avg_sq.addcmul_(grad, grad)
             return
-        adopt_(
-            weights,
-            grad,
-            exp_avg,
-            exp_avg_sq,
+        step = partial(
+            adopt_,
             lr=float(group["lr"]),
             betas=group["betas"],
             eps=group["eps"],
             weight_decay=group["weight_decay"],
             limit=num_moves**0.25 if group["clip"] else float("inf"),
         )
+        by_chunks(step, weights, grad, exp_avg, exp_avg_sq)

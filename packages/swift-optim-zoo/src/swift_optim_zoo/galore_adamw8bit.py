@@ -62,7 +62,8 @@ class GaLoreAdamW8bit(GaLoreOptimizer):
 
     state_bytes: ClassVar[str] = "8 * size if size < 4096 else 2 * size + 8 * ceil(size / 256)"
     matrix_state_bytes: ClassVar[str] = (
-        "4 * basis_size + gap_bytes + (8 * moment_size if moment_size < 4096 else 2 * moment_size + 8 * ceil(moment_size / 256))"
+        "4 * basis_size + gap_bytes"
+        " + (8 * moment_size if moment_size < 4096 else 2 * moment_size + 8 * ceil(moment_size / 256))"
     )
 
     def __init__(

@@ -12,8 +12,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
+
 from swift_optim_zoo._base import Group, State, ZooOptimizer, next_step, zeros_in
 from swift_optim_zoo._checks import check_common
+from swift_optim_zoo._chunks import by_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,9 +65,15 @@ class Lamb(ZooOptimizer):
     def update(self, weights: Tensor, grad: Tensor, state: State, group: Group, index: int) -> None:
         """Move one parameter."""
         step, (beta1, beta2) = next_step(state), group["betas"]
-        first = zeros_in(state, "exp_avg", weights).lerp_(grad, 1 - beta1)
-        second = zeros_in(state, "exp_avg_sq", weights).mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-        denominator = second.sqrt().div_(math.sqrt(1 - beta2**step)).add_(group["eps"])
-        direction = denominator.reciprocal_().mul_(first).div_(1 - beta1**step)
-        direction.add_(weights, alpha=group["weight_decay"])
+        direction = torch.empty_like(weights)
+
+        def direct(found: Tensor, param: Tensor, piece: Tensor, first: Tensor, second: Tensor) -> None:
+            first.lerp_(piece, 1 - beta1)
+            second.mul_(beta2).addcmul_(piece, piece, value=1 - beta2)
+            denominator = second.sqrt().div_(math.sqrt(1 - beta2**step)).add_(group["eps"])
+            found.copy_(denominator.reciprocal_().mul_(first).div_(1 - beta1**step))
+            found.add_(param, alpha=group["weight_decay"])
+
+        states = zeros_in(state, "exp_avg", weights), zeros_in(state, "exp_avg_sq", weights)
+        by_chunks(direct, direction, weights, grad, *states)
         weights.add_(direction, alpha=-float(group["lr"]) * trust_ratio(weights, direction))

@@ -9,10 +9,12 @@ Chen et al., 2023, arXiv:2302.06675, alg. 2. Use an lr 3 to 10 times below AdamW
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from swift_optim_zoo._base import Group, State, ZooOptimizer, zeros_in
 from swift_optim_zoo._checks import check_common
+from swift_optim_zoo._chunks import by_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,4 +66,4 @@ class Lion(ZooOptimizer):
         """Move one parameter."""
         momentum = zeros_in(state, "exp_avg", weights)
         lr, decay = float(group["lr"]), group["weight_decay"]
-        lion_(weights, grad, momentum, lr=lr, betas=group["betas"], weight_decay=decay)
+        by_chunks(partial(lion_, lr=lr, betas=group["betas"], weight_decay=decay), weights, grad, momentum)

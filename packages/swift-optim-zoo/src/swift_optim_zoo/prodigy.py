@@ -22,6 +22,7 @@ from torch import Tensor
 from swift_core.plugin_api import require_between, require_positive
 from swift_optim_zoo._base import Group, ZooOptimizer, zeros_in
 from swift_optim_zoo._checks import check_common, require_integer
+from swift_optim_zoo._chunks import by_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -133,8 +134,9 @@ class Prodigy(ZooOptimizer):
         if "p0" not in state:
             state["p0"] = some_weights.clone()
         if beta1:
-            zeros_in(state, "exp_avg", weights).lerp_(grad * d, 1 - beta1)
-        zeros_in(state, "exp_avg_sq", weights).mul_(beta2).addcmul_(grad, grad, value=d * d * (1 - beta2))
+            by_chunks(lambda m, g: m.lerp_(g * d, 1 - beta1), zeros_in(state, "exp_avg", weights), grad)
+        second = zeros_in(state, "exp_avg_sq", weights)
+        by_chunks(lambda v, g: v.mul_(beta2).addcmul_(g, g, value=d * d * (1 - beta2)), second, grad)
         relative = d / group["d0"]
         come = torch.dot(some_grad, state["p0"] - some_weights).double() * (relative * size)
         added = relative * (d if group["safeguard_warmup"] else size)
@@ -146,9 +148,12 @@ class Prodigy(ZooOptimizer):
         grad = self.dense_grad(param)
         state, d = self.state[param], group["d"]
         weights = param.to(grad.dtype)
-        direction = state["exp_avg"] if "exp_avg" in state else grad * d
-        denominator = state["exp_avg_sq"].sqrt().add_(d * group["eps"])
-        weights.mul_(1 - size * group["weight_decay"]).addcdiv_(direction, denominator, value=-size)
+
+        def move(piece: Tensor, first: Tensor, second: Tensor) -> None:
+            denominator = second.sqrt().add_(d * group["eps"])
+            piece.mul_(1 - size * group["weight_decay"]).addcdiv_(first, denominator, value=-size)
+
+        by_chunks(move, weights, state["exp_avg"] if "exp_avg" in state else grad * d, state["exp_avg_sq"])
         if weights is not param:
             param.copy_(weights)
 

@@ -13,6 +13,7 @@ evaluate and to keep; `train()` puts y back. Trainers call both. Only z and v ar
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor
 from swift_core.plugin_api import require_nonnegative
 from swift_optim_zoo._base import Group, State, ZooOptimizer, zeros_in
 from swift_optim_zoo._checks import check_common
+from swift_optim_zoo._chunks import by_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -132,11 +134,8 @@ class ScheduleFreeAdamW(ZooOptimizer):
         """Move one parameter."""
         if "z" not in state:
             state["z"] = weights.clone(memory_format=torch.preserve_format)
-        schedule_free_(
-            weights,
-            grad,
-            state["z"],
-            zeros_in(state, "exp_avg_sq", weights),
+        step = partial(
+            schedule_free_,
             step=group["num_steps"],
             lr=float(group["lr"]),
             share=group["share"],
@@ -144,6 +143,7 @@ class ScheduleFreeAdamW(ZooOptimizer):
             eps=group["eps"],
             weight_decay=group["weight_decay"],
         )
+        by_chunks(step, weights, grad, state["z"], zeros_in(state, "exp_avg_sq", weights))
 
 
 def _advance(group: Group) -> None:

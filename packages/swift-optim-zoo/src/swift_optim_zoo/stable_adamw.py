@@ -14,9 +14,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
+
 from swift_core.plugin_api import require_positive
 from swift_optim_zoo._base import Group, State, ZooOptimizer, next_step, zeros_in
 from swift_optim_zoo._checks import check_common
+from swift_optim_zoo._chunks import by_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,12 +46,20 @@ def stable_adamw_(
 ) -> None:
     """Apply one StableAdamW step in place; `step` counts from 1."""
     beta1, beta2 = unbiased_decay(betas[0], step), unbiased_decay(betas[1], step)
-    exp_avg.lerp_(grad, 1 - beta1)
-    exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-    surprise = grad.square().div_(exp_avg_sq.clamp(min=eps * eps)).mean()
-    size = lr / max(1.0, math.sqrt(float(surprise)))
-    denominator = exp_avg_sq.sqrt().add_(eps)
-    param.mul_(1 - size * weight_decay).addcdiv_(exp_avg, denominator, value=-size)
+    surprises: list[Tensor] = []
+
+    def measure(piece: Tensor, first: Tensor, second: Tensor) -> None:
+        first.lerp_(piece, 1 - beta1)
+        second.mul_(beta2).addcmul_(piece, piece, value=1 - beta2)
+        surprises.append(piece.square().div_(second.clamp(min=eps * eps)).sum())
+
+    by_chunks(measure, grad, exp_avg, exp_avg_sq)
+    size = lr / max(1.0, math.sqrt(float(torch.stack(surprises).sum()) / grad.numel()))
+
+    def move(weights: Tensor, first: Tensor, second: Tensor) -> None:
+        weights.mul_(1 - size * weight_decay).addcdiv_(first, second.sqrt().add_(eps), value=-size)
+
+    by_chunks(move, param, exp_avg, exp_avg_sq)
 
 
 class StableAdamW(ZooOptimizer):
