@@ -44,6 +44,7 @@ class ScoredTokens:
         *,
         laid_out: LaidOut | None = None,
         reference: Callable[[], Tensor] | None = None,
+        before: Callable[[], object] | None = None,
         reader: str = "policy",
     ) -> None:
         """Keep what is needed; nothing runs before it is read.
@@ -54,11 +55,12 @@ class ScoredTokens:
             batch: input_ids, attention_mask and labels, [batch, time].
             laid_out: How the model sees the batch; left out, it sees it as it is.
             reference: Returns [token, hidden] of a reference that has the same head; scored in the same pass.
+            before: Called before the model runs: what needs memory for a while only goes before what keeps it.
             reader: Who reads; each remembers what it read of the last micro-batch. Empty remembers nothing.
         """
         self._head, self._model, self._batch = head, model, batch
         self._laid_out = laid_out or head.lay_out(batch)
-        self._reference, self._reader = reference, reader
+        self._reference, self._before, self._reader = reference, before, reader
         following = batch["labels"][:, 1:]
         self.rows, self.times = (following != IGNORED).nonzero(as_tuple=True)
         self.labels = following[self.rows, self.times]
@@ -89,6 +91,8 @@ class ScoredTokens:
 
     def _run(self, names: set[str]) -> dict[str, Tensor]:
         """Run the model."""
+        if self._before is not None:
+            self._before()
         reference = self._reference() if self._reference is not None else None
         if self._replay is None and not self._head.call.is_whole:
             self._replay = Replay(self._batch["input_ids"])

@@ -48,7 +48,8 @@ class Preference(SwiftTrainer):
         if reference is None:
             return ScoredTokens(self.head, model, batch), None
         if not reference.shares(self.head):
-            return ScoredTokens(self.head, model, batch), reference.on(batch)
+            known = reference.on(batch)
+            return ScoredTokens(self.head, model, batch, before=known), known
         policy = ScoredTokens(self.head, model, batch, reference=lambda: reference.hidden(batch))
         return policy, lambda: policy.read("reference_logps")
 
