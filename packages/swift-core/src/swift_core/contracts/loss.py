@@ -3,9 +3,10 @@
     loss(outputs, labels, **context) -> LossOutput | Tensor
 
 `outputs` is lazy: what a loss does not read is not computed. Families, by what they eat: `TokenOutputs` (stages pt and
-sft), `PairOutputs` (preference stages), `UnpairedOutputs` (stage kto) and `PolicyOutputs` (sampled completions; no stage
-of ours feeds them yet). Core looks at the signature once: `outputs` comes first, `labels` second if there is a second
-positional parameter, and `loss_scale`, `num_items_in_batch` and `statistics` by name when they are asked for.
+sft), `PairOutputs` (stage dpo), `UnpairedOutputs` (stage kto), `PolicyOutputs` (stage grpo); those of classification
+heads and of distillation stand in files of their own. Core looks at the signature once: `outputs` comes first, `labels`
+second if there is a second positional parameter, and `loss_scale`, `num_items_in_batch` and `statistics` by name when
+they are asked for.
 
 A loss in which items depend on each other takes that dependence from means over the whole optimizer step
 (`contracts/coupling.py`), never from its micro-batch: so it does not change with the split into micro-batches or the
@@ -23,9 +24,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from swift_core.contracts.checks import require_nonnegative
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
-
     from torch import Tensor
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, ClassVar
 
 from swift_core.plugin_api import LossOutput, UnpairedOutputs, require_nonnegative, require_positive
 from swift_loss_zoo._labels import label_metrics, log_ratio, signs, weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ALONE: Mapping[str, Tensor] = {}
 
