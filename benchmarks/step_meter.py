@@ -24,10 +24,14 @@ class Meter:
         """Note the time."""
         self._ends.append(time.process_time())
 
+    def peak(self) -> float:
+        """Return the highest memory since the start, in MiB above what it was then."""
+        return (_status("VmHWM") - self._ground) / 1024
+
     def report(self) -> None:
         """Print the figures as the last line, in JSON."""
         seconds = (self._ends[-1] - self._ends[0]) / (len(self._ends) - 1)
-        print(json.dumps({"seconds": seconds, "mib": (_status("VmHWM") - self._ground) / 1024}))
+        print(json.dumps({"seconds": seconds, "mib": self.peak()}))
 
 
 def _status(name: str) -> int:
