@@ -36,9 +36,7 @@ def test_matches_the_formula_step_by_step(labelled, history, beta, balanced):
             rewards[desirable].append(beta * (pi - ref))
         by_label = [mean(values) for values in rewards.values() if values]
         delta = mean(by_label) if balanced else mean(rewards[True] + rewards[False])
-        expected = [
-            nll((1 if desirable else -1) * (beta * (pi - ref) - delta)) for desirable, pi, ref, _, _ in rows
-        ]
+        expected = [nll((1 if desirable else -1) * (beta * (pi - ref) - delta)) for desirable, pi, ref, _, _ in rows]
         actual = loss(labelled(rows)[0]).losses
         torch.testing.assert_close(actual, torch.tensor(expected, dtype=torch.float64), rtol=1e-7, atol=1e-9)
 
