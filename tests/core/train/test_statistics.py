@@ -122,9 +122,7 @@ def test_kto_runs_each_model_once_on_the_rows_and_once_on_the_mismatched_ones(
     make_parts, tiny_llama, monkeypatch, split
 ):
     size = len(LENGTHS) // split
-    trainer = build(
-        make_parts, tiny_llama, KTO(), per_device_train_batch_size=size, gradient_accumulation_steps=split
-    )
+    trainer = build(make_parts, tiny_llama, KTO(), per_device_train_batch_size=size, gradient_accumulation_steps=split)
     each = [("policy", False, size), ("policy", True, size), ("reference", False, size), ("reference", False, size)]
     assert passes_of_a_step(monkeypatch, trainer) == sorted(each * split)
 
@@ -134,9 +132,7 @@ def test_bco_reads_its_rows_ahead_only_in_a_step_of_several_micro_batches(
     make_parts, tiny_llama, monkeypatch, split, ahead
 ):
     size = len(LENGTHS) // split
-    trainer = build(
-        make_parts, tiny_llama, BCO(), per_device_train_batch_size=size, gradient_accumulation_steps=split
-    )
+    trainer = build(make_parts, tiny_llama, BCO(), per_device_train_batch_size=size, gradient_accumulation_steps=split)
     expected = [("policy", True, size), ("reference", False, size)] * split + [("policy", False, size)] * ahead
     assert passes_of_a_step(monkeypatch, trainer) == sorted(expected)
 
@@ -165,9 +161,7 @@ class Twice:
 
 def test_both_readings_of_a_step_drop_the_same_units(make_parts, tiny_llama):
     loss = Twice()
-    parts = make_parts(
-        loss, rows(), UnpairedCollator(0), per_device_train_batch_size=4, gradient_accumulation_steps=2
-    )
+    parts = make_parts(loss, rows(), UnpairedCollator(0), per_device_train_batch_size=4, gradient_accumulation_steps=2)
     parts.model.config.attention_dropout = 0.5
     for layer in parts.model.model.layers:
         layer.self_attn.attention_dropout = 0.5
