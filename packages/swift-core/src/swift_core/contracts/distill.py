@@ -55,8 +55,8 @@ class DistillOutputs(LazyOutputs):
     """[token] weight of each trained token (`loss_scale`); ones when there is none."""
 
     tiles: Sequence[Callable[[], DistillOutputs]]
-    """Makers of the tiles in the order of the tokens; each call makes a fresh one, so that a tile can be computed again.
-    A tile has every value of the whole. Given by the procedure; losses call `map_tiles`."""
+    """Makers of the tiles in the order of the tokens; each call makes a fresh one, so that a tile can be computed
+    again. A tile has every value of the whole. Given by the procedure; losses call `map_tiles`."""
 
     def map_tiles(self, function: Callable[[DistillOutputs], Tensor]) -> Tensor:
         """Return `function` of every tile, joined: [token].

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
     from swift_core.contracts.data import Record, TextEncoder
-    from swift_core.contracts.reward import OutcomeReward
+    from swift_core.contracts.reward import Aggregation, OutcomeReward
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,9 @@ class PartPlan:
     weight: float = 1.0
     """Of a reward; 1 elsewhere."""
 
+    aggregate: Aggregation | None = None
+    """Of a process reward: what its scores of steps become; None elsewhere."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
@@ -91,6 +94,7 @@ class RunPlan:
     metrics: tuple[PartPlan, ...]
     callbacks: tuple[PartPlan, ...]
     orms: tuple[PartPlan, ...]
+    prms: tuple[PartPlan, ...]
     engine: PartPlan | None
     """What generates, in stages that sample; None in others."""
 
@@ -119,11 +123,16 @@ class RunPlan:
         return self.config.settings
 
     @property
+    def rewards(self) -> tuple[PartPlan, ...]:
+        """The outcome rewards, then the process rewards."""
+        return (*self.orms, *self.prms)
+
+    @property
     def parts(self) -> tuple[PartPlan, ...]:
         """Every chosen part, in the order they are shown; formats are not among them."""
         single = (self.procedure, self.loss, self.optimizer, self.scheduler, self.tuner, self.hub)
         single = (*single, *((self.engine,) if self.engine else ()))
-        return (*single, *self.loss_scales, *self.metrics, *self.callbacks, *self.orms, *self.hooks)
+        return (*single, *self.loss_scales, *self.metrics, *self.callbacks, *self.rewards, *self.hooks)
 
 
 @dataclass(slots=True)
@@ -133,6 +142,9 @@ class RewardPart:
     name: str
     weight: float
     score: OutcomeReward
+    """Of a process reward, called alike; its scores of steps are made one."""
+
+    kind: Literal["orm", "prm"] = "orm"
 
 
 @dataclass(slots=True)
@@ -176,6 +188,8 @@ class Parts:
 
     metrics: Sequence[tuple[str, Any]]
     rewards: Sequence[RewardPart]
+    """Outcome and process rewards, each with one score per answer."""
+
     engine: Any
     """What generates, in stages that sample; None in others."""
 

@@ -37,13 +37,14 @@ class Predictions:
 
 
 class Metric(Protocol):
-    """A `swift.metrics` plugin, built from its options."""
+    """A `swift.metrics` plugin, built from its options.
+
+    One that eats predictions may declare, as a literal class attribute, `families`: the families of outputs whose
+    logits it reads; left out, it reads `("TokenOutputs",)`.
+    """
 
     eats: ClassVar[Literal["predictions", "generations"]]
     """What `compute` is given."""
-
-    families: ClassVar[tuple[str, ...]]
-    """Families of outputs whose logits it reads, where it eats predictions; left out, `TokenOutputs` alone."""
 
     def compute(self, evaluation: Any, /) -> Mapping[str, float]:
         """Return figures by name; core logs them as `eval_NAME`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -21,7 +21,14 @@ HEAD_FILE = "head.json"
 class Procedure(Protocol):
     """A `swift.trainers` plugin: usually a `transformers.Trainer` subclass whose collator and forward are its own.
 
-    What it declares stands in its class as literals: a plan reads them from the source, before torch is imported.
+    What it declares stands in its class as literals: a plan reads them from the source, before torch is imported. It
+    may declare more:
+
+    - `model_head`: which head its model has, `causal_lm` (left out), `sequence_classification` or
+      `token_classification`;
+    - `samples = True`: it draws answers from an engine (`rollout.engine`);
+    - `needs_reference = True`: it reads a reference model, whatever its loss reads;
+    - `needs_teacher = True`: it needs `model.teacher_model_id`.
     """
 
     feeds: ClassVar[str]
@@ -29,18 +36,6 @@ class Procedure(Protocol):
 
     rows: ClassVar[str]
     """What a row of data is: `tokens`, `pairs`, ... (a row kind of core)."""
-
-    model_head: ClassVar[Literal["causal_lm", "sequence_classification", "token_classification"]]
-    """Which head its model has; left out, a causal language model's."""
-
-    samples: ClassVar[bool]
-    """Whether it draws answers from an engine (`rollout.engine`); left out, it does not."""
-
-    needs_reference: ClassVar[bool]
-    """Whether it reads a reference model whatever its loss reads; left out, it does not."""
-
-    needs_teacher: ClassVar[bool]
-    """Whether it needs `model.teacher_model_id`; left out, it does not."""
 
     default_loss: ClassVar[str]
     """Loss of `train.loss_type: auto`."""

@@ -13,6 +13,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Interval, MinLen
 
+from swift_core.contracts.reward import Aggregation
+
 STRICT: dict[str, Any] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 """How pydantic reads every section: no unknown key, no conversion from text, no infinity."""
 
@@ -127,6 +129,16 @@ class RewardRef(PartRef):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepRewardRef(RewardRef):
+    """One process reward of a list."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    aggregate: Aggregation = "min"
+    """The score of an answer from those of its steps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RewardSettings:
     """How generated answers are scored."""
 
@@ -134,6 +146,9 @@ class RewardSettings:
 
     orms: list[RewardRef] = field(default_factory=list)
     """Outcome rewards (`swift plugins list --kind orm`)."""
+
+    prms: list[StepRewardRef] = field(default_factory=list)
+    """Process rewards (`swift plugins list --kind prm`); the scores of an answer's steps become one."""
 
     on_error: Literal["raise", "mask", "zero"] = "mask"
     """What becomes of an answer that a reward fails on (timeout, crash, network): the run stops, no score, or 0."""
