@@ -91,7 +91,8 @@ def _stage_of_loss(finder: PartFinder, stage: str, error: SwiftError) -> tuple[L
         if refuse(finder, "train.stage", written):
             return None, ""
         if error.problems[0].code == "unknown-plugin" == not_a_loss.problems[0].code:
-            close = difflib.get_close_matches(written, known, n=1, cutoff=0.6)
+            as_stages = [name for family in STAGES_OF_LOSSES for name in _losses_for(finder, family)]
+            close = difflib.get_close_matches(written, [*known, *as_stages], n=1, cutoff=0.6)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             message = f"no stage named {written!r}.{hint} Stages: {', '.join(known)}"
             finder.findings.wrong("unknown-plugin", message, "train.stage", "swift plugins list --kind trainer")
