@@ -98,9 +98,9 @@ class Raises:
 )
 def test_a_broken_scale_is_named_with_its_place(plan_of, write_rows, encoder, tmp_path, name, message):
     (tmp_path / "scale.py").write_text(BROKEN)
+    write_rows("train.jsonl", {"messages": TURNS})
+    plan = plan_of({"dataset": "train.jsonl"}, loss_scale=[f"./scale.py:{name}"], allow_code=True)
     with pytest.raises(SwiftError, match=message) as caught:
-        write_rows("train.jsonl", {"messages": TURNS})
-        plan = plan_of({"dataset": "train.jsonl"}, loss_scale=[f"./scale.py:{name}"], allow_code=True)
         load_data(plan, encoder)
     (problem,) = caught.value.problems
     assert problem.code == "loss-scale-failed"

@@ -25,7 +25,7 @@ class MacroF1:
     families: ClassVar[tuple[str, ...]] = ("ClassOutputs",)
 
     def preprocess_logits(self, logits: Tensor, labels: Tensor, /) -> Tensor:
-        """Return the likeliest class, [row], or for rows of several classes all likelier than not, [row, class] bool."""
+        """Return the likeliest class, [row]; for rows of several classes all likelier than not, [row, class] bool."""
         return logits > 0 if labels.dim() == 2 else logits.argmax(-1)
 
     def compute(self, evaluation: Predictions, /) -> dict[str, float]:
