@@ -28,6 +28,8 @@ def make(options):
     def answer(item):
         if item == "hang":
             time.sleep(600)
+        if item == "nap":
+            time.sleep(0.5)
         return 1.0
     return answer
 """
@@ -102,6 +104,7 @@ def hung(timeout: float) -> list[dict[str, object]]:
 
 def hung_batch(pool: WorkerPool, places: tuple[int, ...], clean: float, timeout: float) -> dict[str, object]:
     """Measure one batch."""
+    pool.map(["nap"] * pool.num_workers)  # all workers run, also those that the batch before has lost
     items = ["hang" if place in places else "small" for place in range(600)]
     begun = time.monotonic()
     answers = pool.map(items)

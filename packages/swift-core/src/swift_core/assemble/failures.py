@@ -98,7 +98,8 @@ def failure_of(error: Exception) -> RewardFailure:
         ConnectionError: "network",
         MemoryError: "memory",
     }
-    kind = next((kind for cls, kind in kinds.items() if isinstance(error, cls)), "error")
+    known = [kind for cls, kind in kinds.items() if isinstance(error, cls)]
+    kind: FailureKind = known[0] if known else "error"
     where = traceback.extract_tb(error.__traceback__)[-1:]
     place = f" ({where[0].filename}:{where[0].lineno})" if where else ""
     return RewardFailure(kind, " ".join(f"{type(error).__name__}: {error}".split()) + place)
