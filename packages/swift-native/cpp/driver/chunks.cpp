@@ -13,24 +13,34 @@ namespace {
 constexpr std::int64_t kWorthAThread = 16384;
 
 struct Share {
-    const ChunkMap* chunks;
-    ChunkFunction function;
+    std::int64_t num_tasks;
+    void (*function)(const void* job, std::int64_t task);
     const void* job;
     std::uint64_t mode;
     std::atomic<std::int64_t> next;
 };
 
-void take_chunks(void* context) {
+void take_tasks(void* context) {
     Share& share = *static_cast<Share*>(context);
     const std::uint64_t own_mode = float_mode();
     set_float_mode(share.mode);
-    const std::int64_t num_chunks = share.chunks->num_chunks();
     for (;;) {
-        const std::int64_t chunk = share.next.fetch_add(1, std::memory_order_relaxed);
-        if (chunk >= num_chunks) break;
-        share.chunks->apply(chunk, share.function, share.job);
+        const std::int64_t task = share.next.fetch_add(1, std::memory_order_relaxed);
+        if (task >= share.num_tasks) break;
+        share.function(share.job, task);
     }
     set_float_mode(own_mode);
+}
+
+struct ChunkJob {
+    const ChunkMap* chunks;
+    ChunkFunction function;
+    const void* job;
+};
+
+void take_chunk(const void* context, std::int64_t chunk) {
+    const ChunkJob& job = *static_cast<const ChunkJob*>(context);
+    job.chunks->apply(chunk, job.function, job.job);
 }
 
 }  // namespace
@@ -58,11 +68,16 @@ void ChunkMap::apply(std::int64_t chunk, ChunkFunction function, const void* job
 }
 
 void for_each_chunk(const ChunkMap& chunks, int num_threads, ChunkFunction function, const void* job) {
-    const std::int64_t useful =
-        std::min(chunks.num_chunks(), (chunks.num_elements() + kWorthAThread - 1) / kWorthAThread);
-    Share share{&chunks, function, job, float_mode(), {0}};
-    run_parallel(static_cast<int>(std::min<std::int64_t>(num_threads, std::max<std::int64_t>(useful, 1))), take_chunks,
-                 &share);
+    const std::int64_t worth = (chunks.num_elements() + kWorthAThread - 1) / kWorthAThread;
+    const ChunkJob each{&chunks, function, job};
+    for_each_task(chunks.num_chunks(), static_cast<int>(std::min<std::int64_t>(num_threads, worth)), take_chunk, &each);
+}
+
+void for_each_task(std::int64_t num_tasks, int num_threads, void (*function)(const void* job, std::int64_t task),
+                   const void* job) {
+    const std::int64_t useful = std::max<std::int64_t>(std::min<std::int64_t>(num_threads, num_tasks), 1);
+    Share share{num_tasks, function, job, float_mode(), {0}};
+    run_parallel(static_cast<int>(useful), take_tasks, &share);
 }
 
 }  // namespace swift_native

@@ -39,4 +39,8 @@ private:
 // Chunks do not depend on the number of threads. Little work stays on the calling thread.
 void for_each_chunk(const ChunkMap& chunks, int num_threads, ChunkFunction function, const void* job);
 
+// Calls `function(job, task)` once for every task in [0, num_tasks), in the same manner; `function` must not throw.
+void for_each_task(std::int64_t num_tasks, int num_threads, void (*function)(const void* job, std::int64_t task),
+                   const void* job);
+
 }  // namespace swift_native

@@ -4,6 +4,7 @@
 namespace swift_native {
 namespace SWIFT_NATIVE_KERNELS {
 
+void fill_adafactor(KernelTable& table);
 void fill_adamw(KernelTable& table);
 void fill_block8(KernelTable& table);
 void fill_convert(KernelTable& table);
@@ -14,6 +15,7 @@ void fill_traffic(KernelTable& table);
 
 KernelTable table() {
     KernelTable table{};
+    fill_adafactor(table);
     fill_adamw(table);
     fill_block8(table);
     fill_convert(table);

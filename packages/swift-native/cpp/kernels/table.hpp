@@ -1,6 +1,7 @@
 // The kernels of one instruction set. A new kernel is one more field here and one more fill_NAME in table.cpp.
 #pragma once
 
+#include "kernels/adafactor.hpp"
 #include "kernels/adamw.hpp"
 #include "kernels/block8.hpp"
 #include "kernels/convert.hpp"
@@ -12,6 +13,7 @@
 namespace swift_native {
 
 struct KernelTable {
+    AdafactorKernels adafactor;
     AdamWKernels adamw;
     LionKernels lion;
     SgdKernels sgd;

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "dispatch/isa.hpp"
+#include "driver/adafactor.hpp"
 #include "driver/norm.hpp"
 #include "driver/step.hpp"
 #include "kernels/block8.hpp"
@@ -56,6 +57,15 @@ void step_once(int rule, const py::buffer& rows_buffer, const py::buffer& option
     take_step(chosen, rows.data, rows.size, options.data, 1.0, num_threads);
 }
 
+void adafactor(const py::buffer& rows_buffer, const py::buffer& options_buffer, int num_threads) {
+    const RowBuffer<AdafactorRow, std::int64_t> rows(rows_buffer, "rows");
+    const RowBuffer<AdafactorOptions, double> options(options_buffer, "options");
+    check_threads(num_threads);
+    if (const char* mistake = check_adafactor(rows.data, rows.size, options.size)) throw py::value_error(mistake);
+    const py::gil_scoped_release release;
+    adafactor_step(rows.data, rows.size, options.data, num_threads);
+}
+
 void traffic(const py::buffer& rows_buffer, int num_threads) {
     const RowBuffer<Row, std::int64_t> rows(rows_buffer, "rows");
     check_threads(num_threads);
@@ -95,6 +105,7 @@ PYBIND11_MODULE(_native, module) {
         .def("step", &Plan::step, py::arg("options"), py::arg("grad_factor"), py::arg("max_norm"),
              py::arg("num_threads"))
         .def("params", &Plan::params);
+    module.def("adafactor_step", &adafactor, py::arg("rows"), py::arg("options"), py::arg("num_threads"));
     module.def("take_step", &step_once, py::arg("rule"), py::arg("rows"), py::arg("options"), py::arg("num_threads"));
     module.def("norm", &norm_of, py::arg("rows"), py::arg("num_threads"));
     module.def("scale", &scale, py::arg("rows"), py::arg("factor"), py::arg("num_threads"));

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from swift_native.isa import current_isa, select_isa, usable_isas
 
 if TYPE_CHECKING:
+    from swift_native.adafactor import Adafactor
     from swift_native.adamw import AdamW
     from swift_native.clip import clip_grad_norm_, grad_norm
     from swift_native.lion import Lion
@@ -18,6 +19,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "SGD",
+    "Adafactor",
     "AdamW",
     "Lion",
     "adamw_moves_",
@@ -29,6 +31,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "Adafactor": "adafactor",
     "AdamW": "adamw",
     "Lion": "lion",
     "SGD": "sgd",

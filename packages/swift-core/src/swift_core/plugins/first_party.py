@@ -76,6 +76,7 @@ WHEEL_OF: dict[tuple[str, str], str] = {
     ("optimizer", "lion"): "swift-optim-zoo",
     ("optimizer", "lomo"): "swift-optim-zoo",
     ("optimizer", "muon"): "swift-optim-zoo",
+    ("optimizer", "native_adafactor"): "swift-native",
     ("optimizer", "native_adamw"): "swift-native",
     ("optimizer", "native_lion"): "swift-native",
     ("optimizer", "native_sgd"): "swift-native",
