@@ -14,6 +14,7 @@ from swift_core.plugins.registry import installed
 TESTED_KINDS = {
     "callback",
     "dataset",
+    "engine",
     "hub",
     "loss",
     "loss_scale",
