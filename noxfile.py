@@ -173,11 +173,13 @@ def sanitize(session: nox.Session) -> None:
     session.run(
         python, "-m", "pip", "install", "-q", "--no-deps", "--target", str(target), *build, package, external=True
     )
+    # The sanitizer looks for what it stands in front of when it is loaded: libstdc++ must be there by then.
+    asked = [f"-print-file-name={name}" for name in ("libasan.so", "libstdc++.so")]
     compiler = os.environ.get("CXX", "c++")
-    library = session.run(compiler, "-print-file-name=libasan.so", external=True, silent=True)
+    libraries = [str(session.run(compiler, option, external=True, silent=True)).strip() for option in asked]
     # Python and torch keep memory until the process ends, so leaks are not looked for. test_build.py compiles anew and
     # says nothing about this build.
-    options = {"ASAN_OPTIONS": "detect_leaks=0", "LD_PRELOAD": str(library).strip(), "PYTHONPATH": str(target)}
+    options = {"ASAN_OPTIONS": "detect_leaks=0", "LD_PRELOAD": " ".join(libraries), "PYTHONPATH": str(target)}
     left_out = ("--ignore=tests/native/test_build.py", "--deselect=tests/native/test_plan.py::" + TIMED)
     arguments = session.posargs or ["tests/native", *left_out]
     environment = {**test_environment(session), **options}
