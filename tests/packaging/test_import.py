@@ -39,6 +39,7 @@ def test_every_public_name_is_there():
 PUBLIC = [
     "AGENT_TEMPLATE_MAPPING",
     "AgentTemplate",
+    "Aggregation",
     "CALLBACK_MAPPING",
     "COMMAND_MAPPING",
     "Callback",
@@ -109,6 +110,7 @@ PUBLIC = [
     "UnpairedRow",
     "WorkerFailure",
     "WorkerPool",
+    "aggregate_steps",
     "build_term",
     "hookimpl",
     "register_agent_template",

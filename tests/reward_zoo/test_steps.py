@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swift_reward_zoo.steps import aggregate, join_steps, split_steps
+from swift_core.plugin_api import aggregate_steps
+from swift_reward_zoo.steps import join_steps, split_steps
 
 STYLES = ["auto", "marked", "numbered", "paragraphs", "lines"]
 pieces = st.sampled_from(
@@ -84,22 +85,23 @@ def test_an_unclosed_fence_keeps_the_rest_together():
 
 @given(scores=st.lists(st.floats(0, 1), min_size=1, max_size=9))
 def test_aggregates_are_what_their_names_say(scores):
-    assert aggregate(scores) == aggregate(scores, "min") == sorted(scores)[0]
-    assert aggregate(scores, "mean") == pytest.approx(sum(scores) / len(scores))
-    assert aggregate(scores, "product") == pytest.approx(math.exp(sum(math.log(s) if s else -math.inf for s in scores)))
-    assert aggregate(scores, "last") == scores[-1]
+    assert aggregate_steps(scores) == aggregate_steps(scores, "min") == sorted(scores)[0]
+    assert aggregate_steps(scores, "mean") == pytest.approx(sum(scores) / len(scores))
+    logs = [math.log(score) if score else -math.inf for score in scores]
+    assert aggregate_steps(scores, "product") == pytest.approx(math.exp(sum(logs)))
+    assert aggregate_steps(scores, "last") == scores[-1]
 
 
 def test_no_steps_have_no_score():
     with pytest.raises(ValueError, match=r"^an answer without steps has no score$"):
-        aggregate([])
+        aggregate_steps([])
 
 
 def test_refuses_scores_that_are_not_finite():
     with pytest.raises(ValueError, match=r"^score of step 1 must be finite, got nan$"):
-        aggregate([0.5, math.nan], "mean")
+        aggregate_steps([0.5, math.nan], "mean")
 
 
 def test_refuses_an_aggregation_it_does_not_know():
     with pytest.raises(ValueError, match=r"^aggregation must be one of min, mean, product, last, got 'max'$"):
-        aggregate([0.5], "max")
+        aggregate_steps([0.5], "max")

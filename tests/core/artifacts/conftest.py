@@ -100,7 +100,7 @@ def make_plan(tmp_path: Path) -> Callable[..., RunPlan]:
             "hub": part("hub", "model.hub", "demo"),
             "orms": (part("orm", "reward.orms.0", "math", "swift-reward-zoo", note=HOSTILE),),
         }
-        empty: dict[str, Any] = dict.fromkeys(("metrics", "callbacks", "hooks", "formats"), ())
+        empty: dict[str, Any] = dict.fromkeys(("metrics", "callbacks", "prms", "hooks", "formats"), ())
         return RunPlan(
             loss_scales=(),
             engine=None,

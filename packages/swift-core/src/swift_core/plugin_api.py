@@ -66,12 +66,14 @@ from swift_core.contracts.registration import (
     register_tuner,
 )
 from swift_core.contracts.reward import (
+    Aggregation,
     InferRequest,
     OutcomeReward,
     ProcessReward,
     RewardFailure,
     RewardInputs,
     RewardScores,
+    aggregate_steps,
     report_failure,
 )
 from swift_core.contracts.score import ClassOutputs, ScoreOutputs, StepOutputs
@@ -101,6 +103,7 @@ __all__ = [
     "TRAINER_MAPPING",
     "TUNER_MAPPING",
     "AgentTemplate",
+    "Aggregation",
     "Callback",
     "ClassOutputs",
     "Command",
@@ -154,6 +157,7 @@ __all__ = [
     "UnpairedRow",
     "WorkerFailure",
     "WorkerPool",
+    "aggregate_steps",
     "build_term",
     "hookimpl",
     "register_agent_template",

@@ -1,23 +1,19 @@
-r"""Steps of an answer and the score that scores of steps amount to: what process rewards share.
+r"""Steps of an answer: what process rewards share.
 
-Splitting loses nothing: the steps joined are the text, whatever it is. Lightman et al., 2023, arXiv:2305.20050 (product
-and minimum as the score of a solution); Wang et al., 2023, arXiv:2312.08935 (steps).
+Splitting loses nothing: the steps joined are the text, whatever it is. Wang et al., 2023, arXiv:2312.08935.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Literal
 
-__all__ = ["Aggregation", "Style", "aggregate", "join_steps", "split_steps"]
+__all__ = ["Style", "join_steps", "split_steps"]
 
 Style = Literal["auto", "marked", "numbered", "paragraphs", "lines"]
 """Where a text is cut; `auto` takes the first of marked, numbered and paragraphs that finds two steps."""
-
-Aggregation = Literal["min", "mean", "product", "last"]
 
 _MARKED = re.compile(
     r"^[ \t>#*_]*(?:step[ \t]*\d+\b|\u6b65\u9aa4[ \t]*[\d\u4e00\u4e8c\u4e09\u56db\u4e94\u516d\u4e03\u516b\u4e5d\u5341]+"
@@ -50,38 +46,6 @@ def split_steps(text: str, style: Style = "auto") -> list[str]:
 def join_steps(steps: Sequence[str]) -> str:
     """Return the text that was split into `steps`."""
     return "".join(steps)
-
-
-def aggregate(scores: Sequence[float], how: Aggregation = "min") -> float:
-    """Return the score of an answer from those of its steps, in their order.
-
-    Raises:
-        ValueError: There is no step, a score is not finite, or `how` is none of min, mean, product and last.
-    """
-    if how not in _AGGREGATES:
-        raise ValueError(f"aggregation must be one of {', '.join(_AGGREGATES)}, got {how!r}")
-    if len(scores) == 0:
-        raise ValueError("an answer without steps has no score")
-    for step, score in enumerate(scores):
-        if not math.isfinite(score):
-            raise ValueError(f"score of step {step} must be finite, got {score}")
-    return float(_AGGREGATES[how](scores))
-
-
-def _mean(scores: Sequence[float]) -> float:
-    return math.fsum(scores) / len(scores)
-
-
-def _last(scores: Sequence[float]) -> float:
-    return scores[-1]
-
-
-_AGGREGATES: dict[str, Callable[[Sequence[float]], float]] = {
-    "min": min,
-    "mean": _mean,
-    "product": math.prod,
-    "last": _last,
-}
 
 
 def _outside_blocks(lines: Sequence[str]) -> list[bool]:

@@ -236,7 +236,7 @@ def _generations(generations: Generations) -> dict[str, Any]:
     for part in generations.rewards:
         given: Any = part.score
         scores = given(generations.infer_requests, generations.ground_truths, **generations.columns)
-        rewards.append({"name": part.name, "weight": part.weight, "scores": list(scores)})
+        rewards.append({"name": part.name, "weight": part.weight, "kind": part.kind, "scores": list(scores)})
     return {
         "infer_requests": [_plain(request) for request in generations.infer_requests],
         "ground_truths": list(generations.ground_truths),

@@ -62,7 +62,7 @@ def _request(value: Any) -> Any:
 def _metric(plugin: Any) -> Server:
     def answer(item: Mapping[str, Any]) -> dict[str, float]:
         requests = [_request(value) for value in item["infer_requests"]]
-        rewards = [_scored(reward["name"], reward["weight"], reward["scores"]) for reward in item["rewards"]]
+        rewards = [_scored(reward) for reward in item["rewards"]]
         generations = Generations(requests, item["ground_truths"], item["expected"], item["columns"], rewards)
         figures = plugin.compute(generations)
         return {str(name): float(value) for name, value in figures.items()}
@@ -70,8 +70,9 @@ def _metric(plugin: Any) -> Server:
     return Server(answer, {"eats": getattr(plugin, "eats", "predictions")})
 
 
-def _scored(name: str, weight: float, scores: list[float | None]) -> Any:
+def _scored(reward: Mapping[str, Any]) -> Any:
     """Return a reward that gives the scores it gave."""
     from swift_core.contracts.handover import RewardPart
 
-    return RewardPart(name, weight, lambda *first, **columns: RewardScores(scores))
+    scores = RewardScores(reward["scores"])
+    return RewardPart(reward["name"], reward["weight"], lambda *first, **columns: scores, reward["kind"])

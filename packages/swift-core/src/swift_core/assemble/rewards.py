@@ -2,7 +2,7 @@
 
 A reward is `(infer_requests, ground_truths, **columns)` or `(completions, **columns)`. Its signature is read once; each
 call then hands over what it asks for by name and nothing else. What comes back is checked: a finite number, or None,
-for each answer.
+for each answer; of a process reward also a list of them, which becomes one number.
 """
 
 from __future__ import annotations
@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Any, cast
 from swift_core.assemble.apart import ApartReward, in_process_step, runs_apart, start
 from swift_core.assemble.failures import FailurePolicy, FailureTally, failure_of, settled
 from swift_core.contracts.handover import RewardPart
-from swift_core.contracts.reward import InferRequest, RewardFailure, RewardInputs, RewardScores, failures_reported
+from swift_core.contracts.reward import (
+    Aggregation,
+    InferRequest,
+    RewardFailure,
+    RewardInputs,
+    RewardScores,
+    aggregate_steps,
+    failures_reported,
+)
 from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
@@ -47,6 +55,9 @@ class AdaptedReward:
     scope: str = ""
     """What a score depends on, as the reward says: `sample`, `group`, `batch`, or empty when it does not say."""
 
+    aggregate: Aggregation | None = None
+    """What the scores of steps become; None of an outcome reward."""
+
     policy: FailurePolicy = field(default_factory=FailurePolicy)
     tally: FailureTally = field(default_factory=FailureTally)
     """What it has failed on so far."""
@@ -73,9 +84,14 @@ class AdaptedReward:
         """
         self.check(inputs)
         scores, failures = self._scored(inputs)
-        return settled(self.name, scores, failures, self.policy, self.tally)
+        if self.aggregate is None:
+            return settled(self.name, scores, failures, self.policy, self.tally)
+        steps = [step_scores(score) for score in scores]
+        made = [aggregate_steps(each, self.aggregate) if each else None for each in steps]
+        kept = settled(self.name, made, failures, self.policy, self.tally)
+        return RewardScores(kept, failures, steps)
 
-    def _scored(self, inputs: RewardInputs) -> tuple[list[float | None], dict[int, RewardFailure]]:
+    def _scored(self, inputs: RewardInputs) -> tuple[list[Any], dict[int, RewardFailure]]:
         """Call the reward; an exception that is not about the data is a failure of all answers."""
         count = len(inputs.infer_requests)
         with failures_reported() as reported:
@@ -85,7 +101,8 @@ class AdaptedReward:
                 raise
             except Exception as error:
                 return [None] * count, dict.fromkeys(range(count), failure_of(error))
-        return checked_scores(self.name, scores, count), {**reported, **getattr(scores, "failures", {})}
+        checked = checked_scores if self.aggregate is None else checked_steps
+        return checked(self.name, scores, count), {**reported, **getattr(scores, "failures", {})}
 
     def _first(self, inputs: RewardInputs) -> list[list[Any]]:
         if self.dialect == _COMPLETIONS:
@@ -168,13 +185,14 @@ def build_rewards(plan: RunPlan) -> list[RewardPart]:
     Raises:
         SwiftError: A reward cannot be loaded or is written in neither dialect; all of them are told.
     """
-    names = [part.plugin.name for part in plan.orms]
+    names = [part.plugin.name for part in plan.rewards]
     parts, problems = [], []
-    for index, part in enumerate(plan.orms):
+    for index, part in enumerate(plan.rewards):
         name = part.plugin.name if names.count(part.plugin.name) == 1 else f"{part.plugin.name}_{index}"
         try:
-            adapted = replace(_adapted(plan, part, name), policy=_policy(plan, part))
-            parts.append(RewardPart(name=name, weight=part.weight, score=adapted))
+            adapted = replace(_adapted(plan, part, name), policy=_policy(plan, part), aggregate=part.aggregate)
+            kind: Any = part.kind
+            parts.append(RewardPart(name=name, weight=part.weight, score=adapted, kind=kind))
         except ValueError as error:
             where = plan.config.place(part.key)
             problems.append(Problem("broken-plugin", f"{error}.", where, part.plugin.info_command))
@@ -205,7 +223,7 @@ def check_rewards(plan: RunPlan, rewards: Sequence[RewardPart], records: Sequenc
         Problem(
             "reward-data", f"{lack}.", plan.config.place(part.key), "name it in data.columns: {ground_truth: answer}"
         )
-        for part, reward in zip(plan.orms, rewards, strict=True)
+        for part, reward in zip(plan.rewards, rewards, strict=True)
         if (lack := _lack(cast("AdaptedReward", reward.score), inputs))
     ]
     if lacks:
@@ -249,6 +267,14 @@ def checked_steps(name: str, scores: Any, count: int) -> list[Any]:
         else _number(name, index, score)
         for index, score in enumerate(_counted(name, scores, count))
     ]
+
+
+def step_scores(score: float | Sequence[float | None] | None) -> list[float] | None:
+    """Return the scores of an answer's steps; None where it was not judged, or a step of it was not."""
+    if score is None or isinstance(score, float):
+        return None if score is None else [score]
+    known = [step for step in score if step is not None]
+    return known if len(known) == len(score) else None
 
 
 def _counted(name: str, scores: Any, count: int) -> Any:

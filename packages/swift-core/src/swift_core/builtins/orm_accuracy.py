@@ -29,11 +29,12 @@ class OrmAccuracy:
         Raises:
             ValueError: The run file names no reward, or a reward returned something else than a score per answer.
         """
-        if not generations.rewards:
+        rewards = [part for part in generations.rewards if part.kind == "orm"]
+        if not rewards:
             raise ValueError("orm_accuracy needs a reward: name one in reward.orms")
-        scores = {part.name: _scores(part, generations) for part in generations.rewards}
+        scores = {part.name: _scores(part, generations) for part in rewards}
         means = {name: _mean(values) for name, values in scores.items()}
-        figures = {"orm_accuracy": _weighted(generations.rewards, means)}
+        figures = {"orm_accuracy": _weighted(rewards, means)}
         if len(means) > 1:
             figures |= {f"orm_accuracy_{name}": mean for name, mean in means.items()}
         failed = sum(len(getattr(values, "failures", ())) for values in scores.values())

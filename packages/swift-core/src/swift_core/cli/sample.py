@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from swift_core.sampling.job import Summary
 
 SELECT = ("best_of_n", "majority", "weighted_majority")
+AGGREGATIONS = ("min", "mean", "product", "last")
 
 
 @click.command("sample")
@@ -24,6 +25,9 @@ SELECT = ("best_of_n", "majority", "weighted_majority")
 @click.option("--threshold", type=float, default=None, help="Smallest reward of a kept answer.")
 @click.option("--num-answers", "-n", type=click.IntRange(min=1), default=None, help="rollout.num_generations.")
 @click.option("--orm", "orms", multiple=True, help="A reward, in place of those of the run file; several times.")
+@click.option("--prm", "prms", multiple=True, help="A process reward, in place of the run file's; several times.")
+@click.option("--prm-score", type=click.Choice(AGGREGATIONS), default=None,
+              help="The score of an answer from those of its steps, for --prm.  [default: min]")  # fmt: skip
 @click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Prompts drawn together.")
 @click.option("--shard", default="0/1", show_default=True, metavar="I/N", help="Take every N-th prompt, from I on.")
 @click.option("--allow-code", is_flag=True, help="Run plugin files beside the run file without asking.")
@@ -36,6 +40,8 @@ def command(
     threshold: float | None,
     num_answers: int | None,
     orms: tuple[str, ...],
+    prms: tuple[str, ...],
+    prm_score: str | None,
     batch_size: int,
     shard: str,
     allow_code: bool,
@@ -53,11 +59,18 @@ def command(
     given = list(overrides)
     given += [f"rollout.num_generations={num_answers}"] if num_answers else []
     given += [f"reward.orms=[{', '.join(orms)}]"] if orms else []
+    given += [f"reward.prms=[{', '.join(_prm(name, prm_score) for name in prms)}]"] if prms else []
+    if prm_score and not prms:
+        raise click.UsageError("--prm-score would do nothing without --prm: the run file's have reward.prms.aggregate")
     plan = resolve(load(run_file, given), installed(allow_code=allow_code), sampling=True)
-    _check(keep, select, threshold, has_rewards=bool(plan.orms))
+    _check(keep, select, threshold, has_rewards=bool(plan.rewards))
     choice = Choice(keep=keep, select=select, threshold=threshold)  # type: ignore[arg-type]
     job = Job(output=output, choice=choice, batch_size=batch_size, shard=_shard(shard))
     _print(run_job(plan, job, _Progress()), output, keep)
+
+
+def _prm(name: str, score: str | None) -> str:
+    return f"{{name: {name!r}, aggregate: {score or 'min'}}}"
 
 
 def _check(keep: str, select: str, threshold: float | None, *, has_rewards: bool) -> None:
@@ -68,7 +81,7 @@ def _check(keep: str, select: str, threshold: float | None, *, has_rewards: bool
     lacking = [option for option, is_asked in wants.items() if is_asked and not has_rewards]
     if lacking:
         message = f"{lacking[0]} needs rewards, and there is none."
-        raise SwiftError(Problem("missing-key", message, None, "give --orm NAME, or reward: {orms: [...]}"))
+        raise SwiftError(Problem("missing-key", message, None, "give --orm or --prm NAME, or reward: {orms: [...]}"))
     if keep == "all" and select != "best_of_n":
         raise click.UsageError(f"--select {select} would do nothing: --keep all keeps every answer")
 

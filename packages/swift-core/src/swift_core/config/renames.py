@@ -84,6 +84,8 @@ KEYS = {
     "reward_funcs": "reward.orms",
     "reward_fns": "reward.orms",
     "orm": "reward.orms",
+    "prm": "reward.prms",
+    "prm_model": "reward.prms",
     "nproc_per_node": "device.num_processes",
     "world_size": "device.num_processes",
     "no_cuda": "device.use_cpu",

@@ -12,13 +12,16 @@ from pydantic import TypeAdapter, ValidationError
 from swift_core.config.document import Node
 from swift_core.config.messages import sentence
 from swift_core.config.suggest import sections, unknown_key
-from swift_core.contracts.settings import PartRef, RewardRef, RunSettings
+from swift_core.contracts.settings import PartRef, RewardRef, RunSettings, StepRewardRef
 from swift_core.errors import Place, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PART_LISTS = (("train", "callbacks"), ("train", "metrics"), ("train", "loss_scale"), ("reward", "orms"))
+PART_LISTS = (
+    *(("train", name) for name in ("callbacks", "metrics", "loss_scale")),
+    *(("reward", name) for name in ("orms", "prms")),
+)
 """Lists of plugins, in which a plain string stands for a name without options."""
 
 
@@ -140,6 +143,8 @@ def _known(parent: tuple[str | int, ...]) -> tuple[str, ...]:
     name = ".".join(str(step) for step in parent if isinstance(step, str))
     if name == "reward.orms":
         return tuple(RewardRef.__dataclass_fields__)
+    if name == "reward.prms":
+        return tuple(StepRewardRef.__dataclass_fields__)
     if name in ("train.callbacks", "train.metrics", "train.loss_scale"):
         return tuple(PartRef.__dataclass_fields__)
     return sections().get(name, ())

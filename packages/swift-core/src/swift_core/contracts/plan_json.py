@@ -64,6 +64,7 @@ def part_dict(part: PartPlan) -> dict[str, Any]:
         "origin": part.plugin.origin,
         "options": given,
         "weight": part.weight,
+        **({"aggregate": part.aggregate} if part.aggregate else {}),
     }
 
 

@@ -1,9 +1,10 @@
-"""Rewards: what an answer is worth."""
+"""Rewards: what an answer is worth, and its steps."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -32,6 +33,35 @@ class RewardInputs:
     columns: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
+Aggregation = Literal["min", "mean", "product", "last"]
+"""The score of an answer from those of its steps."""
+
+_AGGREGATES: dict[str, Callable[[Sequence[float]], float]] = {
+    "min": min,
+    "mean": lambda scores: math.fsum(scores) / len(scores),
+    "product": math.prod,
+    "last": lambda scores: scores[-1],
+}
+
+
+def aggregate_steps(scores: Sequence[float], how: Aggregation = "min") -> float:
+    """Return the score of an answer from those of its steps, in their order.
+
+    Product and minimum: Lightman et al., 2023, arXiv:2305.20050, section 2.5.
+
+    Raises:
+        ValueError: There is no step, a score is not finite, or `how` is none of min, mean, product and last.
+    """
+    if how not in _AGGREGATES:
+        raise ValueError(f"aggregation must be one of {', '.join(_AGGREGATES)}, got {how!r}")
+    if len(scores) == 0:
+        raise ValueError("an answer without steps has no score")
+    for step, score in enumerate(scores):
+        if not math.isfinite(score):
+            raise ValueError(f"score of step {step} must be finite, got {score}")
+    return float(_AGGREGATES[how](scores))
+
+
 FailureKind = Literal["timeout", "crash", "flood", "memory", "network", "error"]
 """Why an answer could not be scored. `error` is an exception of the reward's own."""
 
@@ -54,15 +84,22 @@ class RewardFailure:
 class RewardScores(list["float | None"]):
     """One score per answer, None where the reward abstains or failed; `failures` tells which."""
 
-    def __init__(self, scores: Sequence[float | None], failures: Mapping[int, RewardFailure] | None = None) -> None:
+    def __init__(
+        self,
+        scores: Sequence[float | None],
+        failures: Mapping[int, RewardFailure] | None = None,
+        steps: Sequence[Sequence[float] | None] = (),
+    ) -> None:
         """Make the scores of a batch.
 
         Args:
             scores: One for each answer.
             failures: By the place of the answer.
+            steps: Of a process reward, what it said of the steps of each answer; empty elsewhere.
         """
         super().__init__(scores)
         self.failures: Mapping[int, RewardFailure] = failures or {}
+        self.steps = steps
 
 
 _reported: ContextVar[dict[int, RewardFailure] | None] = ContextVar("reported", default=None)
@@ -95,6 +132,9 @@ class OutcomeReward(Protocol):
     """A `swift.orms` plugin, built from its options. One float per answer; None abstains.
 
     Either dialect: `(infer_requests, ground_truths, **columns)` or `(completions, **columns)`.
+
+    It may have `extract(response: str) -> str | None`: what a response takes for its answer, spelled alike where it
+    means the same, None where it answers nothing. `swift sample --select majority` counts by it.
     """
 
     def __call__(
@@ -104,7 +144,12 @@ class OutcomeReward(Protocol):
 
 
 class ProcessReward(Protocol):
-    """A `swift.prms` plugin: one float per answer, or one per step of it."""
+    """A `swift.prms` plugin, built from its options: one float per answer, or one per step of it.
 
-    def __call__(self, infer_requests: Sequence[InferRequest], /) -> Sequence[float | Sequence[float]]:
-        """Return the scores."""
+    None for an answer abstains, and so does an answer without steps. It may ask for `ground_truths` and columns as an
+    outcome reward does, and says by `scope` what a score depends on. Core makes one score of the steps (`aggregate` in
+    the run file).
+    """
+
+    def __call__(self, infer_requests: Sequence[InferRequest], /) -> Sequence[float | Sequence[float] | None]:
+        """Return the scores; raise for data that is broken, never for steps that are wrong."""

@@ -37,8 +37,8 @@ def check_settings(findings: Findings, plan: RunPlan | None, *, sampling: bool =
         _reference(findings, plan)
         if not sampling:
             _sampling(findings, plan)
-        if plan.orms and not plan.settings.train.metrics and plan.procedure.source.declared.get("rows") != "prompts":
-            findings.note("reward.orms has no effect: no metric of train.metrics reads rewards")
+        if plan.rewards and not plan.settings.train.metrics and plan.procedure.source.declared.get("rows") != "prompts":
+            findings.note("the section reward has no effect: no metric of train.metrics reads rewards")
         _lines(findings, plan)
         _metrics(findings, plan)
         _steps(findings, plan)
@@ -85,7 +85,7 @@ def _without_effect(findings: Findings) -> None:
 def _sampling(findings: Findings, plan: RunPlan) -> None:
     """Keep problems of stages that sample or distil without what they need, and note what has no effect."""
     config, declared, stage = findings.config, plan.procedure.source.declared, plan.procedure.plugin.name
-    if declared.get("rows") == "prompts" and not config.settings.reward.orms:
+    if declared.get("rows") == "prompts" and not (config.settings.reward.orms or config.settings.reward.prms):
         message = f"stage {stage!r} trains on rewards, and there is none"
         findings.wrong(
             "missing-key", message, "train.stage", "write reward: {orms: [math]}; swift plugins list --kind orm"

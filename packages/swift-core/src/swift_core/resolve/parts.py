@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from swift_core.contracts.handover import PartPlan, RunConfig, ValueOrigin
-from swift_core.contracts.settings import PartRef, RewardRef
+from swift_core.contracts.settings import PartRef, RewardRef, StepRewardRef
 from swift_core.errors import Problem, SwiftError
 from swift_core.plugins.options import check_options, read_source
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from swift_core.contracts.plugin import PluginSource, PluginSpec
+    from swift_core.contracts.reward import Aggregation
     from swift_core.plugins.registry import Registry
     from swift_core.resolve.findings import Findings
 
@@ -79,6 +80,7 @@ class PartFinder:
         *,
         origins: Mapping[str, ValueOrigin] | None = None,
         weight: float = 1.0,
+        aggregate: Aggregation | None = None,
     ) -> PartPlan:
         """Return the part with `options`, after checking them.
 
@@ -88,14 +90,15 @@ class PartFinder:
             options_key: The key under which they stand in the run file.
             origins: Of options that do not stand there.
             weight: Of a reward.
+            aggregate: Of a process reward.
         """
         known = dict(origins or {})
         for name in options:
             known.setdefault(name, self.config.origins.get(f"{options_key}.{name}", CHOSEN))
         self._check(looked, options, options_key, known)
-        return PartPlan(looked.kind, looked.key, looked.plugin, looked.source, dict(options), known, weight)
+        return PartPlan(looked.kind, looked.key, looked.plugin, looked.source, dict(options), known, weight, aggregate)
 
-    def listed(self, kind: str, key: str, references: list[PartRef] | list[RewardRef]) -> tuple[PartPlan, ...]:
+    def listed(self, kind: str, key: str, references: Sequence[PartRef]) -> tuple[PartPlan, ...]:
         """Return the parts of a list such as `train.callbacks`."""
         parts = []
         for index, reference in enumerate(references):
@@ -103,7 +106,8 @@ class PartFinder:
             looked = self.look(kind, here, reference.name, at=f"{here}.name")
             if looked:
                 weight = reference.weight if isinstance(reference, RewardRef) else 1.0
-                parts.append(self.part(looked, reference.kwargs, f"{here}.kwargs", weight=weight))
+                how = reference.aggregate if isinstance(reference, StepRewardRef) else None
+                parts.append(self.part(looked, reference.kwargs, f"{here}.kwargs", weight=weight, aggregate=how))
         return tuple(parts)
 
     def _check(self, looked: Looked, options: Mapping[str, Any], key: str, origins: Mapping[str, ValueOrigin]) -> None:

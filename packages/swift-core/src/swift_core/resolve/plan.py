@@ -139,6 +139,7 @@ def _plan(finder: PartFinder, looked: dict[str, Looked | None], *, sampling: boo
     loss_scales = find_loss_scales(finder, looked["procedure"])
     engine = _engine(finder, looked["procedure"], sampling=sampling)
     orms = finder.listed("orm", "reward.orms", settings.reward.orms)
+    prms = finder.listed("prm", "reward.prms", settings.reward.prms)
     hooks = _hooks(finder)
     formats = _formats(finder)
     if len(single) != len(looked):
@@ -151,6 +152,7 @@ def _plan(finder: PartFinder, looked: dict[str, Looked | None], *, sampling: boo
         metrics=metrics,
         callbacks=callbacks,
         orms=orms,
+        prms=prms,
         engine=engine,
         loss_scales=loss_scales,
         hooks=hooks,
@@ -226,8 +228,13 @@ def _create(finder: PartFinder, config: RunConfig, load: Callable[[PartPlan], An
         raise SwiftError(_placed(problem, config, part.key) for problem in error.problems) from error
 
 
-_OPTIONS_BESIDE = {"loss_type": "loss_kwargs", "optimizer_type": "optimizer_kwargs",
-                   "lr_scheduler_type": "lr_scheduler_kwargs", "tuner_strategy": "tuner_kwargs", "engine": "engine_kwargs"}  # fmt: skip
+_OPTIONS_BESIDE = {
+    "loss_type": "loss_kwargs",
+    "optimizer_type": "optimizer_kwargs",
+    "lr_scheduler_type": "lr_scheduler_kwargs",
+    "tuner_strategy": "tuner_kwargs",
+    "engine": "engine_kwargs",
+}
 
 
 def _options_key(part: PartPlan) -> str:

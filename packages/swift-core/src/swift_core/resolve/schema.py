@@ -27,7 +27,7 @@ _CHOICES = (
 
 _LISTS = (("callback", "TrainSettings", "callbacks"), ("metric", "TrainSettings", "metrics"),
           ("loss_scale", "TrainSettings", "loss_scale"),
-          ("orm", "RewardSettings", "orms"))  # fmt: skip
+          ("orm", "RewardSettings", "orms"), ("prm", "RewardSettings", "prms"))  # fmt: skip
 _NAMES = (("trainer", "TrainSettings", "stage"), ("hub", "ModelSettings", "hub"), ("dataset", "DataSettings", "format"))
 
 _OTHER = {"type": "string", "pattern": ":|^auto$"}

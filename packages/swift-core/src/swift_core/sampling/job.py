@@ -165,6 +165,7 @@ def _drawn(
                 "text": sample.text,
                 "reward": total if total == total else None,
                 "rewards": sample.rewards,
+                **({"steps": sample.steps} if sample.steps else {}),
                 "key": key(sample.text),
                 "finished": sample.rollout.finished,
             }

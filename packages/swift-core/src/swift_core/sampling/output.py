@@ -29,16 +29,16 @@ def rows_of(drawn: Mapping[str, Any], choice: Choice) -> list[dict[str, Any]]:
     kept = [candidates[index] for index in distinct(candidates)]
     if choice.keep == "all":
         return [
-            _answered(drawn["prompt"], candidate.text) | {"reward": candidate.reward, "finished": candidate.finished}
-            for candidate in kept
-            if choice.threshold is None or (candidate.reward is not None and candidate.reward >= choice.threshold)
+            _answered(drawn["prompt"], candidates[index].text) | _told(drawn["answers"][index])
+            for index in distinct(candidates)
+            if _reaches(candidates[index].reward, choice.threshold)
         ]
     # Votes count every answer, so that it is chosen among all of them.
     chosen = SELECTORS[choice.select](candidates)
     if chosen is None:
         return []
     best = candidates[chosen]
-    if choice.threshold is not None and (best.reward is None or best.reward < choice.threshold):
+    if not _reaches(best.reward, choice.threshold):
         return []
     if choice.keep == "best":
         return [_answered(drawn["prompt"], best.text) | {"reward": best.reward}]
@@ -65,6 +65,15 @@ def _pair(prompt: Any, best: Candidate, kept: Sequence[Candidate], choice: Choic
         return [{"prompt": prompt, "chosen": best.text, "rejected": worst.text, "margin": margin}]
     sides = {"chosen": [_turn(best.text)], "rejected": [_turn(worst.text)]}
     return [{"prompt": prompt, **sides, "margin": margin}]
+
+
+def _reaches(reward: float | None, threshold: float | None) -> bool:
+    return threshold is None or (reward is not None and reward >= threshold)
+
+
+def _told(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is known of an answer, for whoever looks through all of them."""
+    return {name: answer[name] for name in ("reward", "rewards", "steps", "finished") if name in answer}
 
 
 def _answered(prompt: Any, text: str) -> dict[str, Any]:

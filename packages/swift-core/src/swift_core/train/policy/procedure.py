@@ -72,8 +72,8 @@ class Policy(SwiftTrainer):
         try:
             set_advantages(groups, self.rollouts.weights, self._estimator, self._reduce_cpu)
         except ValueError as error:
-            place = self.parts.plan.config.place("rollout.advantages") or self.parts.plan.config.place("reward.orms")
-            problem = Problem("advantages", f"{error}.", place, "change reward.orms or their weights")
+            place = self.parts.plan.config.place("rollout.advantages") or self.parts.plan.config.place("reward")
+            problem = Problem("advantages", f"{error}.", place, "change the rewards or their weights")
             raise SwiftError(problem) from error
 
     def _training_batches(self, batches: Sequence[Any], groups: Sequence[Sequence[Sample]]) -> list[dict[str, Any]]:

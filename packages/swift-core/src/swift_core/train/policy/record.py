@@ -55,6 +55,7 @@ def write(directory: Path, step: int, groups: Sequence[Sequence[Sample]], weight
                     "completion": sample.text,
                     "finished": sample.rollout.finished,
                     "rewards": sample.rewards,
+                    **({"steps": sample.steps} if sample.steps else {}),
                     "reward": total if total == total else None,
                     "advantage": sample.advantage,
                 }

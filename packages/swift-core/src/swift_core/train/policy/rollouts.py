@@ -31,6 +31,9 @@ class Sample:
     rewards: dict[str, float | None] = field(default_factory=dict)
     """By the reward's name in the run file; None where it abstained."""
 
+    steps: dict[str, list[float]] = field(default_factory=dict)
+    """What process rewards said of the steps, by the same names."""
+
     advantage: float = 0.0
 
     def total(self, weights: Mapping[str, float]) -> float:
@@ -139,9 +142,12 @@ def _score(plan: RunPlan, rewards: Sequence[RewardPart], samples: Sequence[Sampl
         try:
             values = reward.score(requests, truths, **columns)  # type: ignore[arg-type]
         except ValueError as error:
-            raise SwiftError(Problem("reward-failed", f"{error}.", plan.config.place("reward.orms"))) from error
+            raise SwiftError(Problem("reward-failed", f"{error}.", plan.config.place("reward"))) from error
         for sample, value in zip(samples, values, strict=True):
             sample.rewards[reward.name] = value
+        for sample, steps in zip(samples, getattr(values, "steps", ()), strict=False):
+            if steps is not None:
+                sample.steps[reward.name] = list(steps)
 
 
 def _request(sample: Sample) -> InferRequest:
