@@ -48,6 +48,48 @@ def test_modules_to_save_are_trained_whole_and_read_back(model, tiny_folder, tmp
     assert torch.equal(logits(read_back), logits(prepared))
 
 
+def test_adapters_of_a_16_bit_model_keep_float32_weights_and_no_float32_copy_of_their_input(tiny_folder):
+    """Against peft's own way: the same logits to the type's rounding, no float32 input among what is kept."""
+    kept = {}
+    for way in ("ours", "peft"):
+        prepared = Lora().prepare_model(load_weights(tiny_folder, Loading(dtype="bfloat16")))
+        adapters = {name: value for name, value in prepared.named_parameters() if value.requires_grad}
+        assert {value.dtype for value in adapters.values()} == {torch.float32}
+        generator = torch.Generator().manual_seed(1)
+        for value in adapters.values():
+            value.data.copy_(torch.randn(value.shape, generator=generator) * 0.05)
+        if way == "peft":
+            del prepared.get_base_model().forward
+            for module in prepared.modules():
+                vars(module).pop("cast_input_dtype_enabled", None)
+        kept[way], result = kept_bytes(prepared)
+        kept[f"{way} logits"] = result.detach()
+        result.float().square().sum().backward()
+        assert all(value.grad.dtype == torch.float32 for value in adapters.values())
+    assert kept["ours"] < 0.8 * kept["peft"]
+    torch.testing.assert_close(kept["ours logits"], kept["peft logits"], rtol=0.05, atol=0.05)
+
+
+def kept_bytes(model):
+    """Return the bytes kept for the backward pass beside weights, and the logits."""
+    weights = {value.untyped_storage().data_ptr() for value in model.parameters()}
+    found = {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        found[storage.data_ptr()] = (storage.nbytes(), tensor)  # holds it, so that no address is used twice
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        result = model(input_ids=IDS.repeat(64, 8), use_cache=False).logits
+    return sum(size for place, (size, _) in found.items() if place not in weights), result
+
+
+def test_a_16_bit_model_with_adapters_answers(tiny_folder):
+    prepared = Lora().prepare_model(load_weights(tiny_folder, Loading(dtype="bfloat16")))
+    assert prepared.generate(input_ids=IDS, max_new_tokens=2, do_sample=False).shape[1] > IDS.shape[1]
+
+
 def test_a_model_without_adapters_is_its_own_reference(model):
     before = logits(model)
     with Lora().reference(model):

@@ -72,7 +72,7 @@ class Lora:
         if getattr(model, "is_quantized", False):
             model = peft.prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
         with _without_peft_warnings():
-            return cast("PreTrainedModel", peft.get_peft_model(model, self._config(model)))
+            return _multiplied_in_16_bits(peft.get_peft_model(model, self._config(model)))
 
     def _config(self, model: PreTrainedModel) -> LoraConfig:
         import peft
@@ -106,7 +106,27 @@ class Lora:
         import peft
 
         with _without_peft_warnings():
-            return cast("PreTrainedModel", peft.PeftModel.from_pretrained(model, str(directory)))
+            return _multiplied_in_16_bits(peft.PeftModel.from_pretrained(model, str(directory)))
+
+
+def _multiplied_in_16_bits(model: Any) -> PreTrainedModel:
+    """Return `model`, in which the adapters of a 16-bit model multiply in its type; their weights stay float32.
+
+    peft turns the input of every adapted layer into float32, and each such copy is kept for the backward pass: a third
+    of a step's memory. Under autocast it is the small weights that are turned, once a forward pass.
+    """
+    import torch
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    base = model.get_base_model()
+    if base.dtype not in (torch.bfloat16, torch.float16):
+        return cast("PreTrainedModel", model)
+    head = base.get_output_embeddings()  # is also called outside the forward pass, without autocast
+    for module in model.modules():
+        if isinstance(module, BaseTunerLayer) and module is not head:
+            cast("Any", module).cast_input_dtype_enabled = False
+    base.forward = torch.autocast(base.device.type, dtype=base.dtype)(base.forward)
+    return cast("PreTrainedModel", model)
 
 
 def _task(model: PreTrainedModel) -> str:
