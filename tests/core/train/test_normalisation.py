@@ -9,6 +9,7 @@ from swift_core.assemble.kinds.tokens import TokenCollator
 from swift_core.builtins.cross_entropy import CrossEntropy
 from swift_core.contracts.loss import LossOutput
 from swift_core.errors import SwiftError
+from swift_core.train import outputs
 from swift_core.train.logps import HeadCall
 from swift_core.train.preference import Preference
 from swift_core.train.supervised import Supervised
@@ -243,3 +244,23 @@ def test_the_loss_and_metrics_of_a_batch_share_one_forward_pass(make_parts, monk
     monkeypatch.setattr(type(trainer.head), "run", lambda *args: passes.append(1) or run(*args))
     assert trainer.evaluate()["eval_rows"] == len(LENGTHS)
     assert len(passes) == len(LENGTHS) // 4
+
+
+@pytest.mark.parametrize("tile", [1, 2, 1000])
+def test_losses_that_read_logits_have_them_a_tile_at_a_time(make_parts, monkeypatch, tile):
+    monkeypatch.setattr(outputs, "TILE_ELEMENTS", tile * 61)
+    rows = [{"input_ids": [5, 6, 7, 8], "labels": [-100, 6, 7, 8], "row": 0}]
+    loss = CrossEntropy(label_smoothing=0.2, z_loss=0.1)
+    trainer = Supervised.build(make_parts(loss, rows, TokenCollator(0)))
+    batch = TokenCollator(0)(rows)
+    result = loss(trainer.make_outputs(trainer.module, batch))
+    result.losses.sum().backward()
+    mine = [parameter.grad.clone() for parameter in trainer.module.parameters()]
+    trainer.module.zero_grad()
+    logits = trainer.module(input_ids=batch["input_ids"]).logits[0, :3]
+    smoothed = torch.nn.functional.cross_entropy(logits, batch["labels"][0, 1:], label_smoothing=0.2, reduction="none")
+    expected = smoothed + 0.1 * logits.logsumexp(-1) ** 2
+    torch.testing.assert_close(result.losses, expected, atol=1e-6, rtol=1e-5)
+    expected.sum().backward()
+    for grad, parameter in zip(mine, trainer.module.parameters(), strict=True):
+        torch.testing.assert_close(grad, parameter.grad, atol=1e-6, rtol=1e-4)

@@ -8,15 +8,18 @@ al., 2022, arXiv:2204.02311, section 5):
 
     loss[i] = (1 - e) * -log p(y[i]) + e * mean_v -log p(v) + c * (log Z[i])^2
 
-Both need the logits of the trained tokens, [token, vocabulary]; without them nothing of that size is formed.
+Both need the logits of the trained tokens, which are formed a tile of tokens at a time.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from swift_core.plugin_api import LossOutput, TokenOutputs, require_between, require_nonnegative
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +40,13 @@ class CrossEntropy:
 
     def __call__(self, tokens: TokenOutputs) -> LossOutput:
         """Return one loss per trained token, weighted by the run's loss scale."""
-        losses = -tokens.logps
-        if self.label_smoothing or self.z_loss:
-            logits = tokens.token_logits
-            normaliser = logits.logsumexp(-1)
-            uniform = normaliser - logits.mean(-1)
-            losses = (1 - self.label_smoothing) * losses + self.label_smoothing * uniform + self.z_loss * normaliser**2
-        return LossOutput(losses, weights=tokens.weights)
+        spread = self.label_smoothing or self.z_loss
+        return LossOutput(tokens.map_tiles(self._spread) if spread else -tokens.logps, weights=tokens.weights)
+
+    def _spread(self, tile: TokenOutputs) -> Tensor:
+        """Return [token], with label smoothing and z-loss."""
+        logits = tile.token_logits
+        normaliser = logits.logsumexp(-1)
+        right = normaliser - logits.gather(-1, tile.labels[:, None]).squeeze(-1)
+        uniform = normaliser - logits.mean(-1)
+        return (1 - self.label_smoothing) * right + self.label_smoothing * uniform + self.z_loss * normaliser**2

@@ -10,21 +10,22 @@ backward pass, so that memory does not grow with tokens times vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from swift_core.contracts.loss import LazyOutputs
+from swift_core.contracts.loss import TiledOutputs
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class DistillOutputs(LazyOutputs):
+class DistillOutputs(TiledOutputs):
     """What a distillation loss may read. `token` runs over the trained tokens of the micro-batch, row by row.
 
     The student has the gradient, the teacher has none. Which of the teacher's values there are depends on the teacher:
     one that runs here has logits, one behind a server or in the data has its top k.
     """
+
+    first: ClassVar[str] = "student_logps"
 
     student_logps: Tensor
     """[token] log-probability of each trained token under the student, in nats."""
@@ -53,23 +54,3 @@ class DistillOutputs(LazyOutputs):
 
     weights: Tensor
     """[token] weight of each trained token (`loss_scale`); ones when there is none."""
-
-    tiles: Sequence[Callable[[], DistillOutputs]]
-    """Makers of the tiles in the order of the tokens; each call makes a fresh one, so that a tile can be computed
-    again. A tile has every value of the whole. Given by the procedure; losses call `map_tiles`."""
-
-    def map_tiles(self, function: Callable[[DistillOutputs], Tensor]) -> Tensor:
-        """Return `function` of every tile, joined: [token].
-
-        Args:
-            function: Returns one number for each token of the tile it is given; it must not depend on other tokens,
-                and draw no random numbers.
-        """
-        import torch
-        from torch.utils.checkpoint import checkpoint
-
-        def made(make: Callable[[], DistillOutputs]) -> Tensor:
-            return function(make())
-
-        parts = [checkpoint(made, make, use_reentrant=False, preserve_rng_state=False) for make in self.tiles]
-        return torch.cat(parts) if parts else self.student_logps * 0

@@ -15,11 +15,11 @@ number of processes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from swift_core.contracts.checks import require_nonnegative
 
@@ -84,8 +84,40 @@ class LazyOutputs:
         return frozenset(self._thunks).intersection(self.__dict__)
 
 
-class TokenOutputs(LazyOutputs):
+class TiledOutputs(LazyOutputs):
+    """Values of tokens that can be had a few tokens at a time, so that their logits never exist all at once."""
+
+    first: ClassVar[str]
+    """Name of a value of every token that has a gradient."""
+
+    tiles: Sequence[Callable[[], Self]]
+    """Makers of the tiles in the order of the tokens; each call makes a fresh one, so that a tile can be computed
+    again. A tile has every value of the whole. Given by the procedure; losses call `map_tiles`."""
+
+    def map_tiles(self, function: Callable[[Self], Tensor]) -> Tensor:
+        """Return `function` of every tile, joined: [token].
+
+        Args:
+            function: Returns one number for each token of the tile it is given; it must not depend on other tokens,
+                and draw no random numbers. It is called again in the backward pass.
+        """
+        import torch
+        from torch.utils.checkpoint import checkpoint
+
+        def made(make: Callable[[], Self]) -> Tensor:
+            return function(make())
+
+        parts = [checkpoint(made, make, use_reentrant=False, preserve_rng_state=False) for make in self.tiles]
+        if not parts:
+            nothing: Tensor = getattr(self, self.first) * 0
+            return nothing
+        return torch.cat(parts)
+
+
+class TokenOutputs(TiledOutputs):
     """What a loss on tokens may read. `token` runs over the trained tokens of the micro-batch, row by row."""
+
+    first: ClassVar[str] = "logps"
 
     logps: Tensor
     """[token] log-probability of each trained token, in nats."""

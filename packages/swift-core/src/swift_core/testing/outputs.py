@@ -24,8 +24,9 @@ def given_pairs(**values: Tensor) -> PairOutputs:
 
 
 def given_tokens(**values: Tensor) -> TokenOutputs:
-    """Return TokenOutputs that hold `values`; reading anything else is an AttributeError."""
-    return _given(TokenOutputs, values)
+    """Return TokenOutputs that hold `values`, all tokens in one tile; reading anything else is an AttributeError."""
+    whole = _given(TokenOutputs, values)
+    return whole.extended({"tiles": lambda: [lambda: whole]})
 
 
 def given_unpaired(**values: Tensor) -> UnpairedOutputs:

@@ -67,8 +67,7 @@ class Distillation(Supervised):
 
 def distill_outputs(student: ScoredTokens, teacher: ScoredTokens, top_k: int) -> DistillOutputs:
     """Return what a distillation loss may read; `top_k` is the number of the teacher's tokens that are named."""
-    vocabulary = int(student.head_call.module.weight.shape[0])  # type: ignore[index]
-    size = max(1, TILE_ELEMENTS // vocabulary)
+    size = max(1, TILE_ELEMENTS // student.head_call.vocabulary)
     spans = [slice(start, start + size) for start in range(0, len(student.labels), size)]
 
     def maker(span: slice) -> Callable[[], DistillOutputs]:

@@ -47,6 +47,11 @@ class HeadCall:
         return self.adjust(self.forward(hidden))
 
     @property
+    def vocabulary(self) -> int:
+        """Number of tokens that it scores."""
+        return int(getattr(self.module, "out_features", None) or cast("Tensor", self.module.weight).shape[0])
+
+    @property
     def is_plain(self) -> bool:
         """Say whether it is a matrix product and nothing else: no adapter, no quantised weight, no hooked forward."""
         own = getattr(self.forward, "__func__", None)
@@ -115,7 +120,7 @@ def selected_logps(hidden: Tensor, head: nn.Module, labels: Tensor, adjust: Adju
 
 def _called(hidden: Tensor, head: HeadCall, labels: Tensor, asked: frozenset[str]) -> tuple[Tensor, dict[str, Tensor]]:
     """Score by calling the head on tiles of tokens; the backward pass calls it again."""
-    vocabulary = int(getattr(head.module, "out_features", None) or cast("Tensor", head.module.weight).shape[0])
+    vocabulary = head.vocabulary
     parts = [
         checkpoint(_called_tile, hidden[span], head, labels[span], asked, use_reentrant=False)
         for span in _spans(len(labels), vocabulary)

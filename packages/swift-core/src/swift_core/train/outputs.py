@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from swift_core.train.forward import OutputHead
 
 IGNORED = -100
+TILE_ELEMENTS = 1 << 24
+"""Logits of a tile for losses that read them: 64 MiB in float32."""
 
 
 class LaidOut(Protocol):
@@ -198,8 +201,36 @@ def token_outputs(tokens: ScoredTokens) -> TokenOutputs:
             "entropies": lambda: tokens.read("entropies"),
             "top1": lambda: tokens.read("top1"),
             "log_sum_p2": lambda: tokens.read("log_sum_p2"),
+            "tiles": lambda: _tiles(tokens),
         }
     )
+
+
+def _tiles(tokens: ScoredTokens) -> list[Callable[[], TokenOutputs]]:
+    """Return makers of tiles of tokens, for losses that read logits; the model itself runs once."""
+    head = tokens.head_call
+    if not head.is_whole:  # its weights are here in the model's forward pass alone
+        return [lambda: token_outputs(tokens)]
+    tokens.read("all_hidden")
+    size = max(1, TILE_ELEMENTS // head.vocabulary)
+    spans = [slice(start, start + size) for start in range(0, len(tokens.labels), size)]
+
+    def maker(span: slice) -> Callable[[], TokenOutputs]:
+        return lambda: TokenOutputs(
+            {
+                "token_logits": lambda: head.logits(tokens.hidden[span]),
+                "logps": lambda: tokens.logps[span],
+                "hidden": lambda: tokens.hidden[span],
+                **{name: partial(_part, tokens, name, span) for name in ("labels", "rows", "weights")},
+            }
+        )
+
+    return [maker(span) for span in spans]
+
+
+def _part(tokens: ScoredTokens, name: str, span: slice) -> Tensor:
+    value: Tensor = getattr(tokens, name)
+    return value[span]
 
 
 def pair_outputs(
