@@ -14,6 +14,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from swift_optim_zoo._products import narrow_products
+
 _CHEAP_IN_DOUBLE = 256
 """Side of a Gram matrix up to which its eigenvectors are found in float64: it costs nothing."""
 
@@ -51,12 +53,13 @@ def subspace_basis(matrix: Tensor, old: Tensor, *, narrow: bool = False) -> Tens
     Costs two products with `matrix` instead of an SVD, and is exact when `old` already spans the answer. Where `old`
     shows less of `matrix` than random directions would, the basis is that of the Gram matrix.
     """
-    seen = matrix.bfloat16() if narrow else matrix
-    image = seen @ old.to(seen.dtype)
-    expected = old.shape[1] / old.shape[0] * float(matrix.norm()) ** 2
-    if float(image.norm()) ** 2 < 0.5 * expected:
-        return gram_basis(matrix, old.shape[1])
-    basis: Tensor = torch.linalg.qr((seen.T @ image).to(old.dtype))[0]
+    with narrow_products(narrow):
+        image = matrix @ old
+        expected = old.shape[1] / old.shape[0] * float(matrix.norm()) ** 2
+        if float(image.norm()) ** 2 < 0.5 * expected:
+            return gram_basis(matrix, old.shape[1])
+        turned = matrix.T @ image
+    basis: Tensor = torch.linalg.qr(turned)[0]
     return basis.contiguous()
 
 

@@ -20,7 +20,8 @@ from swift_optim_zoo import _bases
 from swift_optim_zoo._base import Group, State
 from swift_optim_zoo._checks import require_choice, require_integer
 from swift_optim_zoo._low_rank import LowRankOptimizer, adam_step, decay_factor, plain_step, sides
-from swift_optim_zoo._projector import Projection, Side, in_bfloat16
+from swift_optim_zoo._products import in_bfloat16
+from swift_optim_zoo._projector import Projection, Side
 from swift_optim_zoo._turn import Turn
 
 if TYPE_CHECKING:

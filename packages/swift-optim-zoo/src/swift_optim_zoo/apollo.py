@@ -29,7 +29,8 @@ from swift_optim_zoo._low_rank import (
     limited_,
     plain_step,
 )
-from swift_optim_zoo._projector import Projection, Side, in_bfloat16
+from swift_optim_zoo._products import in_bfloat16
+from swift_optim_zoo._projector import Projection, Side
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,0 +1,138 @@
+"""What a refresh of GaLore's projections costs and captures beside exact SVDs, and what it does to a run's loss.
+
+    python benchmarks/optim_galore.py [--steps N] [--seeds N]
+
+The first table has the matrices of one layer of a small Llama with falling singular values; the old basis is that of the
+same matrix with noise. Cost is processor time on one thread, the best of three; energy is the captured one over that
+of the SVD's subspace. The second table has the last losses of a two-layer Llama on bytes of this repository's own text.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from swift_optim_zoo import _bases
+from swift_optim_zoo.galore_adamw import GaLoreAdamW
+
+SHAPES = {(576, 576): 2, (192, 576): 2, (1536, 576): 3}
+AUTHORS = {"refresh": "exact", "moments": "keep", "stagger": False, "products": "float32"}
+
+
+def best(work: Callable[[], object]) -> float:
+    """Return the least processor seconds of three."""
+    seconds = []
+    for _ in range(3):
+        start = time.process_time()
+        work()
+        seconds.append(time.process_time() - start)
+    return min(seconds)
+
+
+def matrix(shape: tuple[int, int], seed: int) -> torch.Tensor:
+    """Return a matrix whose singular values fall as k^-0.7, seen from its longer side."""
+    torch.manual_seed(seed)
+    rows, columns = max(shape), min(shape)
+    left, right = (torch.linalg.qr(torch.randn(side, columns))[0] for side in (rows, columns))
+    return (left * torch.arange(1, columns + 1) ** -0.7) @ right.T
+
+
+def captured(grad: torch.Tensor, basis: torch.Tensor) -> float:
+    """Return the squared norm that a basis holds."""
+    return float((grad @ basis).square().sum())
+
+
+def refreshes(rank: int) -> None:
+    """Print what refreshing a layer's matrices costs."""
+    cost = dict.fromkeys(("svd", "float32", "bfloat16", "gram"), 0.0)
+    energy = dict.fromkeys(("float32", "bfloat16"), 1.0)
+    for number, (shape, count) in enumerate(SHAPES.items()):
+        grad = matrix(shape, number)
+        exact = _bases.svd_basis(grad, rank)
+        old = _bases.svd_basis(grad + 0.5 * grad.std() * torch.randn_like(grad), rank)
+
+        def renewed(narrow: bool, grad: torch.Tensor = grad, old: torch.Tensor = old) -> torch.Tensor:
+            return _bases.aligned(_bases.subspace_basis(grad, old, narrow=narrow), old)
+
+        cost["svd"] += count * best(lambda grad=grad: torch.linalg.svd(grad, full_matrices=False))
+        cost["gram"] += count * best(lambda grad=grad: _bases.gram_basis(grad, rank))
+        for name in energy:
+            cost[name] += count * best(lambda name=name, renewed=renewed: renewed(name == "bfloat16"))
+            energy[name] = min(energy[name], captured(grad, renewed(name == "bfloat16")) / captured(grad, exact))
+    for name in ("gram", "float32", "bfloat16"):
+        share = f"{energy[name]:.4f}" if name in energy else "1"
+        print(f"{rank:>6}{name:>12}{cost['svd'] / cost[name]:>16.1f}{share:>12}")
+
+
+def text() -> torch.Tensor:
+    """Return the bytes of the documentation."""
+    pages = sorted((Path(__file__).parents[1] / "docs").rglob("*.md"))
+    return torch.tensor(list("".join(page.read_text(encoding="utf-8") for page in pages).encode()))
+
+
+def last_loss(data: torch.Tensor, seed: int, num_steps: int, make: Callable[..., torch.optim.Optimizer]) -> float:
+    """Train a two-layer Llama; return the mean loss of the last twenty steps."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=256,
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+    )
+    model = LlamaForCausalLM(config)
+    optimizer = make(list(model.named_parameters()))
+    losses = []
+    for _ in range(num_steps):
+        starts = torch.randint(0, len(data) - 65, (16,))
+        batch = torch.stack([data[start : start + 64] for start in starts])
+        loss = model(input_ids=batch, labels=batch).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return statistics.mean(losses[-20:])
+
+
+def galore(**options: object) -> Callable[..., torch.optim.Optimizer]:
+    """Return a maker of GaLore with the same rank, gap and scale."""
+    return lambda named: GaLoreAdamW(named, lr=1e-2, rank=16, update_proj_gap=10, scale=0.25, **options)
+
+
+def main() -> None:
+    """Measure and print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--seeds", type=int, default=3)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print(f"{'rank':>6}{'products':>12}{'times cheaper':>16}{'energy':>12}")
+    for rank in (64, 128):
+        refreshes(rank)
+    data = text()
+    ways = {
+        "adamw": lambda named: torch.optim.AdamW([p for _, p in named], lr=3e-3, weight_decay=0.0),
+        "as the authors": galore(**AUTHORS),
+        "align": galore(),
+        "rotate": galore(moments="rotate"),
+        "reset": galore(moments="reset"),
+        "keep": galore(moments="keep"),
+    }
+    print(f"{'moments':<16}" + "".join(f"{f'seed {seed}':>10}" for seed in range(options.seeds)) + f"{'mean':>10}")
+    for name, make in ways.items():
+        losses = [last_loss(data, seed, options.steps, make) for seed in range(options.seeds)]
+        print(
+            f"{name:<16}" + "".join(f"{loss:>10.3f}" for loss in losses) + f"{statistics.mean(losses):>10.3f}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
