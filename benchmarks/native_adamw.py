@@ -5,10 +5,10 @@
 
 Each round takes one step with every variant, in turn, so that a busy machine slows all alike; a figure is the median of
 the rounds, and a ratio the median of the ratios within a round. The bounds are kernels that move the same memory with
-almost no arithmetic (four arrays read, three of them written in place, 28 bytes an element), with moments on huge pages,
-as the optimizer asks for, and without. All variants work on the same parameters and gradients, in float32 or bfloat16, and
-have moments of their own. The `cpu` column is processor time over all threads. DeepSpeed's CPU Adam, bitsandbytes and
-torchao are measured where they are installed; they do not come with swift.
+almost no arithmetic (four arrays read, three of them written in place, 28 bytes an element), with moments on huge
+pages, as the optimizer asks for, and without. All variants work on the same parameters and gradients, in float32 or
+bfloat16, and have moments of their own. The `cpu` column is processor time over all threads. DeepSpeed's CPU Adam,
+bitsandbytes and torchao are measured where they are installed; they do not come with swift.
 """
 
 from __future__ import annotations
