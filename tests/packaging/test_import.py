@@ -86,6 +86,7 @@ PUBLIC = [
     "ProcessReward",
     "ProgramResult",
     "Record",
+    "RemoteClient",
     "ReportSection",
     "RewardFailure",
     "RewardInputs",

@@ -79,6 +79,7 @@ from swift_core.contracts.reward import (
 from swift_core.contracts.score import ClassOutputs, ScoreOutputs, StepOutputs
 from swift_core.contracts.tuner import Tuner
 from swift_core.errors import Place, Problem, SwiftError
+from swift_core.remote import RemoteClient
 from swift_core.sandbox.failures import SandboxUnavailableError, WorkerFailure
 from swift_core.sandbox.pool import WorkerPool
 from swift_core.sandbox.program import ProgramResult, run_python
@@ -136,6 +137,7 @@ __all__ = [
     "ProcessReward",
     "ProgramResult",
     "Record",
+    "RemoteClient",
     "ReportSection",
     "RewardFailure",
     "RewardInputs",
