@@ -2,9 +2,9 @@
 
     python benchmarks/optim_galore.py [--steps N] [--seeds N]
 
-The first table has the matrices of one layer of a small Llama with falling singular values; the old basis is that of the
-same matrix with noise. Cost is processor time on one thread, the best of three; energy is the captured one over that
-of the SVD's subspace. The second table has the last losses of a two-layer Llama on bytes of this repository's own text.
+The first table has the matrices of one layer of a small Llama with falling singular values; the old basis is that of
+the same matrix with noise. Cost is processor time on one thread, the best of three; energy is the captured one over
+that of the SVD's subspace. The second table has the last losses of a two-layer Llama on the bytes of the documentation.
 """
 
 from __future__ import annotations

@@ -24,6 +24,9 @@ class OptimizerFactory(Protocol):
     Its keyword-only parameters are its options. Core fills those it has of `lr`, `weight_decay`, `betas` and `eps` from
     `train.learning_rate`, `train.weight_decay`, `train.adam_beta1/2` and `train.adam_epsilon` unless
     `train.optimizer_kwargs` gives them. A function `(args, model, dataset) -> (optimizer, scheduler)` is taken too.
+
+    Literal class attributes that core reads: `moves_parameters_alone`, `updates_in_backward`, `state_bytes` and
+    `matrix_state_bytes`. A method `metrics() -> dict[str, float]` of the optimizer is logged with the loss.
     """
 
     def __call__(self, params: Iterable[ParamGroup], /, **options: Any) -> torch.optim.Optimizer:
