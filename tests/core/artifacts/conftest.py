@@ -71,7 +71,8 @@ class FakeParts:
     tuner: FakeTuner = field(default_factory=FakeTuner)
     tokenizer: FakeTokenizer = field(default_factory=FakeTokenizer)
     encoder: ByteEncoder = field(default_factory=ByteEncoder)
-    model: Any = None
+    model: Any = field(default_factory=lambda: SimpleNamespace(config=None))
+    procedure: Any = None
     hooks: pluggy.PluginManager = field(default_factory=manager)
     facts: dict[str, Any] = field(default_factory=lambda: {"rows": {"train": 2, "dropped": 1}})
 

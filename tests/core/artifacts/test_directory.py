@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from swift_core.artifacts.directory import choose, create, write
+from swift_core.artifacts.directory import create, write
+from swift_core.artifacts.start import Start, choose
 from swift_core.contracts.hooks import ReportSection, hookimpl
 from swift_core.errors import SwiftError
 from swift_core.plugins.hooks import manager
@@ -16,22 +17,14 @@ def problem(error):
     return only
 
 
-def checkpoint(run, step, whole=True):
-    folder = run / f"checkpoint-{step}"
-    folder.mkdir(parents=True)
-    if whole:
-        (folder / "trainer_state.json").touch()
-    return folder
-
-
 def test_without_output_dir_the_directory_is_dated_and_new(make_plan, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     plan = make_plan()
-    first, _ = choose(plan)
+    first = choose(plan).directory
     assert re.fullmatch(r"runs/run-\d{8}-\d{6}", first.as_posix())
     create(plan, first)
     monkeypatch.setattr("time.strftime", lambda _: first.name.removeprefix("run-"))
-    assert choose(plan) == (first.with_name(first.name + "-2"), None)
+    assert choose(plan) == Start(first.with_name(first.name + "-2"))
 
 
 def test_choosing_writes_nothing(make_plan, tmp_path, monkeypatch):
@@ -43,7 +36,7 @@ def test_choosing_writes_nothing(make_plan, tmp_path, monkeypatch):
 
 def test_an_empty_directory_is_taken(make_plan, tmp_path):
     (tmp_path / "out").mkdir()
-    assert choose(make_plan(output_dir=tmp_path / "out")) == (tmp_path / "out", None)
+    assert choose(make_plan(output_dir=tmp_path / "out")) == Start(tmp_path / "out")
 
 
 def test_a_directory_in_use_is_refused_with_the_ways_out(make_plan, tmp_path):
@@ -58,7 +51,7 @@ def test_a_directory_in_use_is_refused_with_the_ways_out(make_plan, tmp_path):
 
 
 def test_a_directory_with_a_checkpoint_can_be_resumed(make_plan, tmp_path):
-    checkpoint(tmp_path / "out", 5)
+    (tmp_path / "out" / "checkpoint-5").mkdir(parents=True)
     with pytest.raises(SwiftError) as error:
         choose(make_plan(output_dir=tmp_path / "out"))
     assert f"--resume {tmp_path / 'out'}" in problem(error).next_step
@@ -72,7 +65,7 @@ def test_a_file_is_no_directory(make_plan, tmp_path):
 
 def test_a_directory_that_was_taken_meanwhile_is_refused(make_plan, tmp_path):
     plan = make_plan(output_dir=tmp_path / "out")
-    directory, _ = choose(plan)
+    directory = choose(plan).directory
     create(plan, directory)
     with pytest.raises(SwiftError, match="is not empty"):
         create(plan, directory)
@@ -82,26 +75,6 @@ def test_a_directory_that_cannot_be_made_is_told(make_plan, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(SwiftError, match=r"cannot be made: Not a directory"):
         create(make_plan(), tmp_path / "file" / "out")
-
-
-def test_resuming_takes_the_newest_whole_checkpoint(make_plan, tmp_path):
-    for step, whole in ((5, True), (10, True), (15, False)):
-        checkpoint(tmp_path / "out", step, whole)
-    run, newest = choose(make_plan(), resume=tmp_path / "out")
-    assert (run, newest) == (tmp_path / "out", tmp_path / "out" / "checkpoint-10")
-
-
-def test_resuming_takes_the_checkpoint_that_is_named(make_plan, tmp_path):
-    older = checkpoint(tmp_path / "out", 5)
-    checkpoint(tmp_path / "out", 10)
-    assert choose(make_plan(), resume=older) == (tmp_path / "out", older)
-
-
-@pytest.mark.parametrize(("name", "what"), [("out", "holds no whole checkpoint"), ("missing", "is no folder")])
-def test_resuming_nothing_is_an_error(make_plan, tmp_path, name, what):
-    checkpoint(tmp_path / "out", 5, whole=False)
-    with pytest.raises(SwiftError, match=what):
-        choose(make_plan(), resume=tmp_path / name)
 
 
 def test_the_directory_says_what_will_be_done(make_plan, tmp_path):

@@ -69,3 +69,15 @@ class InterruptedRunError(SwiftError):
     """Ctrl-C ended a run at a step boundary; a checkpoint is there."""
 
     exit_code = 130
+
+
+class TerminatedRunError(InterruptedRunError):
+    """SIGTERM ended a run at a step boundary; a checkpoint is there."""
+
+    exit_code = 143
+
+
+class NonFiniteError(SwiftError):
+    """A loss, gradient or weight was no finite number; nothing that is not finite was saved."""
+
+    exit_code = 3

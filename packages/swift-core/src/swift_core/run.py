@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from swift_core.artifacts.directory import choose, write
+from swift_core.artifacts.directory import write
+from swift_core.artifacts.start import Resume, choose
 from swift_core.assemble import assemble
 from swift_core.config.load import load
 from swift_core.plugins.registry import installed
@@ -12,18 +13,29 @@ from swift_core.resolve.plan import resolve
 from swift_core.train import train
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
 
-def run(path: Path, overrides: Sequence[str] = (), *, resume: Path | None = None, allow_code: bool = False) -> Path:
+def run(
+    path: Path,
+    overrides: Sequence[str] = (),
+    *,
+    resume: Resume = "never",
+    resume_changed: bool = False,
+    allow_code: bool = False,
+    tell: Callable[[str], None] = print,
+) -> Path:
     """Train what the run file at `path` describes; return the run directory.
 
     Args:
         path: The run file.
         overrides: Changes to it, as `train.learning_rate=1e-4`.
-        resume: A run directory to go on with, from its newest checkpoint; None starts a new one.
+        resume: A run directory to go on with, from its newest whole checkpoint, or a checkpoint; `auto` finds the
+            run itself and begins one where there is none; `never` begins one.
+        resume_changed: Go on although the run file or the plugins have changed since.
         allow_code: Run plugin files beside the run file although their folder is not trusted.
+        tell: Is given each line on what was taken to go on from, and why.
 
     Raises:
         SwiftError: Something the user can mend; nothing was written unless training had begun.
@@ -32,7 +44,12 @@ def run(path: Path, overrides: Sequence[str] = (), *, resume: Path | None = None
     plan = resolve(
         config, installed(allow_code=allow_code)
     )  # resolve/   names -> plugins, options checked; no torch yet
-    directory, checkpoint = choose(plan, resume)  # artifacts/ where it will be written; made when training starts
-    parts = assemble(plan, directory, resume=checkpoint)  # assemble/  model, tuner, data, loss, ...: live objects
+    start = choose(plan, resume, accept_changes=resume_changed)  # artifacts/ where it is written; made by training
+    for note in start.notes:
+        tell(f"resume: {note}")
+    if start.is_finished:
+        return start.directory
+    parts = assemble(plan, start.directory, resume=start.checkpoint)  # assemble/  model, tuner, data, loss, ...
+    parts.goes_on = start.goes_on
     result = train(parts)  # train/     one procedure per stage, on transformers.Trainer
     return write(result)  # artifacts/ the run directory: adapter, metrics, plan, report

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "infer": ("swift_core.cli.infer:command", "Answer prompts with a trained model."),
     "sample": ("swift_core.cli.sample:command", "Draw answers, score them, and keep them as training data."),
     "report": ("swift_core.cli.report:command", "Write the report of a run again."),
+    "runs": ("swift_core.cli.runs:command", "List runs, and check their checkpoints."),
     "schema": ("swift_core.cli.schema:command", "Print the JSON schema of run files, for editors."),
     "demo": ("swift_core.cli.demo:command", "Train a small model and show what it learned."),
     "plugins": ("swift_core.cli.plugins:command", "List installed plugins and what they take."),

@@ -199,6 +199,8 @@ class Parts:
     """Counts worth keeping: rows read, dropped, truncated, trained tokens, parameters."""
 
     resume_from: Path | None = None
+    goes_on: bool = False
+    """Whether the run directory is of an earlier start of this run."""
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -16,31 +17,33 @@ def train(parts: Parts) -> RunResult:
     """Judge, train, judge again; return what came of it.
 
     Raises:
-        InterruptedRunError: Ctrl-C ended it; its checkpoint is in the run directory, and no final model is.
+        InterruptedRunError: Ctrl-C or SIGTERM ended it; its checkpoint is in the run directory, and no final model is.
     """
     from swift_core.contracts.handover import RunResult
     from swift_core.train.evaluate import samples
     from swift_core.train.optimizer_state import optimizer_state_bytes
+    from swift_core.train.saving import refuse_nonfinite
 
     trainer = _build(parts)
     before, first_answers = _judge(trainer)
-    seconds, interrupted = _fit(trainer)
+    seconds, stopped_by = _fit(trainer)
     parts.facts["optimizer_state_bytes"] = optimizer_state_bytes(trainer.optimizer)
     steps = trainer.state.global_step
-    if interrupted:
+    if stopped_by is not None:
         parts.hooks.hook.swift_train_end(result=RunResult(parts, steps, before, {}, [], seconds, interrupted=True))
-        raise _stopped(parts, steps)
+        raise _stopped(parts, steps, stopped_by)
+    refuse_nonfinite(trainer.module, "the final model")
     after, last_answers = _judge(trainer)
     result = RunResult(parts, steps, before, after, samples(first_answers, last_answers), seconds)
     parts.hooks.hook.swift_train_end(result=result)
     return result
 
 
-def _stopped(parts: Parts, steps: int) -> InterruptedRunError:
-    """Return the end of an interrupted run, with the way to go on."""
-    from swift_core.errors import InterruptedRunError, Problem
+def _stopped(parts: Parts, steps: int, number: int) -> InterruptedRunError:
+    """Return the end of a run that signal `number` stopped, with the way to go on."""
+    from swift_core.errors import InterruptedRunError, Problem, TerminatedRunError
 
-    return InterruptedRunError(
+    return (TerminatedRunError if number == signal.SIGTERM else InterruptedRunError)(
         Problem(
             "interrupted",
             f"stopped after step {steps}; the checkpoint is {parts.directory / f'checkpoint-{steps}'}.",
@@ -53,6 +56,7 @@ def _build(parts: Parts) -> SwiftTrainer:
     """Return the procedure with core's own callbacks, and prove that it scores what the model predicts."""
     import transformers
 
+    from swift_core.artifacts.drift import identity
     from swift_core.artifacts.metrics import MetricsLog
     from swift_core.artifacts.progress import Progress
     from swift_core.train.events import Events
@@ -61,6 +65,7 @@ def _build(parts: Parts) -> SwiftTrainer:
 
     trainer: SwiftTrainer = parts.procedure.build(parts)
     settle(trainer)
+    trainer.saving.about = identity(parts.plan)
     for noisy in (transformers.PrinterCallback, transformers.ProgressCallback):
         trainer.remove_callback(noisy)
     for callback in (MetricsLog(parts.directory), Progress(parts.plan), Events(parts), Epochs(parts.train_dataset)):
@@ -81,15 +86,15 @@ def _judge(trainer: SwiftTrainer) -> tuple[dict[str, float], Answers]:
     return metrics | generated, answers
 
 
-def _fit(trainer: SwiftTrainer) -> tuple[float, bool]:
-    """Train; return the seconds it took and whether Ctrl-C ended it."""
+def _fit(trainer: SwiftTrainer) -> tuple[float, int | None]:
+    """Train; return the seconds it took and the signal that ended it, None when it went to its end."""
     from swift_core.train.interrupt import Interrupt
 
-    interrupt = Interrupt()
+    interrupt = Interrupt(trainer._reduce, trainer.args.world_size)
     trainer.add_callback(interrupt)
     resume = trainer.parts.resume_from
     start = time.monotonic()
     with interrupt.listening():
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
         trainer.show_kept_weights()
-    return time.monotonic() - start, interrupt.asked
+    return time.monotonic() - start, interrupt.signal

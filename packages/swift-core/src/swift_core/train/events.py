@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
@@ -47,10 +46,8 @@ class Events(TrainerCallback):
         self._hook.swift_evaluated(parts=self._parts, step=state.global_step, metrics=event["metrics"])
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Pass on."""
+        """Tell the end of the step; of the checkpoint itself its commit tells."""
         self._tell({})
-        directory = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        self._hook.swift_checkpoint_saved(parts=self._parts, step=state.global_step, directory=directory)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Tell the end of the last step."""

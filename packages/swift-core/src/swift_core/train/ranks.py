@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import torch.distributed as dist
 
 from swift_core.artifacts.directory import create
+from swift_core.artifacts.start import tidy
 from swift_core.errors import Problem, SwiftError
 from swift_core.plugins.identity import digest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from swift_core.contracts.handover import Parts
     from swift_core.train.trainer import SwiftTrainer
 
@@ -25,12 +29,16 @@ def settle(trainer: SwiftTrainer) -> None:
     _count(trainer)
     if trainer.args.world_size > 1:
         _compare(parts)
-        shared: list[Any] = [parts.directory]
+        shared: list[Any] = [parts.directory, parts.resume_from]
         dist.broadcast_object_list(shared)
+        _compare_checkpoint(parts, shared[1])
         parts.directory = shared[0]
         trainer.args.output_dir = str(parts.directory)
     if trainer.args.process_index == 0:
-        create(parts.plan, parts.directory, resumes=parts.resume_from is not None)
+        goes_on = parts.goes_on or parts.resume_from is not None
+        for note in tidy(parts.directory, parts.resume_from) if goes_on else ():
+            print(f"resume: {note}", file=sys.stderr)
+        create(parts.plan, parts.directory, resumes=goes_on)
     trainer.accelerator.wait_for_everyone()
 
 
@@ -47,6 +55,15 @@ def _count(trainer: SwiftTrainer) -> None:
                 f"torchrun --nproc-per-node {wanted} -m swift_core train {trainer.parts.plan.config.path}",
             )
         )
+
+
+def _compare_checkpoint(parts: Parts, first: Path | None) -> None:
+    """Raise on all ranks when one of them goes on from another checkpoint than rank 0."""
+    differs = [False] * dist.get_world_size()
+    dist.all_gather_object(differs, (parts.resume_from and parts.resume_from.name) != (first and first.name))
+    if any(differs):
+        message = "the ranks do not find the same newest checkpoint in the run directory."
+        raise SwiftError(Problem("ranks-differ", message, next_step="put the run directory on a disk that all share"))
 
 
 def _compare(parts: Parts) -> None:

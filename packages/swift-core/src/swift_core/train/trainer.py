@@ -29,6 +29,7 @@ from swift_core.train.in_backward import BackwardSteps
 from swift_core.train.ledger import BatchLoss, Ledger, LossCall
 from swift_core.train.lines import isolation_of
 from swift_core.train.optimizer_state import optimizer_metrics
+from swift_core.train.saving import Saving
 from swift_core.train.statistics import NOTHING, Coupling, kept_random_numbers
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class SwiftTrainer(transformers.Trainer):
             callbacks=list(parts.callbacks),
         )
         self.loss_is_scaled_for_ga = True
+        self.saving = Saving(self)
 
     @classmethod
     def build(cls, parts: Parts) -> SwiftTrainer:
@@ -269,8 +271,13 @@ class SwiftTrainer(transformers.Trainer):
         if callable(getattr(self.optimizer, "eval", None)):
             cast("Any", self.optimizer).eval()
 
+    def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
+        with self.saving.committing():  # callbacks write into a checkpoint after _save_checkpoint
+            super()._maybe_log_save_evaluate(*args, **kwargs)
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         self.show_kept_weights()
+        self.saving.begin()
         super()._save_checkpoint(model, trial)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:

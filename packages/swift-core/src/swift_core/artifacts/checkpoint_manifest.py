@@ -1,0 +1,181 @@
+"""What a checkpoint says of itself: `manifest.json`, written last, with size and SHA-256 of every file beside it.
+
+A folder is taken only when it holds exactly the files that its manifest lists, each with that size and hash, and all
+of kinds that are read as data: safetensors, JSON, text, and torch's format under `weights_only=True`. The manifest
+carries a hash of itself. It proves that nothing was damaged; it is no signature, and needs to be none, because nothing
+in a checkpoint is run whoever wrote it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+"""Version of the manifest; another one is refused."""
+
+READ = frozenset({".safetensors", ".json", ".jinja", ".txt", ".model", ".md", ".pt", ".pth"})
+"""Endings of files that a checkpoint may hold. `.pt` and `.pth` are read with `weights_only=True`."""
+
+_LARGEST_MANIFEST = 16 * 2**20
+_CHUNK = 4 * 2**20
+
+
+class BrokenCheckpointError(ValueError):
+    """A folder is no whole checkpoint; the message says why, in words that follow its path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What is known of a checkpoint whose files are as they were written."""
+
+    step: int
+    world: int
+    """Number of processes that wrote it."""
+
+    files: Mapping[str, Any]
+    about: Mapping[str, Any]
+    """What the run said of itself: `settings`, `plugins`, `eval_loss`."""
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of all files together."""
+        return sum(entry["size"] for entry in self.files.values())
+
+
+def write_manifest(folder: Path, *, step: int, world: int, about: Mapping[str, Any]) -> None:
+    """Hash every file in `folder`, bring them all to the disk, and write the manifest.
+
+    Raises:
+        BrokenCheckpointError: The folder holds a link, or a file of a kind that is never read.
+        OSError: The disk refused.
+    """
+    names = sorted(_names(folder))
+    with ThreadPoolExecutor(max_workers=max(1, min(4, len(names)))) as pool:  # hashing and waiting for disks overlap
+        entries = list(pool.map(lambda name: _entry(folder / name, flush=True), names))
+    content = {"format": FORMAT, "step": step, "world": world, "about": dict(about)}
+    content["files"] = dict(zip(names, entries, strict=True))
+    content["sha256"] = _own_hash(content)
+    with (folder / MANIFEST).open("x", encoding="utf-8") as file:
+        json.dump(content, file, indent=1, ensure_ascii=False, allow_nan=False)
+        file.flush()
+        os.fsync(file.fileno())
+    for path in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+        flush_folder(path)
+
+
+def verify(folder: Path) -> Manifest:
+    """Return what the manifest of `folder` says, once all of it has proved true.
+
+    Raises:
+        BrokenCheckpointError: Something is missing, changed, added, or of a kind that is never read.
+    """
+    try:
+        manifest = read_manifest(folder)
+        names = set(_names(folder)) - {MANIFEST}
+        if missing := sorted(set(manifest.files) - names):
+            raise BrokenCheckpointError(f"lacks {missing[0]}")
+        if added := sorted(names - set(manifest.files)):
+            raise BrokenCheckpointError(f"holds {added[0]}, which its manifest does not list")
+        sizes = {name: (folder / name).stat().st_size for name in names}
+        for name, entry in manifest.files.items():  # sizes first: they cost nothing
+            if sizes[name] != entry["size"]:
+                raise BrokenCheckpointError(f"has {sizes[name]} bytes of {name}, not {entry['size']}")
+        with ThreadPoolExecutor(max_workers=4) as pool:
+            found = pool.map(lambda name: _entry(folder / name, flush=False), manifest.files)
+        for (name, entry), other in zip(manifest.files.items(), found, strict=True):
+            if other != entry:
+                raise BrokenCheckpointError(f"has other bytes in {name} than were written")
+    except OSError as error:
+        raise BrokenCheckpointError(f"cannot be read: {error.strerror}") from error
+    return manifest
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Return what the manifest of `folder` says; its own hash is checked, the files are not.
+
+    Raises:
+        BrokenCheckpointError: There is none, or it is not as it was written.
+    """
+    path = folder / MANIFEST
+    if folder.is_symlink() or path.is_symlink():
+        raise BrokenCheckpointError("is a link, or holds one")
+    if not path.is_file():
+        raise BrokenCheckpointError(f"has no {MANIFEST}: it was never finished, or something else wrote it")
+    if path.stat().st_size > _LARGEST_MANIFEST:
+        raise BrokenCheckpointError(f"has a {MANIFEST} of more than {_LARGEST_MANIFEST} bytes")
+    try:
+        content = json.loads(path.read_bytes())
+        own = content.pop("sha256")
+        if own != _own_hash(content):
+            raise BrokenCheckpointError(f"has a {MANIFEST} that was changed")
+        if content["format"] != FORMAT:
+            raise BrokenCheckpointError(f"has a {MANIFEST} of format {content['format']}, not {FORMAT}")
+        step, world = int(content["step"]), int(content["world"])
+        files, about = dict(content["files"]), dict(content["about"])
+        for name, entry in files.items():
+            _require_inside(name)
+            if set(entry) != {"size", "sha256"}:
+                raise BrokenCheckpointError(f"has a {MANIFEST} that is none")
+    except BrokenCheckpointError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise BrokenCheckpointError(f"has a {MANIFEST} that is none") from error
+    return Manifest(step, world, files, about)
+
+
+def flush_folder(path: Path) -> None:
+    """Bring the names in a folder to the disk, where the system can."""
+    if os.name != "posix":
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _names(folder: Path) -> Iterator[str]:
+    """Yield the files under `folder` as relative names; refuse what is neither a plain file nor a folder."""
+    for path in folder.rglob("*"):
+        mode, name = path.lstat().st_mode, path.relative_to(folder).as_posix()
+        if stat.S_ISDIR(mode):
+            continue
+        if not stat.S_ISREG(mode):
+            raise BrokenCheckpointError(f"holds {name}, which is a link or no plain file")
+        if path.suffix not in READ:
+            raise BrokenCheckpointError(f"holds {name}, which is of no kind that is read from a checkpoint")
+        yield name
+
+
+def _require_inside(name: str) -> None:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or str(path) != name:
+        raise BrokenCheckpointError(f"has a {MANIFEST} that names {name!r}, outside of its folder")
+
+
+def _entry(path: Path, *, flush: bool) -> dict[str, Any]:
+    """Return size and hash of a file; opened without following a link that was put in its place meanwhile."""
+    total, size = hashlib.sha256(), 0
+    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
+        while block := file.read(_CHUNK):
+            total.update(block)
+            size += len(block)
+        if flush:
+            os.fsync(file.fileno())
+    return {"size": size, "sha256": total.hexdigest()}
+
+
+def _own_hash(content: Mapping[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()

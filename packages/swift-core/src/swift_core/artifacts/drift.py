@@ -1,0 +1,95 @@
+"""What a run was when it wrote a checkpoint, and how the run that goes on differs from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+from swift_core.contracts.plan_json import plain
+from swift_core.plugins.identity import content_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from swift_core.contracts.handover import PartPlan, RunPlan
+
+FREE = (
+    "output_dir",
+    "train.save_strategy",
+    "train.save_steps",
+    "train.save_total_limit",
+    "train.logging_steps",
+    "train.report_to",
+    "train.run_name",
+    "rollout.log_completions",
+    "plugins.",
+)
+"""Keys that change nothing of what is trained: what is written, shown and permitted."""
+
+
+def identity(plan: RunPlan) -> dict[str, Any]:
+    """Return what a manifest keeps of a run: its settings, their digest, and its plugins with the bytes of their code.
+
+    `plugins` is the run's lock: part -> [name, wheel, version, SHA-256 of the code].
+    """
+    settings = dict(sorted(_flat("", plan.settings)))
+    text = json.dumps(settings, sort_keys=True)
+    return {"settings": settings, "plan": hashlib.sha256(text.encode()).hexdigest(), "plugins": _lock(plan)}
+
+
+def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return a line for each key that differs: `train.learning_rate: 0.001 -> 0.002`."""
+    old, new = before.get("settings", {}), now["settings"]
+    keys = [key for key in sorted({*old, *new}) if not key.startswith(FREE)]
+    return [f"{key}: {_shown(old, key)} -> {_shown(new, key)}" for key in keys if old.get(key) != new.get(key)]
+
+
+def changed_plugins(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return a line for each part whose plugin is another one, of another version, or of other code."""
+    old, new = before.get("plugins", {}), now["plugins"]
+    return [
+        f"{key}: {_difference(old.get(key), new.get(key))}"
+        for key in sorted({*old, *new})
+        if old.get(key) != new.get(key)
+    ]
+
+
+def _difference(old: Any, new: Any) -> str:
+    if old is None or new is None:
+        return "was not part of the run" if old is None else "is no longer part of the run"
+    if old[:3] != new[:3]:
+        return f"{' '.join(map(str, old[:3]))} -> {' '.join(map(str, new[:3]))}"
+    return f"the code of {new[0]} ({new[1]} {new[2]}) has changed"
+
+
+def _lock(plan: RunPlan) -> dict[str, list[str]]:
+    named = plan.formats if len(plan.formats) == 1 else ()  # else all that may be detected
+    hashes: dict[tuple[str, str], str] = {}
+    return {part.key: _locked(part, hashes) for part in (*plan.parts, *named)}
+
+
+def _locked(part: PartPlan, hashes: dict[tuple[str, str], str]) -> list[str]:
+    """Return a part's entry; a package is hashed once, whatever number of parts comes from it."""
+    plugin = part.plugin
+    root = (plugin.distribution, str(plugin.path or plugin.target.partition(":")[0].partition(".")[0]))
+    if root not in hashes:
+        hashes[root] = content_hash(plugin)
+    return [plugin.name, plugin.distribution, plugin.version, hashes[root]]
+
+
+def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield dotted keys and values; an empty list or mapping is a value of its own."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = {option.name: getattr(value, option.name) for option in fields(value)}
+    if isinstance(value, Mapping) and value:
+        for name, inner in value.items():
+            yield from _flat(f"{key}.{name}" if key else str(name), inner)
+    else:
+        yield key, json.loads(json.dumps(plain(value)))
+
+
+def _shown(settings: Mapping[str, Any], key: str) -> str:
+    return json.dumps(settings[key], ensure_ascii=False) if key in settings else "(not set)"

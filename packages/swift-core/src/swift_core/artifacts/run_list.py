@@ -1,0 +1,75 @@
+"""Runs as they lie in a folder: how each ended, and where its checkpoints stand."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from swift_core.artifacts.checkpoint import Standing, is_named, newest_first, standing
+from swift_core.errors import Problem, SwiftError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRun:
+    """One line of `swift runs list`."""
+
+    path: Path
+    state: str
+    """`finished`, `unfinished`, or `unreadable`."""
+
+    what: str
+    """Stage, loss and model."""
+
+    checkpoint: str
+    """Its newest checkpoint, unread."""
+
+
+def listed(directory: Path) -> list[ListedRun]:
+    """Return the runs in `directory`, or `directory` itself when it is one, by name; no file of weights is read.
+
+    Raises:
+        SwiftError: There is no such folder.
+    """
+    if not directory.is_dir():
+        raise SwiftError(Problem("no-folder", f"{directory} is no folder.", next_step="swift runs list DIR"))
+    folders = [directory] if _is_run(directory) else sorted(path for path in directory.iterdir() if _is_run(path))
+    return [_listed(path) for path in folders]
+
+
+def verified(path: Path) -> list[Standing]:
+    """Return where every checkpoint of the run at `path`, or the checkpoint at `path`, stands; all files are read.
+
+    Raises:
+        SwiftError: There is no checkpoint.
+    """
+    folders = [path] if is_named(path) and path.is_dir() else newest_first(path) if path.is_dir() else []
+    if not folders:
+        what = "holds no checkpoint" if path.is_dir() else "is no folder"
+        raise SwiftError(Problem("no-checkpoint", f"{path} {what}.", next_step="swift runs list"))
+    return [standing(folder) for folder in folders]
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "plan.json").is_file()
+
+
+def _listed(path: Path) -> ListedRun:
+    newest = next(iter(newest_first(path)), None)
+    shown = newest.name if newest else "no checkpoint"
+    try:
+        plan = json.loads((path / "plan.json").read_bytes())
+        state = "finished" if (path / "result.json").is_file() else "unfinished"
+        return ListedRun(path, state, _what(plan), shown)
+    except (OSError, ValueError, KeyError, TypeError):
+        return ListedRun(path, "unreadable", "plan.json is not as a run wrote it", shown)
+
+
+def _what(plan: dict[str, Any]) -> str:
+    names = {part["key"]: str(part["name"]) for part in plan["parts"]}
+    model = str(plan["settings"]["model"]["model_id"]["value"])
+    words = (names.get("train.stage", "?"), names.get("train.loss_type", "?"), model)
+    return " ".join("".join(letter for letter in word if letter.isprintable()) for word in words)
