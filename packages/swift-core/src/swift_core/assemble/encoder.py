@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,7 +167,7 @@ def read_chat_template(config: RunConfig) -> str:
     named = config.settings.model.chat_template
     if not named:
         return ""
-    path = config.path.parent / Path(named).expanduser()
+    path = config.path.parent / os.path.expanduser(named)
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

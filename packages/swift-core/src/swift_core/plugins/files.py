@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -39,7 +40,7 @@ def find_file(kind: Kind, reference: str, base: Path) -> PluginSpec:
     if not written or not attribute or "/" in attribute:
         message = f"{reference!r} says which file and not what in it."
         raise PluginError("malformed-reference", message, f"write {reference.rstrip(':')}:NAME")
-    path = (base / Path(written).expanduser()).resolve()
+    path = (base / os.path.expanduser(written)).resolve()
     if path.suffix != ".py":
         message = f"{written} is not a Python file; plugins in other languages come as wheels."
         raise PluginError("unsupported-file", message, "write a .py file")

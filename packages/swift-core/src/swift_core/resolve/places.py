@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from pathlib import Path
 
@@ -12,7 +13,7 @@ _DATA_SUFFIXES = (".json", ".jsonl", ".csv", ".parquet", ".txt", ".jsonl.gz", ".
 
 def path_of(text: str, base: Path) -> Path:
     """Return the path that `text` means."""
-    return base / Path(text).expanduser()
+    return base / os.path.expanduser(text)
 
 
 def looks_like_path(text: str) -> bool:

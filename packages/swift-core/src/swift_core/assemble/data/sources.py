@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ class Reference:
 
     def path(self, name: str) -> Path:
         """Return `name` as a path; paths start from the run file's folder."""
-        return self.base / Path(name).expanduser()
+        return self.base / os.path.expanduser(name)
 
 
 def references(config: RunConfig, key: str) -> list[Reference]:

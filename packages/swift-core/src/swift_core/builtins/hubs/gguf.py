@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 from pathlib import Path
 
 from swift_core.cache import cache_dir, make_once
@@ -45,7 +46,7 @@ def _file(model_id: str, base: Path) -> Path:
     written = model_id.removeprefix(_PREFIX)
     if written.startswith(_IN_PACKAGE):
         return _file_in_package(written.removeprefix(_IN_PACKAGE))
-    file = base / Path(written).expanduser()
+    file = base / os.path.expanduser(written)
     if not file.is_file():
         raise ValueError(f"there is no file {file}")
     return file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -31,7 +32,7 @@ class Local:
 
 
 def _path(model_id: str, base: Path) -> Path:
-    return base / Path(model_id).expanduser()
+    return base / os.path.expanduser(model_id)
 
 
 def _weights_folder(folder: Path) -> Path | None:
