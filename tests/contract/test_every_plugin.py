@@ -21,6 +21,7 @@ TESTED_KINDS = {
     "metric",
     "optimizer",
     "orm",
+    "prm",
     "scheduler",
     "trainer",
     "tuner",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from swift_core.assemble.rewards import adapt_reward
 from swift_core.contracts.reward import RewardInputs
 from swift_core.plugin_api import InferRequest
 from swift_core.plugins.options import build
+from swift_core.testing.server import loopback_server
 
 KIND = "orm"
 ANSWERS = ["The answer is 7.", "\\boxed{7}", "eight", "", "7\n" * 50, "#### 7", "\0é…", "1/0", "\ud800", "{" * 500]
@@ -43,6 +44,7 @@ EXAMPLES = {
     "f1": Example("7", "8"),
     "format": Example(f"{THOUGHTFUL}<answer>7</answer>", "7"),
     "json_equal": Example("7", "8"),
+    "judge": Example(options={"model": "judge"}),
     "json_schema": Example("7", '"7"', options={"schema": {"type": "integer"}}),
     "language_consistency": Example("It is seven.", "\u662f\u4e03\u3002"),
     "length": Example("seven", "seven" * 10, options={"max_length": 10}),
@@ -66,9 +68,29 @@ def requests(answers: list[str]) -> list[InferRequest]:
     ]
 
 
+ELSEWHERE = {"reward_model": "it needs a trained run: tests/runs/test_trained_rewards.py"}
+
+
+@pytest.fixture(scope="session")
+def judge_url():
+    """Where a judge listens that knows the right answer."""
+
+    def marks(path, body):
+        right = "boxed{7}" in body["messages"][-1]["content"]
+        return 200, {"choices": [{"message": {"content": "[[9]]" if right else "[[1]]"}}]}
+
+    with loopback_server(marks) as server:
+        yield server.url
+
+
 @pytest.fixture
-def example(spec):
-    return EXAMPLES.get(spec.name, Example()) if spec.first_party else Example()
+def example(spec, request):
+    if spec.name in ELSEWHERE:
+        pytest.skip(ELSEWHERE[spec.name])
+    found = EXAMPLES.get(spec.name, Example()) if spec.first_party else Example()
+    if spec.name == "judge":
+        found = replace(found, options=found.options | {"url": request.getfixturevalue("judge_url")})
+    return found
 
 
 @pytest.fixture

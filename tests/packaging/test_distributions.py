@@ -31,10 +31,12 @@ GROUPS = {
         "swift.trainers",
         "swift.datasets",
         "swift.hubs",
+        "swift.engines",
+        "swift.orms",
     },
     "swift_loss_zoo": {"swift.losses"},
     "swift_optim_zoo": {"swift.optimizers", "swift.schedulers"},
-    "swift_reward_zoo": {"swift.orms"},
+    "swift_reward_zoo": {"swift.orms", "swift.prms"},
     "swift_native": {"swift.optimizers"},
 }
 CODE = {".py", ".pyi", ".typed"}

@@ -55,6 +55,7 @@ PUBLIC = [
     "Evaluator",
     "Exporter",
     "Generations",
+    "Generator",
     "HOOKS_MAPPING",
     "HUB_MAPPING",
     "Hooks",
@@ -106,6 +107,7 @@ PUBLIC = [
     "TextEncoder",
     "TokenOutputs",
     "TokenRow",
+    "TrainedJudge",
     "Tuner",
     "UnpairedOutputs",
     "UnpairedRow",
@@ -114,6 +116,9 @@ PUBLIC = [
     "aggregate_steps",
     "build_term",
     "hookimpl",
+    "open_generator",
+    "open_judge",
+    "open_model",
     "register_agent_template",
     "register_callback",
     "register_command",
@@ -136,6 +141,7 @@ PUBLIC = [
     "require_between",
     "require_nonnegative",
     "require_positive",
+    "run_folder",
     "run_python",
 ]
 """Every name that plugin authors may import. Adding one is a decision; taking one away breaks somebody."""

@@ -46,7 +46,7 @@ def test_another_grader_may_say_what_is_right(grade):
 
 def test_abstains_where_the_grader_does(grade, monkeypatch):
     monkeypatch.setitem(
-        __import__("sys").modules["swift_reward_zoo.form.cosine"]._GRADERS, "math", lambda: lambda *_: [None]
+        __import__("sys").modules["swift_reward_zoo.answer._graders"]._GRADERS, "math", lambda: lambda *_: [None]
     )
     assert grade(Cosine(max_length=10), "7", "7") is None
 

@@ -24,6 +24,7 @@ from swift_core.contracts.loss import (
 )
 from swift_core.contracts.loss_scale import LossScale
 from swift_core.contracts.metric import Generations, Metric, Predictions
+from swift_core.contracts.models import Generator, TrainedJudge, open_generator, open_judge, open_model, run_folder
 from swift_core.contracts.optimizer import OptimizerFactory, ParamGroup, SchedulerFactory
 from swift_core.contracts.procedure import Procedure
 from swift_core.contracts.registration import (
@@ -114,6 +115,7 @@ __all__ = [
     "Evaluator",
     "Exporter",
     "Generations",
+    "Generator",
     "Hooks",
     "Hub",
     "InferRequest",
@@ -154,6 +156,7 @@ __all__ = [
     "TextEncoder",
     "TokenOutputs",
     "TokenRow",
+    "TrainedJudge",
     "Tuner",
     "UnpairedOutputs",
     "UnpairedRow",
@@ -162,6 +165,9 @@ __all__ = [
     "aggregate_steps",
     "build_term",
     "hookimpl",
+    "open_generator",
+    "open_judge",
+    "open_model",
     "register_agent_template",
     "register_callback",
     "register_command",
@@ -184,5 +190,6 @@ __all__ = [
     "require_between",
     "require_nonnegative",
     "require_positive",
+    "run_folder",
     "run_python",
 ]

@@ -6,6 +6,7 @@ with growing waits; nothing else is. A server that fails many requests in a row 
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import time
@@ -105,7 +106,8 @@ class RemoteClient:
 
         end = time.monotonic() + self.deadline
         slots = asyncio.Semaphore(self.max_concurrency)
-        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        headers = {"Content-Type": "application/json"}
+        headers |= {"Authorization": f"Bearer {self._key}"} if self._key else {}
         limits = httpx2.Limits(max_connections=self.max_concurrency)
         async with httpx2.AsyncClient(timeout=self.timeout, limits=limits, headers=headers) as client:
             url = self.url.rstrip("/") + path
@@ -153,7 +155,7 @@ class RemoteClient:
         import httpx2
 
         try:
-            response = await asyncio.wait_for(client.post(url, json=dict(body)), self.timeout)
+            response = await asyncio.wait_for(client.post(url, content=json.dumps(dict(body))), self.timeout)
         except (asyncio.TimeoutError, httpx2.TimeoutException):
             return RewardFailure("timeout", f"{url}: no answer within {self.timeout:g} s"), None
         except httpx2.RequestError as error:

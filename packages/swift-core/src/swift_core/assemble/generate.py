@@ -51,6 +51,11 @@ def stop_ids(model: PreTrainedModel, encoder: TextEncoder) -> list[int]:
     """Return the tokens that end an answer: the tokenizer's, the model's own, and the chat template's end of turn."""
     configured = getattr(model.generation_config, "eos_token_id", None)
     own = configured if isinstance(configured, list) else [configured]
+    return ending_ids([token for token in own if token is not None], encoder)
+
+
+def ending_ids(own: Sequence[int], encoder: TextEncoder) -> list[int]:
+    """Return the tokens that end an answer: the tokenizer's, a model's `own`, and the chat template's end of turn."""
     found = [encoder.eos_token_id, *own, _end_of_turn(encoder)]
     return list(dict.fromkeys(token for token in found if token is not None))
 

@@ -96,6 +96,7 @@ WHEEL_OF: dict[tuple[str, str], str] = {
     ("orm", "final_number"): "swift-reward-zoo",
     ("orm", "format"): "swift-reward-zoo",
     ("orm", "json_equal"): "swift-reward-zoo",
+    ("orm", "judge"): "swift-reward-zoo",
     ("orm", "json_schema"): "swift-reward-zoo",
     ("orm", "language_consistency"): "swift-reward-zoo",
     ("orm", "length"): "swift-reward-zoo",
@@ -106,6 +107,10 @@ WHEEL_OF: dict[tuple[str, str], str] = {
     ("orm", "tag_count"): "swift-reward-zoo",
     ("orm", "toolbench"): "swift-reward-zoo",
     ("orm", "toolcall"): "swift-reward-zoo",
+    ("prm", "local_prm"): "swift-reward-zoo",
+    ("prm", "remote_prm"): "swift-reward-zoo",
+    ("prm", "rollout_prm"): "swift-reward-zoo",
+    ("prm", "step_token_prm"): "swift-reward-zoo",
     ("scheduler", "cosine_with_restarts"): "swift-optim-zoo",
     ("scheduler", "wsd"): "swift-optim-zoo",
 }

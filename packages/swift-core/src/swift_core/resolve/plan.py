@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from swift_core.contracts.handover import PartPlan, RunConfig, RunPlan
 from swift_core.contracts.loss import building_terms
+from swift_core.contracts.models import building_in
 from swift_core.errors import Problem, SwiftError
 from swift_core.plugins.building import OptionError, build
 from swift_core.resolve.checks import check_settings
@@ -218,7 +219,7 @@ def _create(finder: PartFinder, config: RunConfig, load: Callable[[PartPlan], An
     """Import a part and build it; an error gets the place of the option that is wrong, or of the part."""
     target = load(part)
     try:
-        with building_terms(partial(live_term, finder)):
+        with building_terms(partial(live_term, finder)), building_in(config.path.parent):
             return build(target, part.options)
     except OptionError as error:
         options = _options_key(part)

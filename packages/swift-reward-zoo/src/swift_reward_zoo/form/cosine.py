@@ -12,21 +12,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from swift_core.plugin_api import require_positive
 from swift_reward_zoo._batch import response_lengths
-from swift_reward_zoo.answer.choice import Choice
-from swift_reward_zoo.answer.exact_match import ExactMatch
-from swift_reward_zoo.answer.final_number import FinalNumber
-from swift_reward_zoo.answer.math import Math
+from swift_reward_zoo.answer._graders import Grader, grader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from swift_core.plugin_api import InferRequest
-
-_GRADERS = {"math": Math, "final_number": FinalNumber, "choice": Choice, "exact_match": ExactMatch}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +43,7 @@ class Cosine:
     wrong_at_max: float = 0.0
     """Score of a wrong answer of `max_length` and more."""
 
-    grader: Literal["math", "final_number", "choice", "exact_match"] = "math"
+    grader: Grader = "math"
     """The reward that says what is right, with its defaults."""
 
     def __post_init__(self) -> None:
@@ -57,8 +52,7 @@ class Cosine:
         right, wrong = min(self.right_at_zero, self.right_at_max), max(self.wrong_at_zero, self.wrong_at_max)
         if not right > wrong:
             raise ValueError(f"right answers must be worth more than wrong ones, got {right:g} and {wrong:g}")
-        if self.grader not in _GRADERS:
-            raise ValueError(f"grader must be one of {', '.join(_GRADERS)}, got {self.grader!r}")
+        grader(self.grader)
 
     def __call__(
         self,
@@ -73,7 +67,7 @@ class Cosine:
             ValueError: As the grader does, and for token ids that are not one list per response.
         """
         lengths = response_lengths("cosine", infer_requests, response_token_ids, completion_ids)
-        grades = _GRADERS[self.grader]()(infer_requests, ground_truths)
+        grades = grader(self.grader)(infer_requests, ground_truths)
         return [
             None if grade is None else self._score(grade > 0.5, length)
             for grade, length in zip(grades, lengths, strict=True)

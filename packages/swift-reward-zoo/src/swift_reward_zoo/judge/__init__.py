@@ -1,0 +1,1 @@
+"""Rewards by what another model says of an answer."""

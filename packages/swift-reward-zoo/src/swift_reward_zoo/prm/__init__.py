@@ -1,0 +1,1 @@
+"""Process rewards: scores of steps, one file each."""
