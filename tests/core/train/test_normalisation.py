@@ -207,7 +207,7 @@ def matrix(outputs):
         (matrix, r"LossOutput.losses has one dimension, \[item\], got shape \[1, 26\]"),
         (lambda outputs: 1.0, "a loss returns a LossOutput or a scalar tensor, got float"),
         (lambda outputs: outputs.logps, r"returns a scalar, got shape \[26\]"),
-        (infinite, "the loss of step 1 is -inf; no step was taken with it"),
+        (infinite, "the loss of step 1 is -inf .*; no step was taken with it"),
     ],
 )
 def test_a_broken_loss_stops_the_run_by_its_name(make_parts, tiny_llama, loss, message):

@@ -295,6 +295,12 @@ class TrainSettings:
     max_grad_norm: NonNegative = 1.0
     """Global gradient norm above which gradients are scaled down; 0 turns clipping off."""
 
+    on_nonfinite: Literal["stop", "skip"] = "stop"
+    """What becomes of a step whose loss or gradient is no finite number: the run stops, or the step is left out."""
+
+    nonfinite_limit: PositiveInt = 3
+    """Such steps in a row that `on_nonfinite: skip` leaves out before the run stops all the same."""
+
     num_train_epochs: Positive = 3.0
     """Passes over the data; `max_steps` wins when it is positive."""
 

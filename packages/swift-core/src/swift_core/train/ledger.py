@@ -148,6 +148,14 @@ class Ledger:
                 result[name] = float("nan")
         return result
 
+    def sums(self) -> dict[str, Tensor]:
+        """Return the sums so far, to go back to with `restore`."""
+        return dict(self._sums)
+
+    def restore(self, sums: dict[str, Tensor]) -> None:
+        """Go back to `sums`."""
+        self._sums = dict(sums)
+
     def clear(self) -> None:
         """Forget everything."""
         self._sums.clear()

@@ -28,6 +28,7 @@ from swift_core.train.forward import OutputHead
 from swift_core.train.in_backward import BackwardSteps
 from swift_core.train.ledger import BatchLoss, Ledger, LossCall
 from swift_core.train.lines import isolation_of
+from swift_core.train.nonfinite import NonFinite
 from swift_core.train.optimizer_state import optimizer_metrics
 from swift_core.train.saving import Saving
 from swift_core.train.statistics import NOTHING, Coupling, kept_random_numbers
@@ -75,7 +76,7 @@ class SwiftTrainer(transformers.Trainer):
             callbacks=list(parts.callbacks),
         )
         self.loss_is_scaled_for_ga = True
-        self.saving = Saving(self)
+        self.saving, self.nonfinite = Saving(self), NonFinite(self)
 
     @classmethod
     def build(cls, parts: Parts) -> SwiftTrainer:
@@ -142,6 +143,7 @@ class SwiftTrainer(transformers.Trainer):
         """Collect one step's micro-batches and count their items on all ranks."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         batches = self.prepare_step(batches) if batches else batches
+        self.nonfinite.begin()
         count = torch.zeros((), device=device)
         for batch in batches:
             count += self.count_items(batch).to(device)
@@ -174,6 +176,7 @@ class SwiftTrainer(transformers.Trainer):
         batch = self.batch_loss(outputs, inputs, self._step_items, self.coupling.means)
         self._step.add_loss(batch)
         self._since_log.add(batch)
+        self.nonfinite.note(inputs, batch.numerator)
         # Gradients of ranks are averaged after this, hence the factor.
         return batch.numerator / self._step_items * self.args.world_size
 
@@ -185,7 +188,9 @@ class SwiftTrainer(transformers.Trainer):
         model.train()
         with self.compute_loss_context_manager():
             loss = self.compute_loss(model, self._prepare_inputs(inputs), num_items_in_batch=num_items_in_batch)
-        self.in_backward.backward(loss * self._step_factor())
+        factor = self._step_factor()
+        if not self.nonfinite.leaves_out:
+            self.in_backward.backward(loss * factor)
         detached: Tensor = loss.detach()
         return detached
 
@@ -197,13 +202,18 @@ class SwiftTrainer(transformers.Trainer):
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
         if self.in_backward is not None:
-            return float(self.in_backward.norm)
-        if grad_norm is None:  # no clipping in this run
-            self._finish_step(model)
-        return super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]
+            norm: Any = float(self.in_backward.norm)
+        else:
+            if grad_norm is None:  # no clipping in this run
+                self._finish_step(model)
+            norm = super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]
+        self.nonfinite.judge("gradient", float(norm))
+        if self.nonfinite.leaves_out:
+            self.accelerator.gradient_state._set_sync_gradients(False)  # the optimizer then takes no step
+        return norm
 
     def _finish_step(self, model: nn.Module) -> None:
-        """Refuse a non-finite step, and correct the gradient when weights do not sum to the number of items."""
+        """Judge the step's loss, and correct the gradient when weights do not sum to the number of items."""
         factor = self._step_factor()
         if factor != 1:
             for parameter in model.parameters():
@@ -211,18 +221,20 @@ class SwiftTrainer(transformers.Trainer):
                     parameter.grad.mul_(factor)
 
     def _step_factor(self) -> float:
-        """Return what makes the step's loss a mean over the weights of its losses; refuse one that is not finite."""
+        """Return what makes the step's loss a mean over the weights of its losses, once the loss is judged."""
         (loss, weights), items = self._step.loss(self._reduce), float(self._step_items)
         self._step.clear()
-        if not math.isfinite(loss):
-            raise SwiftError(
-                Problem(
-                    "non-finite-loss",
-                    f"the loss of step {self.state.global_step + 1} is {loss}; no step was taken with it.",
-                    next_step="lower train.learning_rate, or look at the rows of this step with swift preview",
-                )
-            )
-        return items / weights if weights != items else 1.0
+        self.nonfinite.judge("loss", loss)
+        return items / weights if weights not in (items, 0) else 1.0
+
+    def logged_sums(self) -> dict[str, Tensor]:
+        """Return what was added up for the next line of the log."""
+        return self._since_log.sums()
+
+    def forget_step(self, logged: dict[str, Tensor]) -> None:
+        """Take the present step, which is left out, off what is logged: `logged` is what stood there before it."""
+        self._since_log.restore(logged)
+        self._tr_loss.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
 
     def _reduce(self, value: Tensor) -> Tensor:
         """Return `value` summed over ranks."""
@@ -234,7 +246,9 @@ class SwiftTrainer(transformers.Trainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log the exact mean loss and the loss's metrics since the last line."""
         if "loss" in logs:
-            logs |= self.derived(self._since_log.means(self._reduce)) | optimizer_metrics(self.optimizer)
+            means = self._since_log.means(self._reduce)
+            figures = self.derived(means) if "loss" in means else {**means, "loss": math.nan}  # no step was taken
+            logs |= figures | optimizer_metrics(self.optimizer)
             self._since_log.clear()
         super().log(logs, start_time)
 
