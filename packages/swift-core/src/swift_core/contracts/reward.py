@@ -135,6 +135,9 @@ class OutcomeReward(Protocol):
 
     It may have `extract(response: str) -> str | None`: what a response takes for its answer, spelled alike where it
     means the same, None where it answers nothing. `swift sample --select majority` counts by it.
+
+    It may have `read_truth(truth) -> str`: what a ground truth is taken to say, or a ValueError when it cannot be read.
+    `swift rewards lint` shows it.
     """
 
     def __call__(

@@ -93,6 +93,22 @@ def read_expected(text: str | None, timeout: float) -> Answer:
     return answer
 
 
+def spelling(answer: Answer) -> str:
+    """Return one spelling for answers that are cheaply known to be the same.
+
+    Numbers by their exact value, lists and sets in one order, words without case; computer algebra is not asked.
+    """
+    if found := _NAMED.match(answer.text):
+        return spelling(read_given(answer.text[found.end() :]))
+    if answer.number:
+        return str(answer.number.value)
+    if answer.parts:
+        items = [spelling(read_given(item)) for item in answer.parts.items]
+        ordered = items if answer.parts.ordered else sorted(items)
+        return f"{answer.parts.kind}: {', '.join(ordered)}"
+    return _folded(answer.text) if answer.is_words else answer.key
+
+
 def same_answer(expected: Answer, given: Answer, timeout: float) -> bool:
     """Say whether `given` is the expected answer; raise WorkerFailure after `timeout` seconds."""
     if expected.key == given.key:

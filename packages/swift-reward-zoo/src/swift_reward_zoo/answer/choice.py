@@ -69,6 +69,14 @@ class Choice:
             for request, gold in zip(infer_requests, golds, strict=True)
         ]
 
+    def extract(self, response: str) -> str | None:
+        """Return the chosen letters in alphabetical order; None where none is chosen."""
+        return "".join(sorted(self._known(chosen(response)))) or None
+
+    def read_truth(self, truth: object) -> str:
+        """Return the letters of a ground truth; raise ValueError when it is no choice."""
+        return "".join(sorted(self._expected(0, truth)))
+
     def _known(self, letters: frozenset[str]) -> frozenset[str]:
         """Return the letters when all of them are choices, else none."""
         return letters if all(ord(letter) - ord("A") < self.num_choices for letter in letters) else frozenset()

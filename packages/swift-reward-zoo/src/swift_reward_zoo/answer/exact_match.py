@@ -41,5 +41,13 @@ class ExactMatch:
             for request, gold in zip(infer_requests, golds, strict=True)
         ]
 
+    def extract(self, response: str) -> str | None:
+        """Return the answer as it is compared; None when nothing is left of it."""
+        return self._key(stated_answer(response)) or None
+
+    def read_truth(self, truth: object) -> str:
+        """Return the expected texts as they are compared; raise ValueError when there is none."""
+        return " | ".join(dict.fromkeys(self._key(one) for one in truth_texts(0, truth)))
+
     def _key(self, text: str) -> str:
         return normalized(text) if self.normalize == "squad" else " ".join(text.split())

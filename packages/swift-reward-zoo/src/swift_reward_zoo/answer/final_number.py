@@ -51,6 +51,15 @@ class FinalNumber:
         golds = [_expected(row, truth) for row, truth in enumerate(ground_truths)]
         return [self._score(request.response, gold) for request, gold in zip(infer_requests, golds, strict=True)]
 
+    def extract(self, response: str) -> str | None:
+        """Return the last number of the response in one spelling; None without one."""
+        number = self._final(after_thinking(response))
+        return None if number is None else _spelled(number)
+
+    def read_truth(self, truth: object) -> str:
+        """Return the number that a ground truth is; raise ValueError when it is none."""
+        return _spelled(_expected(0, truth))
+
     def _score(self, response: str | None, gold: Decimal) -> float:
         number = self._final(after_thinking(response or ""))
         if number is None:
@@ -80,6 +89,13 @@ def _last_number(text: str) -> Decimal | None:
 def _value(found: re.Match[str]) -> Decimal:
     """Return the exact value of a number; `Decimal` reads any length in linear time."""
     return Decimal(("-" if found[1] else "") + found[2].replace(",", ""))
+
+
+def _spelled(number: Decimal) -> str:
+    """Return `1` for 1.0 and 1e0; a zero has no sign."""
+    text = format(number, "f")
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text in ("-0", "") else text
 
 
 def _expected(row: int, truth: object) -> Decimal:

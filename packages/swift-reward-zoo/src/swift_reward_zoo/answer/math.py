@@ -54,7 +54,17 @@ class Math:
                 report_failure(row, score.kind, f"comparing by computer algebra: {score.message}")
         return [None if isinstance(score, WorkerFailure) else score for score in scores]
 
-    def _read_gold(self, numbered: tuple[int, str | None]) -> _compare.Answer:
+    def extract(self, response: str) -> str | None:
+        """Return the final answer in one spelling for what is the same number, list or name; None without one."""
+        written = final_answer(response)
+        return None if written is None else _compare.spelling(_compare.read_given(written)) or None
+
+    def read_truth(self, truth: object) -> str:
+        """Return what a ground truth is taken to say; raise ValueError when it does not parse."""
+        gold = self._read_gold((0, truth))
+        return gold.text if gold.number is None else _compare.spelling(gold)
+
+    def _read_gold(self, numbered: tuple[int, object]) -> _compare.Answer:
         """Return the expected answer of a row, checked to be readable."""
         row, truth = numbered
         if not isinstance(truth, (str, int, float)) or isinstance(truth, bool):
