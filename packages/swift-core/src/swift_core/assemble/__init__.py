@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel
 
+    from swift_core.contracts.data import TextEncoder
     from swift_core.contracts.handover import Parts, RunPlan
 
 
@@ -89,12 +90,21 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
         make_scheduler=partial(build_scheduler, plan),
         metrics=metrics,
         rewards=rewards,
-        engine=plan.create(plan.engine) if plan.engine else None,
+        engine=_engine(plan, folder, encoder),
         callbacks=callbacks,
         hooks=hooks,
         facts={**data.facts, **model_facts(model)},
         resume_from=resume,
     )
+
+
+def _engine(plan: RunPlan, folder: Path, encoder: TextEncoder) -> Any:
+    """Return what generates, given what it asks for but the model; None in stages that draw no answers."""
+    engine: Any = plan.create(plan.engine) if plan.engine else None
+    for hook, value in (("use_encoder", encoder), ("open", folder)):
+        if hasattr(engine, hook):
+            getattr(engine, hook)(value)
+    return engine
 
 
 def model_facts(model: PreTrainedModel) -> dict[str, Any]:

@@ -60,7 +60,11 @@ class Engine(Protocol):
     """A `swift.engines` plugin, built from its options. It may have `attach(model, pad_token_id)`.
 
     One that has it answers with the trained model itself, which core hands over once before the first prompt. One that
-    has not is given the weights by `update_weights` whenever they changed.
+    has not is given the weights by `update_weights` whenever they changed; where nothing is trained, core loads no
+    model for it. It may have `open(folder)`, called once with the folder of the model to load, and
+    `use_encoder(encoder)`, called once with the model's tokenizer. One that cannot take over weights says so with the
+    class variable `takes_weights = False` and serves no stage that trains; `needs_package = "vllm"` names a package
+    that must be there.
     """
 
     def generate(self, prompts: Sequence[Sequence[int]], params: SamplingParams, /) -> Sequence[Sequence[Rollout]]:

@@ -34,6 +34,7 @@ def check_settings(findings: Findings, plan: RunPlan | None, *, sampling: bool =
     _without_effect(findings)
     _reference_updates(findings)
     if plan:
+        _packages(findings, plan)
         _reference(findings, plan)
         if not sampling:
             _sampling(findings, plan)
@@ -71,6 +72,14 @@ def _trackers(findings: Findings) -> None:
             findings.wrong("missing-package", message, key, f"pip install {TRACKERS[name]}")
 
 
+def _packages(findings: Findings, plan: RunPlan) -> None:
+    for part in plan.parts:
+        package = part.source.declared.get("needs_package")
+        if package and importlib.util.find_spec(str(package)) is None:
+            message = f"the {part.kind} {part.plugin.name!r} needs the package {package}, which is not installed"
+            findings.wrong("missing-package", message, part.key, f"pip install {package}")
+
+
 def _without_effect(findings: Findings) -> None:
     config = findings.config
     train = config.settings.train
@@ -96,6 +105,9 @@ def _sampling(findings: Findings, plan: RunPlan) -> None:
     if not declared.get("needs_teacher") and config.settings.model.teacher_model_id:
         message = f"model.teacher_model_id would do nothing: stage {stage!r} has no teacher"
         findings.wrong_key("unused-key", message, "model.teacher_model_id", "remove the key, or write train.stage: gkd")
+    if plan.engine and plan.engine.source.declared.get("takes_weights") is False:
+        message = f"the engine {plan.engine.plugin.name!r} cannot take over the weights that stage {stage!r} changes"
+        findings.wrong("engine-weights", message, "rollout.engine", "write rollout.engine: transformers")
     if not declared.get("samples"):
         unused = sorted(key for key in config.origins if key.startswith("rollout.") and key.count(".") == 1)
         for key in unused:

@@ -102,9 +102,9 @@ class _Sampler:
         from swift_core.assemble.data.load import limit_of
         from swift_core.assemble.data.read import read_data
         from swift_core.assemble.encoder import HfEncoder
-        from swift_core.assemble.generate import stop_ids
         from swift_core.assemble.kinds.prompts import PromptRows
         from swift_core.assemble.model import fetch, load_model, tokenizer_for
+        from swift_core.assemble.other_model import ready_engine
         from swift_core.assemble.rewards import build_rewards, check_rewards
 
         transformers.set_seed(plan.settings.train.seed)
@@ -119,9 +119,7 @@ class _Sampler:
         check_rewards(plan, self.rewards, [item.record for item in items])
         limit = replace(limit_of(plan), overlong="error")
         self.rows: list[Any] = encode_rows(items, self.encoder, Stage("sample", PromptRows(), False), limit, Tally())
-        model = load_model(plan, folder, tokenizer)
-        self.engine.attach(model, self.encoder.pad_token_id) if hasattr(self.engine, "attach") else None
-        self.stops = tuple(stop_ids(model, self.encoder))
+        self.stops = tuple(ready_engine(self.engine, folder, self.encoder, lambda: load_model(plan, folder, tokenizer)))
         self.key = next((each for each in map(_extractor, self.rewards) if each), _whole)
 
     def draw(self, batch: Sequence[Any]) -> list[list[Sample]]:

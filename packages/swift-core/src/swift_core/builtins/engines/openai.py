@@ -1,0 +1,138 @@
+"""A server answers: any with OpenAI's `/completions`, such as `transformers serve`, vLLM, SGLang or LMDeploy.
+
+Prompts are sent as the text that the model would have read, chat template included, so that the server's own template
+does not matter. One request is one answer, with a seed of its own. The server's weights stay what they are: it serves
+`swift sample` and rewards, and no stage that trains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
+
+from swift_core.contracts.engine import Rollout, SamplingParams
+from swift_core.contracts.reward import RewardFailure
+from swift_core.errors import Problem, SwiftError
+from swift_core.remote import RemoteClient
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from swift_core.contracts.data import TextEncoder
+
+
+@dataclass(kw_only=True)
+class OpenAIEngine:
+    """Answers of an OpenAI-compatible server, many requests at a time."""
+
+    url: str
+    """Base address of the server, with its version: `http://localhost:8000/v1`."""
+
+    model: str
+    """Name of the model on the server."""
+
+    prompts: Literal["text", "ids"] = "text"
+    """What is sent: text, which every server takes, or token ids (vLLM, SGLang), which it need not read again."""
+
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of each request, such as `{stop_token_ids: [2]}`."""
+
+    api_key_env: str = ""
+    """Environment variable with the key that is sent as a bearer token; empty sends none."""
+
+    max_concurrency: int = 16
+    """Requests under way at a time, >= 1."""
+
+    timeout: float = 600.0
+    """Seconds that one answer may take, > 0."""
+
+    max_retries: int = 5
+    """Further tries when the server is too busy (HTTP 408, 429, 5xx), >= 0."""
+
+    takes_weights: ClassVar[bool] = False
+    _client: RemoteClient = field(init=False, repr=False)
+    _encoder: TextEncoder | None = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Check the options; nothing is sent yet."""
+        self._client = RemoteClient(
+            url=self.url,
+            api_key_env=self.api_key_env,
+            max_concurrency=self.max_concurrency,
+            timeout=self.timeout,
+            deadline=float(10**6),  # a batch may take days: each answer has its own limit
+            max_retries=self.max_retries,
+        )
+
+    def use_encoder(self, encoder: TextEncoder, /) -> None:
+        """Take the model's tokenizer: the server is sent text and answers with text."""
+        self._encoder = encoder
+
+    def generate(self, prompts: Sequence[Sequence[int]], params: SamplingParams, /) -> list[list[Rollout]]:
+        """Return `params.num_answers` answers per prompt, in the order of the prompts.
+
+        Raises:
+            SwiftError: The server does not answer a request.
+        """
+        count = params.num_answers
+        bodies = [
+            self._body(prompt, params, place * count + number)
+            for place, prompt in enumerate(prompts)
+            for number in range(count)
+        ]
+        replies = [self._rollout(reply, params) for reply in self._client.ask("/completions", bodies)]
+        return [
+            [Rollout(list(prompt), ids, finished) for ids, finished in replies[place * count : (place + 1) * count]]
+            for place, prompt in enumerate(prompts)
+        ]
+
+    def update_weights(self, weights: Mapping[str, Tensor], version: int, /) -> None:
+        """Refuse: the server has weights of its own."""
+        _fail("it cannot take over weights")
+
+    def close(self) -> None:
+        """Do nothing: no connection is kept."""
+
+    def _body(self, prompt: Sequence[int], params: SamplingParams, number: int) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": self.model,
+            "prompt": list(prompt) if self.prompts == "ids" else self._text(prompt),
+            "max_tokens": params.max_tokens,
+            "temperature": params.temperature,
+            "top_p": params.top_p,
+            "seed": (params.seed + number) % 2**31,
+        }
+        body |= {"top_k": params.top_k} if params.top_k else {}  # not every server knows it
+        return body | dict(self.extra)
+
+    def _text(self, prompt: Sequence[int]) -> str:
+        """Return the prompt as text, without what tokenizers put before every text: the server's does it again."""
+        encoder = self._needed_encoder()
+        opening = list(encoder.opening_ids)
+        begins = bool(opening) and list(prompt[: len(opening)]) == opening
+        return encoder.decode(list(prompt[len(opening) :] if begins else prompt))
+
+    def _rollout(self, reply: Any, params: SamplingParams) -> tuple[list[int], bool]:
+        """Return the tokens of an answer and whether it ended by itself."""
+        if isinstance(reply, RewardFailure):
+            _fail(reply.message)
+        try:
+            text, reason = reply["choices"][0]["text"], reply["choices"][0].get("finish_reason")
+        except (KeyError, IndexError, TypeError, AttributeError):
+            _fail(f"{self.url}: not a completion: {str(reply)[:200]!r}")
+        finished = reason != "length"
+        end = list(params.stop_token_ids[:1]) if finished else []
+        return [*self._needed_encoder().encode(text), *end], finished
+
+    def _needed_encoder(self) -> TextEncoder:
+        if self._encoder is None:
+            raise RuntimeError("the engine has no tokenizer: call use_encoder first")
+        return self._encoder
+
+
+def _fail(message: str) -> NoReturn:
+    step = "look whether the server runs and has the model; swift sample goes on where it was"
+    raise SwiftError(Problem("engine-failed", f"The engine openai: {message}.", None, step))
