@@ -1,7 +1,6 @@
-#include "dispatch/isa.hpp"
+#include "isa.hpp"
 
 #include <atomic>
-#include <cstddef>
 #include <cstdint>
 
 #if defined(SWIFT_NATIVE_X86_64)
@@ -65,52 +64,39 @@ int x86_level() {
 
 #endif
 
-struct Choice {
-    const char* name;
-    KernelTable table;
-};
+// Whatever has kernels has those of every level up to the machine's, so that an index is an Isa.
+constexpr const char* kNames[] = {"baseline", "v3", "v4"};
 
-std::vector<Choice> make_choices() {
-    std::vector<Choice> choices;
-    choices.push_back({"baseline", kernels_baseline::table()});
+int num_usable() {
 #if defined(SWIFT_NATIVE_X86_64)
-    const int level = x86_level();
-    if (level >= 3) choices.push_back({"v3", kernels_v3::table()});
-    if (level >= 4) choices.push_back({"v4", kernels_v4::table()});
+    static const int level = x86_level();
+    return level >= 4 ? 3 : level >= 3 ? 2 : 1;
+#else
+    return 1;
 #endif
-    return choices;
 }
 
-const std::vector<Choice>& choices() {
-    static const std::vector<Choice> made = make_choices();
-    return made;
-}
-
-std::atomic<std::size_t>& chosen() {
-    static std::atomic<std::size_t> index{choices().size() - 1};
+std::atomic<int>& chosen() {
+    static std::atomic<int> index{num_usable() - 1};
     return index;
 }
 
 }  // namespace
 
-std::vector<std::string> usable_isas() {
-    std::vector<std::string> names;
-    for (const Choice& choice : choices()) names.emplace_back(choice.name);
-    return names;
-}
+Isa isa_in_use() { return static_cast<Isa>(chosen().load()); }
 
-std::string current_isa() { return choices()[chosen().load()].name; }
+std::vector<std::string> usable_isas() { return {kNames, kNames + num_usable()}; }
+
+std::string current_isa() { return kNames[chosen().load()]; }
 
 bool select_isa(const std::string& name) {
-    for (std::size_t i = 0; i < choices().size(); ++i) {
-        if (name == choices()[i].name) {
+    for (int i = 0; i < num_usable(); ++i) {
+        if (name == kNames[i]) {
             chosen().store(i);
             return true;
         }
     }
     return false;
 }
-
-const KernelTable& kernels() { return choices()[chosen().load()].table; }
 
 }  // namespace swift_native

@@ -1,10 +1,10 @@
-// Chooses the kernels that this processor can run, once, by asking the processor and the operating system.
+// Chooses the instruction set of the kernels, once, by asking the processor and the operating system.
 #pragma once
 
 #include <string>
 #include <vector>
 
-#include "kernels/table.hpp"
+#include "choose.hpp"
 
 namespace swift_native {
 
@@ -17,8 +17,5 @@ std::string current_isa();
 
 // Uses the kernels of `name` from now on; false, and no change, if it is not usable.
 bool select_isa(const std::string& name);
-
-// The kernels in use.
-const KernelTable& kernels();
 
 }  // namespace swift_native

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <vector>
 
-#include "dispatch/isa.hpp"
+#include "dispatch/kernels.hpp"
 #include "driver/chunks.hpp"
 #include "driver/norm.hpp"
 #include "driver/rows.hpp"

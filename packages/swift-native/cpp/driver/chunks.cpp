@@ -1,10 +1,10 @@
-#include "driver/chunks.hpp"
+#include "chunks.hpp"
 
 #include <algorithm>
 #include <atomic>
 
-#include "threads/float_mode.hpp"
-#include "threads/pool.hpp"
+#include "../threads/float_mode.hpp"
+#include "../threads/pool.hpp"
 
 namespace swift_native {
 namespace {

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <vector>
 
-#include "dispatch/isa.hpp"
+#include "dispatch/kernels.hpp"
 #include "driver/chunks.hpp"
 #include "driver/rows.hpp"
 

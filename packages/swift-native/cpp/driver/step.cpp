@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "dispatch/isa.hpp"
+#include "dispatch/kernels.hpp"
 #include "driver/chunks.hpp"
 #include "driver/counter.hpp"
 #include "driver/scalars.hpp"

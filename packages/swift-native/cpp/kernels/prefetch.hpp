@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 
-#include "kernels/element.hpp"
+#include "element.hpp"
 
 #if defined(_MSC_VER)
 #include <intrin.h>

@@ -6,7 +6,7 @@
 // multiplication between two shifts mixes the lower bits with the upper.
 #pragma once
 
-#include "kernels/element.hpp"
+#include "element.hpp"
 
 namespace swift_native {
 namespace SWIFT_NATIVE_KERNELS {

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "dispatch/isa.hpp"
+#include "dispatch/kernels.hpp"
 #include "driver/adafactor.hpp"
 #include "driver/norm.hpp"
 #include "driver/step.hpp"

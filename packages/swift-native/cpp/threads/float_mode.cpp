@@ -1,4 +1,4 @@
-#include "threads/float_mode.hpp"
+#include "float_mode.hpp"
 
 #if defined(SWIFT_NATIVE_X86_64)
 #include <xmmintrin.h>

@@ -1,4 +1,4 @@
-#include "threads/pool.hpp"
+#include "pool.hpp"
 
 #include <atomic>
 #include <condition_variable>

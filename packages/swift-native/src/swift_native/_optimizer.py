@@ -33,6 +33,12 @@ class NativeOptimizer(Optimizer):
     found_inf: Tensor | None
     """Not 0 if a step is to be skipped. `torch.amp.GradScaler` sets and removes it."""
 
+    moves_parameters_alone: ClassVar[bool] = True
+    moment_bytes: ClassVar[str] = (
+        "4 * size if moments == 'fp32' else 2 * size if moments == 'bf16' else size + ceil(size / 256)"
+    )
+    kahan_bytes: ClassVar[str] = "(2 * size if rounding == 'kahan' else 0) if width == 2 else 0"
+
     _step_supports_amp_scaling = True
     _rule: ClassVar[int]
 
@@ -117,6 +123,20 @@ class NativeOptimizer(Optimizer):
         if found_inf is None or not found_inf.item():
             self._take_step()
         return loss
+
+    def step_param_alone(self, param: Tensor) -> None:
+        """Move `param`, the only one that has a gradient, in the backward pass.
+
+        Raises:
+            ValueError: The optimizer is to clip by a global norm, which is not known before all gradients are.
+        """
+        max_norm = float(self.param_groups[0].get("max_grad_norm", 0.0))
+        if max_norm > 0:
+            raise ValueError(
+                f"max_grad_norm of the optimizer must be 0 when parameters move in the backward pass, got {max_norm}; "
+                "train.max_grad_norm clips there too"
+            )
+        self.step()
 
     def _take_step(self) -> None:
         plan, copies = self._current_plan()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import torch
 from torch import Tensor
@@ -44,6 +44,10 @@ class Adafactor(Optimizer):
     Raises:
         ValueError: An option is out of range, or a parameter is one that the kernels cannot take.
     """
+
+    moves_parameters_alone: ClassVar[bool] = True
+    state_bytes: ClassVar[str] = "4 * size"
+    matrix_state_bytes: ClassVar[str] = "4 * (rows + columns)"
 
     def __init__(
         self,

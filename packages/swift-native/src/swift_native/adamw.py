@@ -14,7 +14,7 @@ parameters are split into tensors.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from swift_native._formats import Moments, Rounding
 from swift_native._optimizer import NativeOptimizer
@@ -49,6 +49,8 @@ class AdamW(NativeOptimizer):
     Raises:
         ValueError: An option is out of range, or a parameter is one that the kernels cannot take.
     """
+
+    state_bytes: ClassVar[str] = "moment_bytes * (3 if amsgrad else 2) + kahan_bytes"
 
     _rule = 0
 

@@ -10,7 +10,7 @@ as in `swift_native.adamw`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from swift_native._formats import Moments, Rounding
 from swift_native._optimizer import NativeOptimizer
@@ -39,6 +39,8 @@ class Lion(NativeOptimizer):
     Raises:
         ValueError: An option is out of range, or a parameter is one that the kernels cannot take.
     """
+
+    state_bytes: ClassVar[str] = "moment_bytes + kahan_bytes"
 
     _rule = 1
 

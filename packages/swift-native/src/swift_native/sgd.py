@@ -11,7 +11,7 @@ threads are as in `swift_native.adamw`.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from swift_native._formats import Moments, Rounding
 from swift_native._optimizer import NativeOptimizer
@@ -42,6 +42,8 @@ class SGD(NativeOptimizer):
     Raises:
         ValueError: An option is out of range, or a parameter is one that the kernels cannot take.
     """
+
+    state_bytes: ClassVar[str] = "(moment_bytes if momentum else 0) + kahan_bytes"
 
     _rule = 2
 

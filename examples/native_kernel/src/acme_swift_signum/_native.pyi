@@ -1,0 +1,6 @@
+from collections.abc import Sequence
+
+def step(
+    rows: Sequence[tuple[int, int, int, int]], beta: float, decay: float, step_size: float, num_threads: int, /
+) -> None: ...
+def select_isa(name: str, /) -> bool: ...
