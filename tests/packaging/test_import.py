@@ -73,6 +73,7 @@ PUBLIC = [
     "OPTIMIZER_MAPPING",
     "ORM_MAPPING",
     "OptimizerFactory",
+    "OtherModel",
     "OutcomeReward",
     "PRM_MAPPING",
     "PairOutputs",

@@ -27,8 +27,8 @@ def request(answer):
 
 
 @pytest.mark.parametrize(("estimate", "first"), [("soft", 0.75), ("hard", 1.0)])
-def test_a_step_is_worth_the_right_continuations_and_the_last_what_the_answer_is(estimate, first):
-    prm = RolloutPrm(model="none", estimate=estimate)
+def test_a_step_is_worth_the_right_continuations_and_the_last_what_the_answer_is(estimate, first, tiny_folder):
+    prm = RolloutPrm(model=str(tiny_folder), estimate=estimate)
     prm._generator = Writer()
     assert prm([request(ANSWER), request(""), request("\\boxed{14}")], ["14"] * 3) == [[first, 0.0, 0.0], [], [1.0]]
     assert [begun for _, begun in prm._generator.asked] == [ANSWER[:19], ANSWER[:39]]
@@ -44,10 +44,12 @@ def test_a_model_continues_through_an_engine(tiny_folder):
     assert len(first[0]) == 3
 
 
-def test_what_cannot_be_is_refused():
+def test_what_cannot_be_is_refused_before_anything_is_scored(tiny_folder):
     with pytest.raises(ValueError, match="num_rollouts must be > 0"):
         RolloutPrm(model="m", num_rollouts=0)
     with pytest.raises(ValueError, match="grader must be one of"):
         RolloutPrm(model="m", grader="length")
     with pytest.raises(ValueError, match="no engine named 'nothing'"):
-        RolloutPrm(model="m", engine="nothing")([request("a\n\nb")], ["14"])
+        RolloutPrm(model=str(tiny_folder), engine="nothing")
+    with pytest.raises(ValueError, match="nowhere"):
+        RolloutPrm(model="nowhere")

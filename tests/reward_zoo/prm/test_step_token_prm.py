@@ -68,7 +68,7 @@ def test_a_token_classifier_is_asked_for_its_class(classifier):
 
 def test_a_model_without_the_head_is_refused_and_none_is_drawn(tiny_folder):
     with pytest.raises(ValueError, match="not one ForTokenClassification"):
-        prm(tiny_folder, head="token_classification")([request(ANSWER)])
+        prm(tiny_folder, head="token_classification")
 
 
 def test_a_step_token_in_the_answer_makes_no_step(tiny_folder):

@@ -24,7 +24,15 @@ from swift_core.contracts.loss import (
 )
 from swift_core.contracts.loss_scale import LossScale
 from swift_core.contracts.metric import Generations, Metric, Predictions
-from swift_core.contracts.models import Generator, TrainedJudge, open_generator, open_judge, open_model, run_folder
+from swift_core.contracts.models import (
+    Generator,
+    OtherModel,
+    TrainedJudge,
+    open_generator,
+    open_judge,
+    open_model,
+    run_folder,
+)
 from swift_core.contracts.optimizer import OptimizerFactory, ParamGroup, SchedulerFactory
 from swift_core.contracts.procedure import Procedure
 from swift_core.contracts.registration import (
@@ -126,6 +134,7 @@ __all__ = [
     "Message",
     "Metric",
     "OptimizerFactory",
+    "OtherModel",
     "OutcomeReward",
     "PairOutputs",
     "PairRow",

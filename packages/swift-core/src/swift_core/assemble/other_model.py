@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from swift_core.errors import SwiftError
@@ -19,14 +20,30 @@ if TYPE_CHECKING:
 _CLASS_ENDING = {"causal_lm": "", "token_classification": "ForTokenClassification"}
 
 
-def open_model(model_id: str, base: Path, head: str) -> tuple[PreTrainedModel, TextEncoder]:
-    """Return a model in evaluation mode on its device, and its tokenizer.
+def open_model(model_id: str, base: Path, head: str) -> FoundModel:
+    """Return a model that lies on this machine and is loaded when it is first used.
 
     Raises:
         ValueError: There is no such model, or its folder has no weights of the head.
     """
     folder = find_model(model_id, base)
-    return _load(folder, head), open_encoder(folder)
+    _require_head(folder, head)
+    return FoundModel(folder, head)
+
+
+@dataclass(slots=True)
+class FoundModel:
+    """A model folder, loaded once."""
+
+    folder: Path
+    head: str
+    _live: tuple[PreTrainedModel, TextEncoder] | None = field(default=None, init=False, repr=False)
+
+    def live(self) -> tuple[PreTrainedModel, TextEncoder]:
+        """Return the model in evaluation mode on its device, and its tokenizer."""
+        if self._live is None:
+            self._live = _load(self.folder, self.head), open_encoder(self.folder)
+        return self._live
 
 
 def find_model(model_id: str, base: Path) -> Path:
@@ -51,17 +68,19 @@ def open_encoder(folder: Path) -> TextEncoder:
     return HfEncoder(load_tokenizer(folder), {})
 
 
+def _require_head(folder: Path, head: str) -> None:
+    ending = _CLASS_ENDING[head]
+    names = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or []
+    if ending and not any(name.endswith(ending) for name in names):
+        raise ValueError(f"{folder} holds {' and '.join(names) or 'a model'}, and not one {ending}")
+
+
 def _load(folder: Path, head: str) -> PreTrainedModel:
     import torch
-    from transformers import AutoConfig
 
     from swift_core.assemble.model import Loading, compute_device, load_weights, placed
     from swift_core.contracts.settings import DeviceSettings
 
-    ending = _CLASS_ENDING[head]
-    names = AutoConfig.from_pretrained(folder, trust_remote_code=False).architectures or []
-    if ending and not any(name.endswith(ending) for name in names):
-        raise ValueError(f"{folder} holds {' and '.join(names) or 'a model'}, and not one {ending}")
     device = compute_device(DeviceSettings())
     dtype = "bfloat16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "float32"
     model = placed(load_weights(folder, Loading(dtype=dtype, head=head)), device)
@@ -114,34 +133,34 @@ def open_generator(model_id: str, base: Path, engine: str, engine_kwargs: Mappin
         live = build(registry.load(registry.resolve("engine", engine, base)), engine_kwargs)
     except SwiftError as error:
         raise ValueError(" ".join(problem.message.rstrip(".") for problem in error.problems)) from error
-    folder = find_model(model_id, base)
-    encoder = open_encoder(folder)
-    stops = ready_engine(live, folder, encoder, lambda: _load(folder, "causal_lm"))
-    return EngineGenerator(live, encoder, tuple(stops))
+    return EngineGenerator(live, find_model(model_id, base))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EngineGenerator:
-    """Goes on with answers that were begun."""
+    """Goes on with answers that were begun; the engine is made ready with the first of them."""
 
     engine: Any
-    encoder: TextEncoder
-    stops: tuple[int, ...]
+    folder: Path
+    _ready: tuple[TextEncoder, tuple[int, ...]] | None = field(default=None, init=False, repr=False)
 
     def answers(
         self, prompts: Sequence[str | Sequence[Message]], begun: Sequence[str], params: SamplingParams, /
     ) -> list[list[str]]:
         """Return `params.num_answers` continuations of each answer: what comes after what was begun."""
-        from dataclasses import replace
-
         from swift_core.assemble.generate import prompt_ids
 
+        encoder, stops = self._made_ready()
         ids = [
-            [*prompt_ids(self.encoder, prompt), *self.encoder.encode(start)]
-            for prompt, start in zip(prompts, begun, strict=True)
+            [*prompt_ids(encoder, prompt), *encoder.encode(start)] for prompt, start in zip(prompts, begun, strict=True)
         ]
-        drawn = self.engine.generate(ids, replace(params, stop_token_ids=self.stops))
-        return [[self._text(rollout.answer_ids) for rollout in rollouts] for rollouts in drawn]
+        drawn = self.engine.generate(ids, replace(params, stop_token_ids=stops))
+        answers = [[list(rollout.answer_ids) for rollout in rollouts] for rollouts in drawn]
+        return [[encoder.decode(own[:-1] if own and own[-1] in stops else own) for own in each] for each in answers]
 
-    def _text(self, ids: Sequence[int]) -> str:
-        return self.encoder.decode(list(ids[:-1] if ids and ids[-1] in self.stops else ids))
+    def _made_ready(self) -> tuple[TextEncoder, tuple[int, ...]]:
+        if self._ready is None:
+            encoder = open_encoder(self.folder)
+            stops = ready_engine(self.engine, self.folder, encoder, lambda: _load(self.folder, "causal_lm"))
+            self._ready = encoder, tuple(stops)
+        return self._ready

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from swift_core.assemble.data.read import read_data
@@ -43,7 +43,7 @@ def reading_rewards(plan: RunPlan) -> tuple[list[RewardPart], list[str]]:
     Raises:
         SwiftError: None of the rewards does, or one cannot be built.
     """
-    rewards = [part for part in build_rewards(plan) if part.kind == "orm"]
+    rewards = build_rewards(replace(plan, prms=()))
     reading = [part for part in rewards if _needs_truths(cast("AdaptedReward", part.score))]
     if not reading:
         message = "No reward of reward.orms reads ground truths: there is nothing to check."

@@ -65,10 +65,17 @@ def open_judge(directory: str, base: Path, stage: Literal["rm", "prm"]) -> Train
     return judge
 
 
+class OtherModel(Protocol):
+    """A model that is not trained."""
+
+    def live(self) -> tuple[Any, TextEncoder]:
+        """Return the model of transformers, in evaluation mode on its device, and its tokenizer; loaded once."""
+
+
 def open_model(
     model_id: str, base: Path, head: Literal["causal_lm", "token_classification"] = "causal_lm"
-) -> tuple[Any, TextEncoder]:
-    """Return a model of transformers, in evaluation mode on its device, and its tokenizer.
+) -> OtherModel:
+    """Return a model that is found, or fetched, now and loaded when it is first used.
 
     Args:
         model_id: As in `model.model_id`.
@@ -78,7 +85,7 @@ def open_model(
     Raises:
         ValueError: There is no such model, or it has no such head.
     """
-    made: tuple[Any, TextEncoder] = _late("swift_core.assemble.other_model:open_model")(model_id, base, head)
+    made: OtherModel = _late("swift_core.assemble.other_model:open_model")(model_id, base, head)
     return made
 
 
@@ -95,6 +102,8 @@ def open_generator(
     model_id: str, base: Path, *, engine: str = "transformers", engine_kwargs: Mapping[str, Any] | None = None
 ) -> Generator:
     """Return what answers with the model `model_id` through an engine (`swift plugins list --kind engine`).
+
+    The model is found, or fetched, now, and what the engine needs of it is loaded with the first answer.
 
     Raises:
         ValueError: The model or the engine cannot be had.

@@ -28,7 +28,6 @@ from swift_reward_zoo.steps import Style, join_steps, split_steps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 
 @dataclass(kw_only=True)
@@ -66,13 +65,13 @@ class RolloutPrm:
     """Where answers are cut into steps."""
 
     scope: ClassVar[str] = "batch"
-    _base: Path = field(default_factory=run_folder, init=False, repr=False)
-    _generator: Generator | None = field(default=None, init=False, repr=False)
+    _generator: Generator = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Check the options."""
+        """Check the options and look for the model, which is loaded with the first answers."""
         require_positive(num_rollouts=self.num_rollouts, max_tokens=self.max_tokens, temperature=self.temperature)
         grader(self.grader)
+        self._generator = open_generator(self.model, run_folder(), engine=self.engine, engine_kwargs=self.engine_kwargs)
 
     def __call__(
         self, infer_requests: Sequence[InferRequest], ground_truths: Sequence[str | None]
@@ -80,7 +79,7 @@ class RolloutPrm:
         """Return one score per step, None for a step none of whose continuations could be graded.
 
         Raises:
-            ValueError: The model cannot be loaded, or the grader refuses a ground truth.
+            ValueError: The grader refuses a ground truth.
         """
         check_lengths("rollout_prm", infer_requests, {"ground_truths": ground_truths})
         steps = [split_steps(request.response, self.style) for request in infer_requests]
@@ -105,10 +104,6 @@ class RolloutPrm:
         """Return `num_rollouts` whole answers from each beginning, with the row they belong to."""
         if not begun:
             return []
-        if self._generator is None:
-            self._generator = open_generator(
-                self.model, self._base, engine=self.engine, engine_kwargs=self.engine_kwargs
-            )
         params = SamplingParams(
             max_tokens=self.max_tokens, temperature=self.temperature, num_answers=self.num_rollouts, seed=self.seed
         )

@@ -14,13 +14,12 @@ import inspect
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from swift_core.plugin_api import open_model, report_failure, require_positive, run_folder
+from swift_core.plugin_api import OtherModel, open_model, report_failure, require_positive, run_folder
 from swift_reward_zoo._conversation import turns_before
 from swift_reward_zoo.steps import Style, split_steps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from swift_core.plugin_api import InferRequest, TextEncoder
 
@@ -60,24 +59,24 @@ class StepTokenPrm:
     """Texts computed together, >= 1."""
 
     scope: ClassVar[str] = "sample"
-    _base: Path = field(default_factory=run_folder, init=False, repr=False)
-    _loaded: tuple[Any, TextEncoder] | None = field(default=None, init=False, repr=False)
+    _model: OtherModel = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Check the options."""
+        """Check the options and look for the model, which is loaded with the first answers."""
         require_positive(max_length=self.max_length, batch_size=self.batch_size)
         if not self.step_token:
             raise ValueError("step_token must not be empty")
+        self._model = open_model(self.model, run_folder(), self.head)
 
     def __call__(self, infer_requests: Sequence[InferRequest]) -> list[list[float] | None]:
         """Return one probability per step, none for an answer without steps, None for a text that is too long.
 
         Raises:
-            ValueError: The model cannot be loaded, or `good` or `bad` is not one token of it.
+            ValueError: `good` or `bad` is not one token of the model.
         """
         if not infer_requests:
             return []
-        model, encoder = self._live()
+        model, encoder = self._model.live()
         classes = self._classes(encoder)
         texts = [self._encoded(encoder, request) for request in infer_requests]
         scores: list[list[float] | None] = [[] for _ in texts]
@@ -93,11 +92,6 @@ class StepTokenPrm:
             for index, values in zip(chosen, read, strict=True):
                 scores[index] = values
         return scores
-
-    def _live(self) -> tuple[Any, TextEncoder]:
-        if self._loaded is None:
-            self._loaded = open_model(self.model, self._base, self.head)
-        return self._loaded
 
     def _classes(self, encoder: TextEncoder) -> tuple[list[int] | None, int]:
         """Return which logits are compared (None: all) and which of them is for a right step."""
