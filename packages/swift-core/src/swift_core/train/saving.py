@@ -6,6 +6,7 @@ process. When all are done, and none of them failed, the first process puts the 
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
@@ -75,6 +76,16 @@ class Saving:
         place = self._finish(run, problem)
         parts, step = self._trainer.parts, self._trainer.state.global_step
         parts.hooks.hook.swift_checkpoint_saved(parts=parts, step=step, directory=place)
+
+    @contextmanager
+    def reading(self, checkpoint: Path) -> Iterator[None]:
+        """Tell of a state that holds more than tensors and plain values: torch refuses to unpickle it, and so do we."""
+        try:
+            yield
+        except pickle.UnpicklingError as error:
+            message = f"{checkpoint} holds a state that is more than tensors and plain values, so it is not read."
+            next_step = "go on from a checkpoint that swift wrote"
+            raise SwiftError(Problem("unsafe-checkpoint", message, next_step=next_step)) from error
 
     def _finish(self, run: Path, problem: Problem | None) -> Path:
         """Put the checkpoint in its place once all processes have written; raise what any of them met."""

@@ -77,6 +77,7 @@ class SwiftTrainer(transformers.Trainer):
         )
         self.loss_is_scaled_for_ga = True
         self.saving, self.nonfinite = Saving(self), NonFinite(self)
+        self._random_numbers_of: str | None = None
 
     @classmethod
     def build(cls, parts: Parts) -> SwiftTrainer:
@@ -142,6 +143,8 @@ class SwiftTrainer(transformers.Trainer):
     ) -> tuple[list[Any], Tensor | int | None]:
         """Collect one step's micro-batches and count their items on all ranks."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if self._random_numbers_of is not None:  # what prepares a step draws numbers too
+            self._load_rng_state(self._random_numbers_of)
         batches = self.prepare_step(batches) if batches else batches
         self.nonfinite.begin()
         count = torch.zeros((), device=device)
@@ -299,8 +302,17 @@ class SwiftTrainer(transformers.Trainer):
         if self.args.should_save:
             self.coupling.save(Path(output_dir))
 
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        """Go on with the random numbers of a checkpoint, once: Trainer asks for it after a step was prepared, too."""
+        if checkpoint is not None and checkpoint == self._random_numbers_of:
+            self._random_numbers_of = None
+            with self.saving.reading(Path(checkpoint)):
+                super()._load_rng_state(checkpoint)
+
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        super()._load_optimizer_and_scheduler(checkpoint)
+        self._random_numbers_of = checkpoint
+        with self.saving.reading(Path(checkpoint or "")):
+            super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
             with self._naming_the_loss():
                 self.coupling.load(Path(checkpoint))
