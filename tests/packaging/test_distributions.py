@@ -37,7 +37,7 @@ GROUPS = {
     "swift_loss_zoo": {"swift.losses"},
     "swift_optim_zoo": {"swift.optimizers", "swift.schedulers"},
     "swift_reward_zoo": {"swift.orms", "swift.prms"},
-    "swift_native": {"swift.optimizers"},
+    "swift_native": {"cmake.prefix", "swift.optimizers"},
 }
 CODE = {".py", ".pyi", ".typed"}
 DATA = {
@@ -53,6 +53,24 @@ DATA = {
         "cli/demo_files/smollm2/sft.yaml",
         "cli/demo_files/tiny/dpo.yaml",
         "cli/demo_files/tiny/sft.yaml",
+    },
+    "swift_native": {
+        "cmake/swift_native-config-version.cmake",
+        "cmake/swift_native-config.cmake",
+        "cmake/swift_native-kernels.cmake",
+        "include/swift_native/dispatch/choose.hpp",
+        "include/swift_native/dispatch/isa.cpp",
+        "include/swift_native/dispatch/isa.hpp",
+        "include/swift_native/driver/chunks.cpp",
+        "include/swift_native/driver/chunks.hpp",
+        "include/swift_native/driver/counter.hpp",
+        "include/swift_native/kernels/element.hpp",
+        "include/swift_native/kernels/prefetch.hpp",
+        "include/swift_native/kernels/random.hpp",
+        "include/swift_native/threads/float_mode.cpp",
+        "include/swift_native/threads/float_mode.hpp",
+        "include/swift_native/threads/pool.cpp",
+        "include/swift_native/threads/pool.hpp",
     },
 }
 """All that a wheel holds beside code; swift_native has its compiled module too."""
@@ -126,7 +144,7 @@ def test_an_sdist_builds_the_same_and_holds_no_tests_or_leftovers(dist, name):
         inside = [PurePosixPath(*PurePosixPath(member.name).parts[1:]) for member in archive if member.isfile()]
     tops = {path.parts[0] for path in inside}
     required = {"src", "README.md", "CHANGELOG.md", "LICENSE", "PKG-INFO", "pyproject.toml"}
-    sources = {"cpp", "CMakeLists.txt"} if name == "swift_native" else set()
+    sources = {"cmake", "cpp", "CMakeLists.txt"} if name == "swift_native" else set()
     assert required | sources <= tops <= required | sources | {".gitignore"}
     assert [str(path) for path in inside if path.suffix in {".pyc", ".so", ".o"}] == []
 

@@ -52,6 +52,16 @@ def test_updates_in_backward_refuse_what_needs_gradients_together(problems_of):
     assert problem.message.startswith("the optimizer 'lomo' updates in the backward pass")
 
 
+def test_updates_in_backward_refuse_an_optimizer_that_clips_by_itself(problems_of):
+    lines = ("update_in_backward: true", "optimizer_kwargs: {max_grad_norm: 0.5}")
+    (problem,) = problems_of(run_file("native_adamw", *lines))
+    assert problem.message == (
+        "train.update_in_backward: true updates before the global norm is known "
+        "that train.optimizer_kwargs.max_grad_norm clips by"
+    )
+    assert problem.next_step == "clip by train.max_grad_norm instead"
+
+
 def test_clipping_with_an_update_in_backward_is_said_to_cost_a_pass(plan_of):
     text = "takes a second backward pass a step, which measures the norm before anything moves; 0 saves it"
     assert any(text in note for note in plan_of(run_file("adalomo")).notes)

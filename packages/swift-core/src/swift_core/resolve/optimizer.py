@@ -126,9 +126,9 @@ def check_groups(findings: Findings, optimizer: Looked) -> None:
             findings.wrong_key("given-twice", message, f"train.param_groups.{index}.lr_scale", "keep one of the two")
 
 
-def check_in_backward(findings: Findings, optimizer: Looked) -> None:
+def check_in_backward(findings: Findings, chosen: OptionSet) -> None:
     """Keep why parameters cannot move in the backward pass, where they are to."""
-    settings = findings.config.settings
+    settings, optimizer = findings.config.settings, chosen.looked
     train, name = settings.train, optimizer.plugin.name
     is_own = bool(optimizer.declared("updates_in_backward"))
     if not (train.update_in_backward or is_own):
@@ -138,6 +138,10 @@ def check_in_backward(findings: Findings, optimizer: Looked) -> None:
     if not optimizer.declared("moves_parameters_alone"):
         message = f"{what} one parameter at a time, and the optimizer {name!r} does not say that it can"
         findings.wrong("not-alone", message, key, "choose an optimizer that moves each parameter by itself")
+    own_limit = chosen.options.get("max_grad_norm", 0)
+    if isinstance(own_limit, (int, float)) and own_limit > 0:
+        message = f"{what} before the global norm is known that {chosen.key}.max_grad_norm clips by"
+        findings.wrong("not-alone", message, f"{chosen.key}.max_grad_norm", "clip by train.max_grad_norm instead")
     if train.gradient_accumulation_steps > 1:
         message = f"{what} in the backward pass and frees the gradient: there is nothing to accumulate"
         findings.wrong("no-accumulation", message, key, "set train.gradient_accumulation_steps: 1")

@@ -122,7 +122,7 @@ def _single(finder: PartFinder, looked: dict[str, Looked | None]) -> dict[str, P
     if "optimizer" in sets:
         findings.config = fill(findings, sets["optimizer"])
         check_groups(findings, sets["optimizer"].looked)
-        check_in_backward(findings, sets["optimizer"].looked)
+        check_in_backward(findings, sets["optimizer"])
     parts = {name: finder.part(s.looked, s.options, s.key, origins=s.origins) for name, s in sets.items()}
     if "loss" in sets:
         check_terms(finder, sets["loss"])
