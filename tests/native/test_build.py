@@ -1,12 +1,15 @@
 """What the compiled kernels must not share with the rest, and a smoke run of the benchmark; from the source tree."""
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import swift_native
 
 ROOT = Path(__file__).parents[2]
 CPP = ROOT / "packages/swift-native/cpp"
@@ -35,6 +38,20 @@ def test_a_kernel_shares_no_inline_code_and_needs_nothing_but_the_square_root(tm
     undefined = {symbol for kind, symbol in symbols if kind == "U"}
     ours = {symbol for symbol in undefined if "kernels_baseline" in symbol}
     assert undefined - ours <= {"sqrtf", "_sqrtf", "_GLOBAL_OFFSET_TABLE_", "__stack_chk_fail"}
+
+
+@pytest.mark.parametrize("extra", [[], ["-DSWIFT_NATIVE_X86_64"]])
+def test_what_the_wheel_gives_to_others_compiles_under_its_public_names_alone(tmp_path, extra):
+    include = Path(swift_native.__file__).parent / "include"
+    names = sorted(path.relative_to(include).as_posix() for path in include.rglob("*.?pp"))
+    assert len([name for name in names if name.endswith(".hpp")]) == 9
+    if extra and platform.machine().lower() not in ("x86_64", "amd64"):
+        pytest.skip("for x86-64")
+    whole = tmp_path / "whole.cpp"
+    whole.write_text("".join(f"#include <{name}>\n" for name in names))
+    flags = ["-std=c++17", "-Wall", "-Wextra", "-Wno-unused-function", "-Wconversion", "-Wshadow", "-Werror", *extra]
+    command = [compiler(), *flags, "-DSWIFT_NATIVE_KERNELS=mine", "-I", str(include), "-fsyntax-only", str(whole)]
+    subprocess.run(command, check=True)
 
 
 def test_every_kernel_source_is_listed_for_the_build():
