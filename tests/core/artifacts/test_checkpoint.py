@@ -84,7 +84,7 @@ def test_an_added_file_is_noticed(saved, name):
     "name", ["../secret.json", "/etc/passwd", "a/../../b.json", "a//b.json", "C:x.json", "a\\b.json"]
 )
 def test_a_manifest_that_names_files_outside_its_folder_is_refused(saved, name):
-    entry = {"size": 1, "sha256": "0" * 64}
+    entry = {"size": 1, "xxh3_128": "0" * 32}
     rewrite(saved, lambda content: content["files"].update({name: entry}))
     with pytest.raises(BrokenCheckpointError, match="outside of its folder"):
         verify(saved)
@@ -93,9 +93,7 @@ def test_a_manifest_that_names_files_outside_its_folder_is_refused(saved, name):
 @pytest.mark.parametrize("name", ["pytorch_model.bin", "custom_checkpoint_0.pkl", "modeling.py", "x.so", "distcp"])
 def test_a_listed_file_of_a_kind_that_runs_code_is_refused(saved, name):
     (saved / name).write_bytes(b"x")
-    rewrite(
-        saved, lambda content: content["files"].update({name: checkpoint_manifest._entry(saved / name, flush=False)})
-    )
+    rewrite(saved, lambda content: content["files"].update({name: checkpoint_manifest._entry(saved / name)}))
     with pytest.raises(BrokenCheckpointError, match="no kind that is read"):
         verify(saved)
 

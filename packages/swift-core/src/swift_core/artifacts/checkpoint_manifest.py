@@ -1,9 +1,9 @@
-"""What a checkpoint says of itself: `manifest.json`, written last, with size and SHA-256 of every file beside it.
+"""What a checkpoint says of itself: `manifest.json`, written last, with size and hash of every file beside it.
 
 A folder is taken only when it holds exactly the files that its manifest lists, each with that size and hash, and all
 of kinds that are read as data: safetensors, JSON, text, and torch's format under `weights_only=True`. The manifest
 carries a hash of itself. It proves that nothing was damaged; it is no signature, and needs to be none, because nothing
-in a checkpoint is run whoever wrote it.
+in a checkpoint is run whoever wrote it. Hence XXH3 with 128 bits, ten times as fast as SHA-256: a save must not wait.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+import xxhash
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -28,7 +30,8 @@ READ = frozenset({".safetensors", ".json", ".jinja", ".txt", ".model", ".md", ".
 """Endings of files that a checkpoint may hold. `.pt` and `.pth` are read with `weights_only=True`."""
 
 _LARGEST_MANIFEST = 16 * 2**20
-_CHUNK = 4 * 2**20
+_CHUNK = 2**18
+"""Bytes read at a time; they stay in the processor's cache."""
 
 
 class BrokenCheckpointError(ValueError):
@@ -61,8 +64,11 @@ def write_manifest(folder: Path, *, step: int, world: int, about: Mapping[str, A
         OSError: The disk refused.
     """
     names = sorted(_names(folder))
-    with ThreadPoolExecutor(max_workers=max(1, min(4, len(names)))) as pool:  # hashing and waiting for disks overlap
-        entries = list(pool.map(lambda name: _entry(folder / name, flush=True), names))
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        flushed = [pool.submit(_flush, folder / name) for name in names]  # the disk works while hashes are taken
+        entries = [_entry(folder / name) for name in names]
+        for each in flushed:
+            each.result()
     content = {"format": FORMAT, "step": step, "world": world, "about": dict(about)}
     content["files"] = dict(zip(names, entries, strict=True))
     content["sha256"] = _own_hash(content)
@@ -92,7 +98,7 @@ def verify(folder: Path) -> Manifest:
             if sizes[name] != entry["size"]:
                 raise BrokenCheckpointError(f"has {sizes[name]} bytes of {name}, not {entry['size']}")
         with ThreadPoolExecutor(max_workers=4) as pool:
-            found = pool.map(lambda name: _entry(folder / name, flush=False), manifest.files)
+            found = pool.map(lambda name: _entry(folder / name), manifest.files)
         for (name, entry), other in zip(manifest.files.items(), found, strict=True):
             if other != entry:
                 raise BrokenCheckpointError(f"has other bytes in {name} than were written")
@@ -125,7 +131,7 @@ def read_manifest(folder: Path) -> Manifest:
         files, about = dict(content["files"]), dict(content["about"])
         for name, entry in files.items():
             _require_inside(name)
-            if set(entry) != {"size", "sha256"}:
+            if set(entry) != {"size", "xxh3_128"}:
                 raise BrokenCheckpointError(f"has a {MANIFEST} that is none")
     except BrokenCheckpointError:
         raise
@@ -164,16 +170,24 @@ def _require_inside(name: str) -> None:
         raise BrokenCheckpointError(f"has a {MANIFEST} that names {name!r}, outside of its folder")
 
 
-def _entry(path: Path, *, flush: bool) -> dict[str, Any]:
+def _entry(path: Path) -> dict[str, Any]:
     """Return size and hash of a file; opened without following a link that was put in its place meanwhile."""
-    total, size = hashlib.sha256(), 0
-    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
-        while block := file.read(_CHUNK):
-            total.update(block)
-            size += len(block)
-        if flush:
-            os.fsync(file.fileno())
-    return {"size": size, "sha256": total.hexdigest()}
+    total, size, block = xxhash.xxh3_128(), 0, memoryview(bytearray(_CHUNK))
+    with open(_opened(path), "rb", buffering=0) as file:
+        while length := file.readinto(block):
+            total.update(block[:length])
+            size += length
+    return {"size": size, "xxh3_128": total.hexdigest()}
+
+
+def _flush(path: Path) -> None:
+    """Bring a file to the disk."""
+    with open(_opened(path), "rb", buffering=0) as file:
+        os.fsync(file.fileno())
+
+
+def _opened(path: Path) -> int:
+    return os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
 
 
 def _own_hash(content: Mapping[str, Any]) -> str:
