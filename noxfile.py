@@ -127,6 +127,16 @@ def escapes(session: nox.Session) -> None:
     session.run(python, "-m", "pytest", "-p", "no:cacheprovider", "tests/core/sandbox", env=environment, external=True)
 
 
+@nox.session(python=False, requires=["wheels"], default=False)
+def faults(session: nox.Session) -> None:
+    """Kill a run a hundred times, two thirds of them inside saves; every one must end as if it had not been."""
+    python = str(python_with_wheels(session))
+    install_group(session, python, "tests")
+    environment = {**test_environment(session), "SWIFT_FAULTS": "100"}
+    arguments = session.posargs or ["tests/runs/test_faults.py", "tests/core/artifacts/test_checkpoint.py"]
+    session.run(python, "-m", "pytest", "-p", "no:cacheprovider", *arguments, env=environment, external=True)
+
+
 @nox.session(reuse_venv=True, requires=["wheels"], default=False)
 def minimums(session: nox.Session) -> None:
     """Test with the oldest version of each requirement that metadata allows; torch stays as constrained."""
