@@ -1,6 +1,7 @@
 """The public API for plugin authors. Importing it imports neither torch nor transformers."""
 
 from swift_core.contracts.agent_template import AgentTemplate
+from swift_core.contracts.aggregation import Aggregation, aggregate_steps
 from swift_core.contracts.callback import Callback
 from swift_core.contracts.checks import require_between, require_nonnegative, require_positive
 from swift_core.contracts.command import Command
@@ -75,14 +76,12 @@ from swift_core.contracts.registration import (
     register_tuner,
 )
 from swift_core.contracts.reward import (
-    Aggregation,
     InferRequest,
     OutcomeReward,
     ProcessReward,
     RewardFailure,
     RewardInputs,
     RewardScores,
-    aggregate_steps,
     report_failure,
 )
 from swift_core.contracts.score import ClassOutputs, ScoreOutputs, StepOutputs

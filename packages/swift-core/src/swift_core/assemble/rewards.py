@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from swift_core.assemble.apart import ApartReward, in_process_step, runs_apart, start
 from swift_core.assemble.failures import FailurePolicy, FailureTally, failure_of, settled
+from swift_core.contracts.aggregation import Aggregation, aggregate_steps
 from swift_core.contracts.handover import RewardPart
 from swift_core.contracts.reward import (
-    Aggregation,
     InferRequest,
     RewardFailure,
     RewardInputs,
     RewardScores,
-    aggregate_steps,
     failures_reported,
 )
 from swift_core.errors import Problem, SwiftError

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
+    from swift_core.contracts.aggregation import Aggregation
     from swift_core.contracts.data import Record, TextEncoder
-    from swift_core.contracts.reward import Aggregation, OutcomeReward
+    from swift_core.contracts.reward import OutcomeReward
 
 
 @dataclass(frozen=True, slots=True)

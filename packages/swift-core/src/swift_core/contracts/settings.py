@@ -13,7 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, Gt, Interval, MinLen
 
-from swift_core.contracts.reward import Aggregation
+from swift_core.contracts.aggregation import Aggregation
 
 STRICT: dict[str, Any] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 """How pydantic reads every section: no unknown key, no conversion from text, no infinity."""

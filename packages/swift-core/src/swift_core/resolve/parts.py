@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from swift_core.contracts.aggregation import Aggregation
     from swift_core.contracts.plugin import PluginSource, PluginSpec
-    from swift_core.contracts.reward import Aggregation
     from swift_core.plugins.registry import Registry
     from swift_core.resolve.findings import Findings
 
