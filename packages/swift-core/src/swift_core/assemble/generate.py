@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from swift_core.contracts.engine import SamplingParams
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -38,10 +40,11 @@ def generate(
     stops = stop_ids(model, encoder)
     order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
     answers = [""] * len(ids)
-    with _answering(model):
+    params = SamplingParams(max_tokens=max_new_tokens, temperature=temperature, stop_token_ids=tuple(stops))
+    with answering(model):
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
-            new = _new_tokens(model, [ids[index] for index in chosen], stops, encoder, max_new_tokens, temperature)
+            new = new_tokens(model, [ids[index] for index in chosen], params, encoder.pad_token_id)
             for index, tokens in zip(chosen, new, strict=True):
                 answers[index] = encoder.decode(_until(tokens, stops))
     return answers
@@ -81,7 +84,7 @@ def prompt_ids(
 
 
 @contextmanager
-def _answering(model: PreTrainedModel) -> Iterator[None]:
+def answering(model: PreTrainedModel) -> Iterator[None]:
     """Keep gradients and dropout off, and put every module's training mode back."""
     import torch
 
@@ -96,30 +99,25 @@ def _answering(model: PreTrainedModel) -> Iterator[None]:
             module.training = True
 
 
-def _new_tokens(
-    model: PreTrainedModel,
-    prompts: Sequence[Sequence[int]],
-    stops: list[int],
-    encoder: TextEncoder,
-    max_new_tokens: int,
-    temperature: float,
+def new_tokens(
+    model: PreTrainedModel, prompts: Sequence[Sequence[int]], params: SamplingParams, pad_token_id: int
 ) -> list[list[int]]:
-    """Return the tokens generated after each prompt, padding included; prompts are padded on the left."""
+    """Return one answer after each prompt, padding included; prompts are padded on the left."""
     import torch
     from transformers import GenerationConfig
 
     longest = max(len(ids) for ids in prompts)
-    input_ids = torch.full((len(prompts), longest), encoder.pad_token_id)
+    input_ids = torch.full((len(prompts), longest), pad_token_id)
     attention_mask = torch.zeros_like(input_ids)
     for row, ids in enumerate(prompts):
-        input_ids[row, longest - len(ids) :] = torch.tensor(ids)
+        input_ids[row, longest - len(ids) :] = torch.tensor(list(ids))
         attention_mask[row, longest - len(ids) :] = 1
-    drawn: dict[str, Any] = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
+    drawn = {"do_sample": True, "temperature": params.temperature, "top_k": params.top_k, "top_p": params.top_p}
     config = GenerationConfig(
-        max_new_tokens=max_new_tokens,
-        eos_token_id=stops,
-        pad_token_id=encoder.pad_token_id,
-        **(drawn if temperature > 0 else {"do_sample": False}),
+        max_new_tokens=params.max_tokens,
+        eos_token_id=list(params.stop_token_ids),
+        pad_token_id=pad_token_id,
+        **(drawn if params.temperature > 0 else {"do_sample": False}),
     )
     output = model.generate(  # type: ignore[operator]
         input_ids=input_ids.to(model.device),

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from swift_core.assemble.generate import answering, new_tokens
 from swift_core.contracts.checks import require_positive
 from swift_core.contracts.engine import Rollout, SamplingParams
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
     from transformers import PreTrainedModel
@@ -48,11 +48,12 @@ class TransformersEngine:
         )
         answers: list[list[Rollout]] = [[] for _ in prompts]
         devices = [self._model.device] if self._model.device.type == "cuda" else []
-        with torch.random.fork_rng(devices), _answering(self._model):
+        with torch.random.fork_rng(devices), answering(self._model):
             torch.manual_seed(params.seed)
             for start in range(0, len(jobs), self.batch_size):
                 chosen = jobs[start : start + self.batch_size]
-                for index, tokens in zip(chosen, self._draw([prompts[i] for i in chosen], params), strict=True):
+                drawn = new_tokens(self._model, [prompts[i] for i in chosen], params, self._pad_token_id)
+                for index, tokens in zip(chosen, drawn, strict=True):
                     answers[index].append(_rollout(prompts[index], tokens, params))
         return answers
 
@@ -63,54 +64,9 @@ class TransformersEngine:
         """Let the model go."""
         self._model = None
 
-    def _draw(self, prompts: Sequence[Sequence[int]], params: SamplingParams) -> list[list[int]]:
-        """Return the tokens drawn after each prompt, padding included; prompts are padded on the left."""
-        import torch
-        from transformers import GenerationConfig
-
-        model: Any = self._model
-        longest = max(len(ids) for ids in prompts)
-        input_ids = torch.full((len(prompts), longest), self._pad_token_id)
-        attention_mask = torch.zeros_like(input_ids)
-        for row, ids in enumerate(prompts):
-            input_ids[row, longest - len(ids) :] = torch.tensor(list(ids))
-            attention_mask[row, longest - len(ids) :] = 1
-        sampled: dict[str, Any] = {
-            "do_sample": True, "temperature": params.temperature, "top_p": params.top_p, "top_k": params.top_k
-        }  # fmt: skip
-        config = GenerationConfig(
-            max_new_tokens=params.max_tokens,
-            eos_token_id=list(params.stop_token_ids),
-            pad_token_id=self._pad_token_id,
-            **(sampled if params.temperature > 0 else {"do_sample": False}),
-        )
-        output = model.generate(
-            input_ids=input_ids.to(model.device),
-            attention_mask=attention_mask.to(model.device),
-            generation_config=config,
-        )
-        tokens: list[list[int]] = output[:, longest:].tolist()
-        return tokens
-
 
 def _rollout(prompt: Sequence[int], tokens: Sequence[int], params: SamplingParams) -> Rollout:
     """Return the answer up to and with the first token that stops."""
     end = next((index for index, token in enumerate(tokens) if token in params.stop_token_ids), None)
     kept = list(tokens) if end is None else list(tokens[: end + 1])
     return Rollout(prompt_ids=list(prompt), answer_ids=kept, finished=end is not None)
-
-
-@contextmanager
-def _answering(model: PreTrainedModel) -> Iterator[None]:
-    """Keep gradients and dropout off, and put every module's training mode back."""
-    import torch
-
-    trained = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        # Not inference_mode: tensors that a module caches would then be unusable in training.
-        with torch.no_grad():
-            yield
-    finally:
-        for module in trained:
-            module.training = True
