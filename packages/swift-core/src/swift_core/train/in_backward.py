@@ -51,7 +51,7 @@ class BackwardSteps:
     def _run(self, what: Literal["measure", "move"], loss: Tensor, *, retain_graph: bool) -> None:
         self._does, self._squares = what, []
         try:
-            loss.backward(retain_graph=retain_graph)  # type: ignore[no-untyped-call]
+            loss.backward(retain_graph=retain_graph)
         finally:
             self._does = "nothing"
         if what == "measure" or self.max_grad_norm == 0:
