@@ -57,15 +57,18 @@ def test_a_plan_as_json_has_the_figures(folder: Path) -> None:
 
 
 def test_a_bad_run_file_is_told_in_half_a_second_with_code_2(folder: Path) -> None:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = swift(folder, "plan", "bad.yaml")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = []
+    for _ in range(5):  # the least of several: other work on the machine only ever adds
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = swift(folder, "plan", "bad.yaml")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
     assert done.returncode == 2
     assert done.stdout == ""
     assert "bad.yaml:3:32: error[unknown-plugin]: no loss named 'dppo'. Did you mean 'ppo' or 'dpo'?" in done.stderr
     assert "Traceback" not in done.stderr
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+    assert min(seconds) < 0.5
     assert sorted(path.name for path in folder.iterdir()) == ["bad.yaml", "pairs.jsonl", "run.yaml"]
 
 
