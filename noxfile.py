@@ -70,12 +70,22 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python=False, requires=["wheels"])
 def tests(session: nox.Session) -> None:
-    """Test the installed wheels; arguments go to pytest."""
+    """Test the installed wheels, but for what is marked slow; arguments go to pytest."""
+    run_tests(session, "not slow", *session.posargs)
+
+
+@nox.session(python=False, requires=["wheels"], default=False)
+def slow(session: nox.Session) -> None:
+    """Run the tests that are marked slow: kills, starved disks, rewards of trained models; some five minutes."""
+    run_tests(session, "slow", *session.posargs)
+
+
+def run_tests(session: nox.Session, marked: str, *arguments: str) -> None:
+    """Run the tests whose markers fit the expression `marked`."""
     python = str(python_with_wheels(session))
     install_group(session, python, "tests")
-    session.run(
-        python, "-m", "pytest", "-p", "no:cacheprovider", *session.posargs, env=test_environment(session), external=True
-    )
+    pytest = [python, "-m", "pytest", "-p", "no:cacheprovider", "-m", marked]
+    session.run(*pytest, *arguments, env=test_environment(session), external=True)
 
 
 @nox.session(reuse_venv=True)

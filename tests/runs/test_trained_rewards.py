@@ -21,6 +21,7 @@ train: {max_completion_length: 12}
 """
 
 
+@pytest.mark.slow
 def test_runs_of_stages_rm_and_prm_score_what_is_sampled_as_infer_scores_it(swift):
     for stage, data in (("rm", "preference"), ("prm", "steps")):
         swift.write("run.yaml", RUN.replace("STAGE", stage).replace("DATA", data))
