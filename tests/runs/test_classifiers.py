@@ -80,6 +80,7 @@ def test_a_process_reward_model_learns_from_labelled_steps_and_judges_each(swift
     assert all(0 <= float(line.partition("  ")[0]) <= 1 for line in printed)
 
 
+@pytest.mark.slow
 def test_a_merged_adapter_is_a_model_that_scores_alike(swift):
     from swift_core.assemble.trained import merged
 
@@ -96,6 +97,7 @@ def test_a_merged_adapter_is_a_model_that_scores_alike(swift):
         assert shares[label] == pytest.approx(float(share), abs=2e-4)
 
 
+@pytest.mark.slow
 def test_a_language_model_judges_no_answers(swift):
     swift.write("run.yaml", run_file("sft", "chat", steps=1))
     swift("train", "run.yaml")
