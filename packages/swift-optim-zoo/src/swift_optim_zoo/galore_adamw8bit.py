@@ -11,23 +11,15 @@ Zhao et al., 2024, arXiv:2403.03507, alg. 2 and sec. 5.1 ("8-bit GaLore"). Param
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from swift_optim_zoo._eight_bit import AdamOptions, adam8bit_direction, adam8bit_step, clear_codes, turn_codes
-from swift_optim_zoo._galore import GaLoreOptimizer
-from swift_optim_zoo._low_rank import check_shape
+from swift_optim_zoo._galore_eight_bit import EightBitGaLore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from torch import Tensor
 
-    from swift_optim_zoo._base import Group, State
-    from swift_optim_zoo._turn import Turn
-
-
-class GaLoreAdamW8bit(GaLoreOptimizer):
+class GaLoreAdamW8bit(EightBitGaLore):
     """GaLore's AdamW with moments of 8 bits.
 
     A parameter group may override any option. The state holds tensors only.
@@ -113,26 +105,3 @@ class GaLoreAdamW8bit(GaLoreOptimizer):
         }
         super().__init__(params, defaults)
         self.report_fallback()
-
-    def direction(self, low_rank: Tensor, state: State, group: Group) -> Tensor:
-        """Update both moments and return Adam's direction."""
-        return adam8bit_direction(low_rank, state, group["betas"], group["eps"])
-
-    def plain(self, weights: Tensor, grad: Tensor, state: State, group: Group) -> None:
-        """Move a parameter that is not projected, by AdamW with 8-bit moments."""
-        options = AdamOptions(float(group["lr"]), group["betas"], group["eps"], group["weight_decay"])
-        adam8bit_step(weights, grad, state, options)
-
-    def turn(self, state: State, turn: Turn) -> None:
-        """Express both moments in new bases."""
-        turn_codes(state, turn)
-
-    def forget(self, state: State) -> None:
-        """Set both moments to zero."""
-        clear_codes(state)
-
-    def check_saved(self, state: State, shape: tuple[int, ...]) -> None:
-        """Raise ValueError when the moments in a saved `state` are not of `shape`."""
-        super().check_saved(state, shape)
-        if "exp_avg_codes" in state:
-            check_shape(tuple(state["exp_avg_codes"].shape), (math.prod(shape),))
