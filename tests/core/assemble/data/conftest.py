@@ -150,9 +150,15 @@ def plan_of(tmp_path: Path, chatml_folder: Path) -> Callable[..., RunPlan]:
     """Resolve a run file that is written from sections, beside the files in `tmp_path`."""
 
     def make(
-        data: Mapping[str, Any], *, model: Path = chatml_folder, allow_code: bool = False, **train: Any
+        data: Mapping[str, Any],
+        *,
+        model: Path = chatml_folder,
+        reward: Mapping[str, Any] | None = None,
+        allow_code: bool = False,
+        **train: Any,
     ) -> RunPlan:
-        sections = {"model": {"model_id": str(model)}, "data": dict(data), "train": {"max_steps": 2, **train}}
+        sections: dict[str, Any] = {"model": {"model_id": str(model)}, "data": dict(data)}
+        sections |= {"train": {"max_steps": 2, **train}, "reward": dict(reward or {})}
         path = tmp_path / "run.yaml"
         path.write_text(json.dumps(sections, indent=1))
         return resolve(load(path), installed(allow_code=allow_code))

@@ -309,3 +309,10 @@ def test_the_reference_column_gives_a_third_answer(plan_of, write_rows, encoder,
     assert encoder.decode(encoded["gold_ids"]) == "best<|im_end|>"
     assert encoder.decode(encoded["chosen_ids"]) == "good<|im_end|>"
     assert encoder.decode(encoded["prompt_ids"]).endswith("<|im_start|>assistant\n")
+
+
+def test_a_stage_that_samples_judges_held_out_prompts(plan_of, write_rows, encoder):
+    write_rows("asked.jsonl", {"prompt": "what", "ground_truth": "a"}, {"prompt": "why", "ground_truth": "b"})
+    data = {"dataset": "asked.jsonl", "val_dataset": "asked.jsonl"}
+    plan = plan_of(data, stage="grpo", reward={"orms": ["exact_match"]})
+    assert [row["prompt"] for row in load_data(plan, encoder).eval] == ["what", "why"]

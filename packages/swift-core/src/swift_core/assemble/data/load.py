@@ -9,6 +9,7 @@ from swift_core.assemble.data.encode import Limit, Stage, Tally, encode_rows, ju
 from swift_core.assemble.data.read import RunData, read_data
 from swift_core.assemble.kinds import row_kind
 from swift_core.assemble.kinds.heads import HeadRows
+from swift_core.assemble.kinds.prompts import PromptRows
 from swift_core.assemble.needs import require_columns
 from swift_core.assemble.scales import LossScales
 from swift_core.errors import Problem, SwiftError
@@ -101,10 +102,15 @@ def limit_of(plan: RunPlan) -> Limit:
 
 
 def is_judged(item: Item, stage: Stage) -> bool:
-    """Say whether a held-out row has something to judge the model on; a classification head judges every row."""
+    """Say whether a held-out row has something to judge the model on.
+
+    A classification head judges every row, and a stage that samples every prompt.
+    """
     if isinstance(stage.kind, HeadRows):
         return True
     record = item.record
+    if isinstance(stage.kind, PromptRows):
+        return record.prompt is not None
     answers = (record.text, record.completion, record.chosen, record.rejected)
     return any(answer is not None for answer in answers)
 

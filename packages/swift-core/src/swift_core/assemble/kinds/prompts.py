@@ -38,15 +38,7 @@ class PromptRows:
 
     def row(self, sequences: Sequences, record: Record, index: int) -> Row:
         """Return a `PromptRow`."""
-        prompt: Any = record.prompt
-        row: PromptRow = {
-            "prompt_ids": sequences[0].ids,
-            "prompt": prompt if isinstance(prompt, str) else [dict(turn) for turn in prompt],
-            "ground_truth": record.ground_truth,
-            "columns": dict(record.columns),
-            "row": index,
-        }
-        return dict(row)
+        return dict(prompt_row(record, sequences[0].ids, index))
 
     def finish(self, rows: list[Row]) -> list[Row]:
         """Return the rows as they are."""
@@ -55,6 +47,18 @@ class PromptRows:
     def collator(self, pad_token_id: int) -> PromptCollator:
         """Return the collator."""
         return PromptCollator()
+
+
+def prompt_row(record: Record, prompt_ids: list[int], index: int) -> PromptRow:
+    """Return a record with a prompt as rewards and engines are given it."""
+    prompt: Any = record.prompt
+    return {
+        "prompt_ids": prompt_ids,
+        "prompt": prompt if isinstance(prompt, str) else [dict(turn) for turn in prompt],
+        "ground_truth": record.ground_truth,
+        "columns": dict(record.columns),
+        "row": index,
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from swift_core.assemble.kinds.prompts import prompt_row
+from swift_core.contracts.engine import Rollout
 from swift_core.contracts.loss import PolicyOutputs
 from swift_core.errors import Problem, SwiftError
 from swift_core.train.evaluate import Answers, answer
@@ -15,7 +16,7 @@ from swift_core.train.outputs import ScoredTokens
 from swift_core.train.policy import record
 from swift_core.train.policy.advantages import ESTIMATORS
 from swift_core.train.policy.kept import KeepAnswers
-from swift_core.train.policy.rollouts import Rollouts, set_advantages, training_batch
+from swift_core.train.policy.rollouts import Rollouts, Sample, score, set_advantages, training_batch
 from swift_core.train.policy.windows import RepeatedWindows
 from swift_core.train.reference import Reference, reference_of
 from swift_core.train.trainer import Batch, SwiftTrainer
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from transformers.trainer_utils import EvalLoopOutput
 
     from swift_core.contracts.handover import Parts
-    from swift_core.train.policy.rollouts import Sample
 
 
 class Policy(SwiftTrainer):
@@ -120,19 +120,11 @@ class Policy(SwiftTrainer):
         """Return the lazy outputs of scored tokens."""
         reference = None if self.reference is None else self.reference.on(batch)
 
-        class Values:
-            """Values that several names share, formed once."""
-
-            @cached_property
-            def logps(self) -> Tensor:
-                return tokens.padded(tokens.logps)
-
-        values = Values()
         old = batch.get("old_logps")
         mask = tokens.padded(torch.ones_like(tokens.labels)).bool()
         thunks: dict[str, Any] = {
-            "logps": lambda: values.logps,
-            "old_logps": lambda: values.logps.detach() if old is None else old,
+            "logps": lambda: tokens.padded(tokens.logps),
+            "old_logps": lambda: tokens.padded(tokens.logps).detach() if old is None else old,
             "advantages": lambda: batch["advantages"][:, None].expand(mask.shape),
             "mask": lambda: mask,
             "max_length": lambda: self.parts.plan.settings.train.max_completion_length,
@@ -170,14 +162,12 @@ class Policy(SwiftTrainer):
         from transformers.trainer_utils import EvalLoopOutput
 
         self.show_kept_weights()
-        answers = self.answers()
-        generations = answers.generations(self.parts)
-        columns = dict(generations.columns)
-        prefix, metrics, totals = options.get("metric_key_prefix", "eval"), {}, [0.0] * len(answers.records)
-        for reward in self.parts.rewards:
-            scores = reward.score(generations.infer_requests, generations.ground_truths, **columns)  # type: ignore[arg-type]
-            known = [score for score in scores if score is not None]
-            metrics[f"{prefix}_reward/{reward.name}"] = sum(known) / len(known) if known else float("nan")
-            totals = [t + reward.weight * (s or 0.0) for t, s in zip(totals, scores, strict=True)]
-        metrics[f"{prefix}_reward"] = sum(totals) / max(1, len(totals))
-        return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=len(totals))  # type: ignore[arg-type]
+        answers, prefix = self.answers(), options.get("metric_key_prefix", "eval")
+        samples = [
+            Sample(prompt_row(record, [], index), Rollout([], [], finished=True), text)
+            for index, (record, text) in enumerate(zip(answers.records, answers.responses, strict=True))
+        ]
+        score(self.parts.plan, self.parts.rewards, samples)
+        values = record.reward_figures(samples, self.rollouts.weights)
+        metrics: Any = {f"{prefix}_{name}": sum(numbers) / len(numbers) for name, numbers in values.items() if numbers}
+        return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=len(samples))  # type: ignore[arg-type]

@@ -20,17 +20,22 @@ FILE = "completions.jsonl"
 def figures(groups: Sequence[Sequence[Sample]], rollouts: Rollouts) -> dict[str, Tensor]:
     """Return values per answer or group, which are logged as their means: rewards by name, lengths, cut answers."""
     samples = [sample for group in groups for sample in group]
-    totals = [sample.total(rollouts.weights) for sample in samples]
-    values: dict[str, list[float]] = {"reward": [total for total in totals if total == total]}
-    for name in rollouts.weights:
-        values[f"reward/{name}"] = [v for sample in samples if (v := sample.rewards[name]) is not None]
-        values[f"abstained/{name}"] = [float(sample.rewards[name] is None) for sample in samples]
+    values = reward_figures(samples, rollouts.weights)
     values["completion_length"] = [float(len(sample.rollout.answer_ids)) for sample in samples]
     values["truncated"] = [float(not sample.rollout.finished) for sample in samples]
     values["flat_groups"] = [float(rollouts.is_flat(group)) for group in groups]
     values["reward_std"] = [_deviation([sample.total(rollouts.weights) for sample in group]) for group in groups]
-    kept = {name: numbers for name, numbers in values.items() if numbers and not _is_silent(name, numbers)}
-    return {name: torch.tensor(numbers) for name, numbers in kept.items()}
+    return {name: torch.tensor(numbers) for name, numbers in values.items() if numbers}
+
+
+def reward_figures(samples: Sequence[Sample], weights: Mapping[str, float]) -> dict[str, list[float]]:
+    """Return the rewards of answers in all and by name, those that abstained left out, and where they abstained."""
+    totals = [sample.total(weights) for sample in samples]
+    values: dict[str, list[float]] = {"reward": [total for total in totals if total == total]}
+    for name in weights:
+        values[f"reward/{name}"] = [v for sample in samples if (v := sample.rewards[name]) is not None]
+        values[f"abstained/{name}"] = [float(sample.rewards[name] is None) for sample in samples]
+    return {name: numbers for name, numbers in values.items() if not _is_silent(name, numbers)}
 
 
 def _is_silent(name: str, numbers: Sequence[float]) -> bool:

@@ -128,11 +128,11 @@ def scored_samples(
         [Sample(row, rollout, _text(encoder, rollout, stops)) for rollout in rollouts]
         for row, rollouts in zip(prompts, drawn, strict=True)
     ]
-    _score(plan, rewards, [sample for group in groups for sample in group])
+    score(plan, rewards, [sample for group in groups for sample in group])
     return groups
 
 
-def _score(plan: RunPlan, rewards: Sequence[RewardPart], samples: Sequence[Sample]) -> None:
+def score(plan: RunPlan, rewards: Sequence[RewardPart], samples: Sequence[Sample]) -> None:
     """Let every reward of the run file score the answers, in place."""
     names = sorted({name for sample in samples for name in sample.prompt["columns"]})
     columns = {name: [sample.prompt["columns"].get(name) for sample in samples] for name in names}
