@@ -92,7 +92,7 @@ def test_the_key_is_sent_and_a_missing_one_is_told_at_once(monkeypatch):
         assert server.asked[0][2]["Authorization"] == "Bearer secret"
         assert "secret" not in repr(client)
     with pytest.raises(ValueError, match="OTHER_KEY, which is not set"):
-        RemoteClient(url="http://x", api_key_env="OTHER_KEY")
+        RemoteClient(url="http://localhost", api_key_env="OTHER_KEY")
 
 
 def test_it_works_where_a_loop_runs_already():
@@ -107,7 +107,7 @@ def test_it_works_where_a_loop_runs_already():
     ("options", "message"),
     [
         ({"url": "localhost:8000"}, "url must begin with http"),
-        ({"url": "http://x", "timeout": 0}, "timeout must be > 0"),
+        ({"url": "http://localhost", "timeout": 0}, "timeout must be > 0"),
     ],
 )
 def test_bad_options_are_refused(options, message):

@@ -2,6 +2,9 @@
 
 What a server does not answer becomes a typed failure of that request alone. Statuses 408, 429 and 5xx are tried again
 with growing waits; nothing else is. A server that fails many requests in a row is left alone for a while.
+
+Servers in private networks are asked only when they are listed, redirects are not followed, and an answer has a largest
+size. What messages quote of an answer holds neither the key nor a text that was sent.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from swift_core.addresses import Allowed, require_url
 from swift_core.contracts.checks import require_nonnegative, require_positive
 from swift_core.contracts.reward import RewardFailure
 
@@ -28,6 +32,12 @@ _LONGEST_WAIT = 30.0
 _SHOWN = 200
 """Characters of an answer that a message quotes."""
 
+_ECHO = 12
+"""Characters of a sent text that make a quoted answer an echo of it."""
+
+_LARGEST_ANSWER = 64 * 2**20
+"""Bytes of an answer, at most."""
+
 
 @dataclass(slots=True, kw_only=True)
 class RemoteClient:
@@ -38,6 +48,9 @@ class RemoteClient:
 
     api_key_env: str = ""
     """Environment variable with the key that is sent as a bearer token; empty sends none."""
+
+    allow_hosts: Sequence[str] = ()
+    """Host names, addresses and networks that may be asked although they are private, or with plain http."""
 
     max_concurrency: int = 16
     """Requests under way at a time, >= 1."""
@@ -66,8 +79,7 @@ class RemoteClient:
 
     def __post_init__(self) -> None:
         """Check the options; the key is read now, so that a missing one is told before anything starts."""
-        if not self.url.startswith(("http://", "https://")):
-            raise ValueError(f"url must begin with http:// or https://, got {self.url!r}")
+        require_url(self.url, Allowed.of(self.allow_hosts))
         require_positive(
             max_concurrency=self.max_concurrency,
             timeout=self.timeout,
@@ -104,12 +116,15 @@ class RemoteClient:
 
         import httpx2
 
+        from swift_core.guarded import guarded
+
         end = time.monotonic() + self.deadline
         slots = asyncio.Semaphore(self.max_concurrency)
-        headers = {"Content-Type": "application/json"}
+        # Bytes as they are: a packed answer of a kilobyte may unpack to gigabytes.
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         headers |= {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        limits = httpx2.Limits(max_connections=self.max_concurrency)
-        async with httpx2.AsyncClient(timeout=self.timeout, limits=limits, headers=headers) as client:
+        transport = guarded(self.url, Allowed.of(self.allow_hosts), self.max_concurrency)
+        async with httpx2.AsyncClient(timeout=self.timeout, transport=transport, headers=headers) as client:
             url = self.url.rstrip("/") + path
             return list(await asyncio.gather(*(self._one(client, slots, url, body, end) for body in bodies)))
 
@@ -154,21 +169,39 @@ class RemoteClient:
 
         import httpx2
 
+        from swift_core.guarded import RefusedAddressError
+
         try:
-            response = await asyncio.wait_for(client.post(url, content=json.dumps(dict(body))), self.timeout)
+            status, headers, content = await asyncio.wait_for(_posted(client, url, body), self.timeout)
         except (asyncio.TimeoutError, httpx2.TimeoutException):
             return RewardFailure("timeout", f"{url}: no answer within {self.timeout:g} s"), None
+        except (RefusedAddressError, _TooLargeError) as error:
+            return RewardFailure("error", f"{url}: {error}"), None
         except httpx2.RequestError as error:
             return RewardFailure("network", f"{url}: {type(error).__name__}: {error}"), None
-        status = response.status_code
+        said = f"{url}: HTTP {status}: {self._quoted(content, body)}"
         if status in (408, 429) or status >= 500:
-            return RewardFailure("network", _refusal(response)), _asked_wait(response)
+            return RewardFailure("network", said), _asked_wait(headers)
+        if 300 <= status < 400:
+            return RewardFailure(
+                "error", f"{url}: HTTP {status}: redirects are not followed; give the address itself"
+            ), None
         if not 200 <= status < 300:
-            return RewardFailure("error", _refusal(response)), None
+            return RewardFailure("error", said), None
         try:
-            return response.json(), None
-        except ValueError:
-            return RewardFailure("error", f"{url}: the answer is no JSON: {response.text[:_SHOWN]!r}"), None
+            return json.loads(content), None
+        except (ValueError, RecursionError):
+            return RewardFailure("error", f"{url}: the answer is no JSON: {self._quoted(content, body)}"), None
+
+    def _quoted(self, content: bytes, body: Mapping[str, Any]) -> str:
+        """Return the start of an answer, in one line, without the key; an echo of what was sent is not shown."""
+        text = " ".join(content[: 4 * _SHOWN].decode("utf-8", "replace").split())[:_SHOWN]
+        text = text.replace(self._key, "***") if self._key else text
+        sent = json.dumps({key: value for key, value in body.items() if key != "model"}, ensure_ascii=False)
+        pieces = (text[start : start + _ECHO] for start in range(len(text) - _ECHO + 1))
+        if any(piece in sent for piece in pieces):
+            return f"({len(content)} bytes that repeat what was sent, so they are not shown)"
+        return text
 
     def _is_open(self) -> bool:
         """Say whether the server is left alone; after the cooldown requests are let through until one fails."""
@@ -181,11 +214,24 @@ class RemoteClient:
             self._opened = time.monotonic()
 
 
-def _refusal(response: httpx2.Response) -> str:
-    return f"{response.request.url}: HTTP {response.status_code}: {' '.join(response.text.split())[:_SHOWN]}"
+class _TooLargeError(Exception):
+    """An answer has more bytes than it may."""
 
 
-def _asked_wait(response: httpx2.Response) -> float:
+async def _posted(
+    client: httpx2.AsyncClient, url: str, body: Mapping[str, Any]
+) -> tuple[int, Mapping[str, str], bytes]:
+    """Return status, headers and bytes of the answer to `body`."""
+    content = bytearray()
+    async with client.stream("POST", url, content=json.dumps(dict(body))) as response:
+        async for chunk in response.aiter_raw():
+            content += chunk
+            if len(content) > _LARGEST_ANSWER:
+                raise _TooLargeError(f"the answer has more than {_LARGEST_ANSWER} bytes")
+    return response.status_code, response.headers, bytes(content)
+
+
+def _asked_wait(headers: Mapping[str, str]) -> float:
     """Return the seconds of `Retry-After`, at most half a minute; 0 where there are none, or a date."""
-    value = response.headers.get("retry-after", "")
+    value = headers.get("retry-after", "")
     return min(float(value), _LONGEST_WAIT) if value.isdecimal() else 0.0

@@ -54,6 +54,9 @@ class RemotePrm:
     api_key_env: str = ""
     """Environment variable with the key that is sent as a bearer token; empty sends none."""
 
+    allow_hosts: Sequence[str] = ()
+    """Hosts, addresses and networks that may be asked although they are private, or with plain http."""
+
     max_concurrency: int = 16
     """Requests under way at a time, >= 1."""
 
@@ -75,6 +78,7 @@ class RemotePrm:
         self._client = RemoteClient(
             url=self.url,
             api_key_env=self.api_key_env,
+            allow_hosts=self.allow_hosts,
             max_concurrency=self.max_concurrency,
             timeout=self.timeout,
             deadline=self.deadline,
