@@ -9,7 +9,7 @@ import pytest
 
 from swift_core.contracts.handover import RunPlan
 from swift_core.errors import Problem
-from swift_core.resolve.device import launch_line
+from swift_core.resolve.parallel import launch_line
 from swift_core.resolve.machine import Machine, this_machine
 
 RUN = "model: {model_id: demo:tiny}\ndata: {dataset: demo:chat}\n"
@@ -69,7 +69,7 @@ def test_the_world_is_that_of_torchrun(tmp_path: Path, value: str | None, size: 
             "3 processes with a GPU each, and this machine has 2",
             "write num_processes: 2",
         ),
-        ("{num_processes: 2}", TWO_GPUS, "swift train is one", "torchrun --standalone --nproc-per-node 2"),
+        ("{num_processes: 2}", TWO_GPUS, "swift train is one", "--nproc 2"),
         ("{num_processes: 2}", Machine(num_gpus=0, world_size=4), "torchrun started 4", "num_processes: 4"),
         ("{}", Machine(num_gpus=0, world_size=4), "torchrun started 4", "num_processes: 4"),
     ],
@@ -106,8 +106,8 @@ def test_a_plan_of_several_processes_needs_no_torchrun_and_prints_its_line(plan_
     plan = plan_of(RUN + "device: {num_gpus: 2}\n", machine=TWO_GPUS, planning=True)
 
     line = launch_line(plan.config)
-    assert line.startswith("torchrun --standalone --nproc-per-node 2 -m swift_core train ")
-    assert line.endswith("run.yaml")
+    assert line.startswith("swift train ")
+    assert line.endswith("run.yaml --nproc 2")
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ class NativeOptimizer(Optimizer):
     found_inf: Tensor | None
     """Not 0 if a step is to be skipped. `torch.amp.GradScaler` sets and removes it."""
 
+    works_on: ClassVar[str] = "memory"
     moves_parameters_alone: ClassVar[bool] = True
     moment_bytes: ClassVar[str] = (
         "4 * size if moments == 'fp32' else 2 * size if moments == 'bf16' else size + ceil(size / 256)"
@@ -47,8 +48,13 @@ class NativeOptimizer(Optimizer):
     _grad_norm: float | None
     _copies: dict[Tensor, Tensor]
 
-    def __init__(self, params: ParamsT, defaults: dict[str, Any]) -> None:
+    offload: Offloading
+    """Where states and float32 weights are kept of parameters on another device."""
+
+    def __init__(self, params: ParamsT, defaults: dict[str, Any], offload: Offloading = "none") -> None:
         check_options(defaults)
+        check_choice("offload", offload, OFFLOADINGS)
+        self.offload = offload
         self._forget()
         super().__init__(params, defaults)
 
@@ -72,8 +78,11 @@ class NativeOptimizer(Optimizer):
         group = self.param_groups[index]
         try:
             check_options(group)
+            check = check_param if self.offload == "none" else check_far_param
+            if self.offload != "none" and group["rounding"] != "nearest":
+                raise ValueError(f"offload keeps float32 weights, which need no rounding, got {group['rounding']!r}")
             for position, param in enumerate(group["params"]):
-                check_param(param, _label(group, index, position))
+                check(param, _label(group, index, position))
         except ValueError:
             self.param_groups.pop()
             raise
@@ -88,6 +97,8 @@ class NativeOptimizer(Optimizer):
         Raises:
             ValueError: A parameter is not one of this optimizer's, or a copy does not fit it.
         """
+        if self.offload != "none":
+            raise ValueError("offload writes the weights back to their device, and no copies of them")
         ours = {param for group in self.param_groups for param in group["params"]}
         for param, copy in copies.items():
             if param not in ours:
@@ -139,17 +150,41 @@ class NativeOptimizer(Optimizer):
         self.step()
 
     def _take_step(self) -> None:
-        plan, copies = self._current_plan()
-        params = plan.params()
         max_norm = float(self.param_groups[0].get("max_grad_norm", 0.0))
         scale = getattr(self, "grad_scale", None)
         factor = 1.0 if scale is None else 1.0 / float(scale)
+        if self.offload != "none":
+            self._take_far_step(factor, max_norm)
+            return
+        plan, copies = self._current_plan()
+        params = plan.params()
         norm = plan.step(self._options(), factor, max_norm, torch.get_num_threads())
         self._grad_norm = norm if max_norm > 0 else None
         for param, dense in copies:
             param.copy_(dense)
         if params:
             torch.autograd.graph.increment_version(params)
+
+    def _take_far_step(self, factor: float, max_norm: float) -> None:
+        self._check_clipping()
+        fars = self._fars()
+        self._grad_norm = grad_norm_of(fars) * factor if max_norm > 0 else None
+        if self._grad_norm is not None:
+            share = max_norm / (self._grad_norm + 1e-6)
+            factor *= 1.0 if share > 1 else share  # a norm that is not a number stays one
+        options, num_threads = self._options(), torch.get_num_threads()
+        self._offload.step(fars, lambda rows: _native.take_step(self._rule, rows, options, factor, num_threads))
+
+    def _fars(self) -> list[Far]:
+        fars, num_elements = [], 0
+        for index, group in enumerate(self.param_groups):
+            names = self.state_names(group)
+            for position, param in enumerate(group["params"]):
+                seat = Seat(names, group["moments"], index, num_elements, _label(group, index, position))
+                if param.grad is not None:
+                    fars.append(make_far(param, self.state[param], seat))
+                num_elements += param.numel()
+        return fars
 
     def _options(self) -> array[float]:
         """Return the options of every group as the C++ side takes them."""
@@ -188,6 +223,11 @@ class NativeOptimizer(Optimizer):
         limits = sorted({float(group.get("max_grad_norm", 0.0)) for group in self.param_groups})
         if len(limits) > 1:
             raise ValueError(f"max_grad_norm must be the same in all groups, got {', '.join(map(str, limits))}")
+        if limits != [0.0] and any(is_cut(param) for group in self.param_groups for param in group["params"]):
+            raise ValueError(
+                f"max_grad_norm of the optimizer must be 0 for parameters that are cut up among ranks, got {limits[0]}: "
+                "this rank sees the norm of its own part only; clip by train.max_grad_norm"
+            )
 
     def _forget(self) -> None:
         """Drop all that is no part of the state."""
@@ -195,6 +235,11 @@ class NativeOptimizer(Optimizer):
         self._formats = []
         self._grad_norm = None
         self._copies = getattr(self, "_copies", {})
+        self._offload = Offload()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a pickle or a deep copy takes along."""
+        return {**super().__getstate__(), "offload": self.offload}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take over a pickled or loaded state; options that older state dicts lack get their defaults."""
@@ -214,22 +259,12 @@ class NativeOptimizer(Optimizer):
         Raises:
             ValueError: The groups do not match, or the state asks for what this optimizer does not do.
         """
-        seen: list[StateDict] = []
-        handle = self.register_load_state_dict_pre_hook(lambda _, loaded: seen.append(loaded))
-        try:
-            super().load_state_dict(state_dict)
-        finally:
-            handle.remove()
-        self._restore_states(seen[0])
-
-    def _restore_states(self, loaded: StateDict) -> None:
-        """Put states back as they were saved where the base class has cast them to the dtype of their parameter."""
-        params = (param for group in self.param_groups for param in group["params"])
-        saved_ids = (saved for group in loaded["param_groups"] for saved in group["params"])
+        loaded = load_groups(self, state_dict, super().load_state_dict)
+        params = [param for group in self.param_groups for param in group["params"]]
+        saved_ids = [saved for group in loaded["param_groups"] for saved in group["params"]]
         for param, saved in zip(params, saved_ids, strict=True):
-            for name, value in loaded["state"].get(saved, {}).items():
-                if isinstance(value, Tensor) and value.dtype is not self.state[param][name].dtype:
-                    self.state[param][name] = value.to(device="cpu" if name == "step" else param.device)
+            if saved in loaded["state"]:
+                self.state[param] = state_in_place(loaded["state"][saved], param, self.offload)
 
 
 def _label(group: Mapping[str, Any], index: int, position: int) -> str:

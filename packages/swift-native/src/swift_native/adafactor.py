@@ -20,7 +20,7 @@ from torch.optim.optimizer import Optimizer, ParamsT
 
 from swift_native import _native
 from swift_native._layout import in_order
-from swift_native._refuse import check_grad, check_param
+from swift_native._refuse import check_grad, check_param, check_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,6 +45,7 @@ class Adafactor(Optimizer):
         ValueError: An option is out of range, or a parameter is one that the kernels cannot take.
     """
 
+    works_on: ClassVar[str] = "matrices"
     moves_parameters_alone: ClassVar[bool] = True
     state_bytes: ClassVar[str] = "4 * size"
     matrix_state_bytes: ClassVar[str] = "4 * (rows + columns)"
@@ -177,6 +178,7 @@ def _check_options(group: Mapping[str, Any]) -> None:
 
 
 def _check_param(param: Tensor, label: str) -> None:
+    check_whole(param, label)
     check_param(param, label)
     if param.dtype is not torch.float32:
         raise ValueError(f"the native Adafactor cannot train {label}: it is {param.dtype}; its weights are float32")

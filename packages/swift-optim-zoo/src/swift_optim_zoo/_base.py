@@ -37,6 +37,9 @@ class ZooOptimizer(Optimizer):
     moves_parameters_alone: ClassVar[bool] = True
     """Whether a parameter's step depends on its own gradient and state only: then it may come in the backward pass."""
 
+    works_on: ClassVar[str] = "tensors"
+    """What of a parameter a step must see (see `OptimizerFactory`); a subclass may do with less, or need more."""
+
     def __init__(self, params: Iterable[Any], defaults: Group) -> None:
         self.check_options(defaults)
         super().__init__(params, defaults)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from swift_core.plugin_api import require_positive
 from swift_optim_zoo._adam import adam_correction, adam_direction, adamw_
@@ -24,6 +24,8 @@ class LowRankOptimizer(ZooOptimizer):
 
     A group has `rank`, `update_proj_gap`, `scale`, `proj_type`, `target_modules`, `exclude_modules`; it gets `sides`.
     """
+
+    works_on: ClassVar[str] = "matrices"
 
     label = "low_rank"
     """Name in messages."""

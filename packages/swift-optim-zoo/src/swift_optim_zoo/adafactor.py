@@ -50,6 +50,7 @@ class Adafactor(ZooOptimizer):
         ValueError: An option is out of its range.
     """
 
+    works_on: ClassVar[str] = "matrices"
     state_bytes: ClassVar[str] = "4 * size + (4 * size if beta1 else 0)"
     matrix_state_bytes: ClassVar[str] = "4 * (rows + columns) + (4 * size if beta1 else 0)"
 

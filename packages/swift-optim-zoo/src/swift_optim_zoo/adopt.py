@@ -60,6 +60,7 @@ class Adopt(ZooOptimizer):
         ValueError: An option is out of its range.
     """
 
+    works_on: ClassVar[str] = "elements"
     state_bytes: ClassVar[str] = "8 * size"
 
     def __init__(

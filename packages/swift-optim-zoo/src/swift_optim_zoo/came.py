@@ -41,6 +41,7 @@ class Came(ZooOptimizer):
         ValueError: An option is out of its range.
     """
 
+    works_on: ClassVar[str] = "matrices"
     state_bytes: ClassVar[str] = "8 * size"
     matrix_state_bytes: ClassVar[str] = "4 * size + 8 * (rows + columns)"
 

@@ -45,6 +45,7 @@ class Lion(ZooOptimizer):
         ValueError: An option is out of its range.
     """
 
+    works_on: ClassVar[str] = "elements"
     state_bytes: ClassVar[str] = "4 * size"
 
     def __init__(

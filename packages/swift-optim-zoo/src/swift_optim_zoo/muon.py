@@ -71,6 +71,7 @@ class Muon(ZooOptimizer):
         ValueError: An option is out of its range.
     """
 
+    works_on: ClassVar[str] = "matrices"
     state_bytes: ClassVar[str] = "8 * size"
     matrix_state_bytes: ClassVar[str] = "4 * size"
 

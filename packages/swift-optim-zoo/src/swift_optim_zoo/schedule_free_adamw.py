@@ -68,6 +68,7 @@ class ScheduleFreeAdamW(ZooOptimizer):
         ValueError: An option is out of its range.
     """
 
+    works_on: ClassVar[str] = "elements"
     moves_parameters_alone: ClassVar[bool] = False
     state_bytes: ClassVar[str] = "8 * size"
 

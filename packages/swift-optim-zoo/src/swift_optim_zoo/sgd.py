@@ -46,6 +46,7 @@ class SGD(ZooOptimizer):
         ValueError: An option is out of its range.
     """
 
+    works_on: ClassVar[str] = "elements"
     state_bytes: ClassVar[str] = "4 * size if momentum else 0"
 
     def __init__(

@@ -68,6 +68,7 @@ class Soap(ZooOptimizer):
         ValueError: An option is out of its range.
     """
 
+    works_on: ClassVar[str] = "matrices"
     state_bytes: ClassVar[str] = "8 * size"
     matrix_state_bytes: ClassVar[str] = (
         "8 * size + (8 * rows * rows if rows <= max_precondition_dim else 0)"

@@ -63,6 +63,7 @@ class Sophia(ZooOptimizer):
         ValueError: An option is out of its range.
     """
 
+    works_on: ClassVar[str] = "elements"
     state_bytes: ClassVar[str] = "8 * size"
 
     def __init__(

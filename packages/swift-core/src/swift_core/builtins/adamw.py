@@ -25,6 +25,7 @@ _FUSED_DEVICES = ("cpu", "cuda")
 class AdamW(torch.optim.AdamW):
     """Adam with decoupled weight decay, as torch has it, in one fused kernel on CPU and CUDA."""
 
+    works_on: ClassVar[str] = "elements"
     moves_parameters_alone: ClassVar[bool] = True
     state_bytes: ClassVar[str] = "2 * width * size"
 

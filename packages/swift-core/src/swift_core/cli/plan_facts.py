@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from swift_core.assemble.data.survey import DataSurvey, model_folder, survey
 from swift_core.assemble.dtype import DtypeChoice, resolve_dtype
-from swift_core.resolve.device import launch_line
 from swift_core.resolve.machine import this_machine
 from swift_core.resolve.memory import Memory, estimate, width_of_trained
 from swift_core.resolve.model_facts import ModelFacts, read_model
+from swift_core.resolve.parallel import launch_line
 from swift_core.resolve.state_bytes import state_bytes
 from swift_core.resolve.trainable import count_trainable, head_weights, trained_shapes
 

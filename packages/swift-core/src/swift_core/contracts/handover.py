@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from swift_core.contracts.parallel import Parallel, parallel_of
 from swift_core.contracts.plugin import PluginSource, PluginSpec
 from swift_core.contracts.settings import RunSettings
 from swift_core.errors import Place
@@ -122,6 +123,11 @@ class RunPlan:
     def settings(self) -> RunSettings:
         """The sections of the run file."""
         return self.config.settings
+
+    @property
+    def parallel(self) -> Parallel:
+        """How its processes share the run."""
+        return parallel_of(self.settings.device)
 
     @property
     def rewards(self) -> tuple[PartPlan, ...]:

@@ -25,8 +25,16 @@ class OptimizerFactory(Protocol):
     `train.learning_rate`, `train.weight_decay`, `train.adam_beta1/2` and `train.adam_epsilon` unless
     `train.optimizer_kwargs` gives them. A function `(args, model, dataset) -> (optimizer, scheduler)` is taken too.
 
-    Literal class attributes that core reads: `moves_parameters_alone`, `updates_in_backward`, `state_bytes` and
-    `matrix_state_bytes`. A method `metrics() -> dict[str, float]` of the optimizer is logged with the loss.
+    Literal class attributes that core reads: `works_on`, `moves_parameters_alone`, `updates_in_backward`,
+    `state_bytes` and `matrix_state_bytes`. `works_on` says what of a parameter a step must see, so that engines which
+    share parameters out among processes are refused where they cannot give it:
+
+    - `"elements"`: every element moves by its own gradient and state; any piece will do, a DTensor or a flat one.
+    - `"memory"`: the same, reading plain memory by its address; of a DTensor it takes the local shard by itself.
+    - `"tensors"`: norms, means or blocks of a whole parameter.
+    - `"matrices"`: whole matrices in their shape.
+
+    One that does not say is not run on pieces. A method `metrics() -> dict[str, float]` of the optimizer is logged with the loss.
     """
 
     def __call__(self, params: Iterable[ParamGroup], /, **options: Any) -> torch.optim.Optimizer:

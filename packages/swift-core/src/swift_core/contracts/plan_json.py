@@ -25,6 +25,7 @@ def plan_dict(plan: RunPlan) -> dict[str, Any]:
         "format": FORMAT,
         "run_file": str(plan.config.path),
         "settings": settings_dict(plan),
+        "engine": engine_dict(plan),
         "parts": [part_dict(part) for part in plan.parts],
         "formats": [part.plugin.name for part in plan.formats],
         "shorthands": dict(plan.config.shorthands),
@@ -46,6 +47,16 @@ def settings_dict(plan: RunPlan) -> dict[str, Any]:
         else:
             sections.setdefault("", {})[option.name] = _valued(plan, option.name, value)
     return sections
+
+
+def engine_dict(plan: RunPlan) -> dict[str, Any]:
+    """Return every option of the method that processes share the run by, with its origin."""
+    preset = ValueOrigin("default", note=f"preset {plan.parallel.method}")
+    origins = plan.config.origins
+    return {
+        name: _with_origin(value, origins.get(f"device.engine_kwargs.{name}", preset))
+        for name, value in plan.parallel.values.items()
+    }
 
 
 def part_dict(part: PartPlan) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge, Gt, Interval, MinLen
 
 from swift_core.contracts.aggregation import Aggregation
+from swift_core.contracts.parallel import Method
 
 STRICT: dict[str, Any] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 """How pydantic reads every section: no unknown key, no conversion from text, no infinity."""
@@ -202,6 +203,9 @@ class RolloutSettings:
     mask_truncated: bool = False
     """Leave answers that were cut at `train.max_completion_length` out of the loss."""
 
+    missing_eos_penalty: NonNegative = 0.0
+    """Taken off the reward of an answer that was cut at `train.max_completion_length`, >= 0."""
+
     max_resample_times: Annotated[int, Ge(0)] = 0
     """Draw again, so often at most, for prompts whose answers all have the same reward (dynamic sampling)."""
 
@@ -384,11 +388,17 @@ class DeviceSettings:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
-    parallel_method: Literal["single", "ddp"] = "single"
-    """How processes share the work."""
+    parallel_method: Method = "single"
+    """How processes share the work; several processes mean `ddp` unless another method is named."""
 
     num_processes: PositiveInt = 1
-    """Number of processes, one per device; `torchrun` starts them."""
+    """Number of processes on all machines, one per device; `swift train --nproc` or `torchrun` starts them."""
+
+    nodes: PositiveInt = 1
+    """Number of machines, each with as many processes."""
+
+    engine_kwargs: dict[str, Any] = field(default_factory=dict)
+    """Options of the method that are not to have the value of its preset (`swift plan` shows them all)."""
 
     use_cpu: bool = False
     """Stay on the CPU although there is a GPU."""

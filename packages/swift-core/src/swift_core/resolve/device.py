@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from swift_core.contracts.handover import RunConfig, ValueOrigin
+from swift_core.resolve.parallel import launch_line
 
 if TYPE_CHECKING:
     from swift_core.resolve.findings import Findings
@@ -28,14 +28,6 @@ def check_device(findings: Findings, machine: Machine, tuner: Looked | None, *, 
     _attention(findings, machine)
     _dtype(findings, machine)
     return _processes(findings, machine, planning=planning) if there_are_gpus else findings.config
-
-
-def launch_line(config: RunConfig) -> str:
-    """Return the command that trains this run file."""
-    device, path = config.settings.device, shlex.quote(str(config.path))
-    if device.num_processes == 1:
-        return f"swift train {path}"
-    return f"torchrun --standalone --nproc-per-node {device.num_processes} -m swift_core train {path}"
 
 
 def _on_cpu(config: RunConfig, machine: Machine) -> bool:
@@ -81,7 +73,7 @@ def _processes(findings: Findings, machine: Machine, *, planning: bool) -> RunCo
     asked = device.num_processes
     key = "device.num_gpus" if "device.num_gpus" in config.shorthands else "device.num_processes"
     if world is not None and world > 1 and world != asked:
-        if "device.num_processes" not in config.origins and device.parallel_method == "ddp":
+        if "device.num_processes" not in config.origins and device.parallel_method != "single":
             return _with_device(config, num_processes=world, note=f"torchrun started {world}")
         message = f"torchrun started {world} processes, and the run file asks for {asked}"
         findings.wrong("process-count", message, key, f"write device: {{num_processes: {world}}}")
@@ -98,13 +90,15 @@ def _processes(findings: Findings, machine: Machine, *, planning: bool) -> RunCo
         findings.wrong("too-few-gpus", message, key, f"write num_processes: {machine.num_gpus}, or use_cpu: true")
         return config
     if world is None and not planning:
-        message = f"{key} asks for {asked} processes, and swift train is one; torchrun starts several"
+        message = f"{key} asks for {asked} processes, and swift train is one unless it is told --nproc"
         findings.wrong("no-launcher", message, key, launch_line(config))
     return _with_device(config, num_processes=asked, note="several processes")
 
 
 def _with_device(config: RunConfig, *, num_processes: int, note: str) -> RunConfig:
-    device = replace(config.settings.device, num_processes=num_processes, parallel_method="ddp")
+    method = config.settings.device.parallel_method
+    method = "ddp" if method == "single" else method
+    device = replace(config.settings.device, num_processes=num_processes, parallel_method=method)
     origins = dict(config.origins)
     for key in ("device.num_processes", "device.parallel_method"):
         origins.setdefault(key, ValueOrigin("chosen", note=note))

@@ -6,7 +6,7 @@ import json
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contracts.plan_json import part_dict, settings_dict
+from swift_core.contracts.plan_json import engine_dict, part_dict, settings_dict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +23,8 @@ def explain(plan: RunPlan, summary: Sequence[tuple[str, str]] = ()) -> str:
         plan: What will be done.
         summary: Lines that stand first, as (word, text): sizes, steps, memory.
     """
-    blocks = [list(_table(summary, indent="")), _parts(plan), _values(plan), _defaults(plan), _notes(plan)]
+    blocks = [list(_table(summary, indent="")), _parts(plan), _engine(plan), _values(plan)]
+    blocks += [_defaults(plan), _notes(plan)]
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
@@ -59,6 +60,13 @@ def _chosen_by(plan: RunPlan, part: PartPlan) -> str:
 def _options(part: PartPlan) -> Iterator[tuple[str, str, str]]:
     for name, option in part_dict(part)["options"].items():
         yield name, _short(option["value"]), _origin_text(option)
+
+
+def _engine(plan: RunPlan) -> list[str]:
+    """Return every option of the method that processes share the run by; a single process has none."""
+    options = engine_dict(plan).items()
+    rows = [(f"  {name}", f"= {_short(v['value'])}", _origin_text(v)) for name, v in options]
+    return [f"engine  {plan.parallel.method}", *_table(rows)] if rows else []
 
 
 def _values(plan: RunPlan) -> list[str]:

@@ -11,6 +11,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_PACKAGES = ("bitsandbytes", "deepspeed", "flash_attn")
+_LAUNCHED = {
+    "fsdp": "ACCELERATE_USE_FSDP",
+    "deepspeed": "ACCELERATE_USE_DEEPSPEED",
+    "megatron-lm": "ACCELERATE_USE_MEGATRON_LM",
+}
+"""Engine -> the variable by which `accelerate launch` asks for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Machine:
@@ -32,7 +40,13 @@ class Machine:
     """Whether the CPU multiplies matrices in bfloat16."""
 
     packages: frozenset[str] = frozenset()
-    """Which of bitsandbytes and flash_attn are installed."""
+    """Which of bitsandbytes, deepspeed and flash_attn are installed."""
+
+    launched_engine: str = ""
+    """What `accelerate launch` was told to run: `fsdp`, `deepspeed`, `megatron-lm`, or nothing."""
+
+    launched_precision: str = "no"
+    """Mixed precision that `accelerate launch` was told to use."""
 
 
 def this_machine(environment: Mapping[str, str] = os.environ, devices: Path = Path("/dev")) -> Machine:
@@ -45,7 +59,9 @@ def this_machine(environment: Mapping[str, str] = os.environ, devices: Path = Pa
         world_size=_count(environment.get("WORLD_SIZE", "")),
         local_world_size=_count(environment.get("LOCAL_WORLD_SIZE", "")),
         has_bf16_units=_has_bf16_units(),
-        packages=frozenset(name for name in ("bitsandbytes", "flash_attn") if importlib.util.find_spec(name)),
+        packages=frozenset(name for name in _PACKAGES if importlib.util.find_spec(name)),
+        launched_engine=next((name for name, key in _LAUNCHED.items() if environment.get(key, "").lower() == "true"), ""),
+        launched_precision=environment.get("ACCELERATE_MIXED_PRECISION", "no").lower() or "no",
     )
 
 

@@ -17,6 +17,7 @@ from swift_core.resolve.findings import Findings
 from swift_core.resolve.loss_scales import find_loss_scales
 from swift_core.resolve.machine import Machine, this_machine
 from swift_core.resolve.optimizer import check_groups, check_in_backward, fill, find_optimizer
+from swift_core.resolve.parallel import check_optimizer_engine, check_parallel, check_rest
 from swift_core.resolve.parts import Looked, PartFinder
 from swift_core.resolve.shorthands import OptionSet, place_shorthands
 from swift_core.resolve.sources import check_data, check_model_files, find_hub
@@ -55,6 +56,8 @@ def resolve(
     check_data(finder)
     check_model_files(finder)
     findings.config = check_device(findings, machine or this_machine(), looked["tuner"], planning=planning)
+    check_parallel(findings, machine or this_machine())
+    check_rest(findings)
     plan = _plan(finder, looked, sampling=sampling)
     check_settings(findings, plan, sampling=sampling)
     findings.stop_if_any()
@@ -123,6 +126,7 @@ def _single(finder: PartFinder, looked: dict[str, Looked | None]) -> dict[str, P
         findings.config = fill(findings, sets["optimizer"])
         check_groups(findings, sets["optimizer"].looked)
         check_in_backward(findings, sets["optimizer"])
+        check_optimizer_engine(findings, sets["optimizer"].looked)
     parts = {name: finder.part(s.looked, s.options, s.key, origins=s.origins) for name, s in sets.items()}
     if "loss" in sets:
         check_terms(finder, sets["loss"])

@@ -1,0 +1,134 @@
+"""How processes share the run: whether the method, its options, the launcher and the other parts go together.
+
+What does not is refused here, before a model is loaded: libraries underneath would drop it without a word.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from swift_core.contracts.parallel import CHOICES, PRESETS, SHARDED, Parallel, parallel_of
+from swift_core.plugins.policy import did_you_mean
+
+if TYPE_CHECKING:
+    from swift_core.contracts.handover import RunConfig
+    from swift_core.resolve.findings import Findings
+    from swift_core.resolve.machine import Machine
+    from swift_core.resolve.parts import Looked
+
+_KWARGS = "device.engine_kwargs"
+_METHOD = "device.parallel_method"
+
+_LAUNCHED = {"fsdp": ("fsdp2",), "deepspeed": ("zero2", "zero3")}
+"""What `accelerate launch` was told to run -> the methods that are this."""
+
+
+def launch_line(config: RunConfig) -> str:
+    """Return the command that trains this run file; on several machines it is given on each of them."""
+    device, path = config.settings.device, shlex.quote(str(config.path))
+    if device.nodes > 1:
+        each = device.num_processes // device.nodes
+        return (
+            f"torchrun --nnodes {device.nodes} --nproc-per-node {each} --rdzv-backend c10d "
+            f"--rdzv-endpoint FIRST_MACHINE:29500 -m swift_core train {path}"
+        )
+    return f"swift train {path}" + (f" --nproc {device.num_processes}" if device.num_processes > 1 else "")
+
+
+def check_parallel(findings: Findings, machine: Machine) -> None:
+    """Keep what is wrong with the method and its options, for this machine and what started the processes."""
+    device = findings.config.settings.device
+    method = device.parallel_method
+    for name, value in device.engine_kwargs.items():
+        _check_option(findings, method, name, value)
+    if device.num_processes % device.nodes:
+        message = f"{device.num_processes} processes cannot be shared evenly by {device.nodes} machines"
+        findings.wrong("process-count", message, "device.nodes", "let num_processes be a multiple of nodes")
+    if method in SHARDED and device.num_processes == 1:
+        message = f"{method} shares the work between processes, and there is one"
+        findings.wrong("process-count", message, _METHOD, "write num_processes, or parallel_method: single")
+    if method.startswith("zero") and "deepspeed" not in machine.packages:
+        message = f"{method} is run by the package deepspeed, which is not installed"
+        findings.wrong("missing-package", message, _METHOD, "pip install deepspeed, or write parallel_method: fsdp2")
+    _check_launcher(findings, machine, method)
+
+
+def _check_option(findings: Findings, method: str, name: str, value: Any) -> None:
+    preset, key = PRESETS[method], f"{_KWARGS}.{name}"
+    if name not in preset:
+        known = f"its options are {', '.join(preset)}" if preset else "it has none"
+        message = f"{method} has no option {name!r}; {known}.{did_you_mean(name, list(preset))}"
+        findings.wrong_key("unknown-option", message, key, "swift plan RUN_FILE shows every option with its value")
+        return
+    default = preset[name]
+    if name in CHOICES and value not in CHOICES[name]:
+        words = " or ".join(CHOICES[name])
+        findings.wrong("wrong-value", f"{name} of {method} must be {words}, got {value!r}", key, "write one of them")
+    elif isinstance(default, bool) is not isinstance(value, bool) or not isinstance(value, type(default)):
+        kind = {bool: "true or false", int: "a whole number", list: "a list of names", str: "a word"}[type(default)]
+        findings.wrong("wrong-value", f"{name} of {method} must be {kind}, got {value!r}", key, f"write {default!r}")
+
+
+def _check_launcher(findings: Findings, machine: Machine, method: str) -> None:
+    """Keep what `accelerate launch` was told otherwise than the run file says: one of the two would be ignored."""
+    launched = machine.launched_engine
+    if launched and method not in _LAUNCHED.get(launched, ()):
+        message = f"accelerate launch was told to run {launched}, and the run file says {method}"
+        meant = _LAUNCHED.get(launched, ())
+        write = f"write parallel_method: {meant[-1]}, or " if meant else ""
+        findings.wrong("wrong-engine", message, _METHOD, f"{write}start it with swift train --nproc, or torchrun")
+    if machine.launched_precision not in ("no", ""):
+        message = f"accelerate launch was told mixed_precision: {machine.launched_precision}, and no run file has that"
+        findings.wrong("wrong-engine", message, "model.dtype", "say mixed_precision: no there, and model.dtype here")
+
+
+_NEEDS = {
+    "matrices": "works on whole matrices",
+    "tensors": "takes norms or means over whole parameters",
+}
+"""What an optimizer that declares `works_on` cannot do without."""
+
+_GIVEN = {
+    "fsdp2": "gives every process some rows of each parameter, as DTensors",
+    "zero2": "gives every process a flat piece of all parameters",
+    "zero3": "gives every process a flat piece of all parameters",
+}
+
+
+def check_optimizer_engine(findings: Findings, optimizer: Looked) -> None:
+    """Keep why the optimizer cannot work on what the method gives it: it would train something else in silence."""
+    device = findings.config.settings.device
+    method, name = device.parallel_method, optimizer.plugin.name
+    if method not in SHARDED:
+        return
+    works_on = str(optimizer.declared("works_on", ""))
+    if works_on in _NEEDS:
+        message = f"the optimizer {name!r} {_NEEDS[works_on]}, and {method} {_GIVEN[method]}"
+    elif works_on not in ("elements", "memory"):
+        message = f"{method} {_GIVEN[method]}, and the optimizer {name!r} does not say what it works on"
+    elif works_on == "memory" and device.engine_kwargs.get("cpu_offload"):
+        return
+    else:
+        return
+    next_step = "write parallel_method: ddp, or choose an optimizer that moves every weight alone, such as adamw"
+    findings.wrong("optimizer-engine", message, "train.optimizer_type", next_step)
+
+
+def check_rest(findings: Findings) -> None:
+    """Keep what else of the run file does not go with sharded weights."""
+    settings = findings.config.settings
+    parallel: Parallel = parallel_of(settings.device)
+    if parallel.method not in SHARDED:
+        return
+    for key, is_on, why in (
+        ("train.sync_ref_model", settings.train.sync_ref_model, "mixes whole weights into the reference"),
+        ("rollout.max_resample_times", bool(settings.rollout.max_resample_times), "lets processes draw unevenly often"),
+        ("model.quantization_bit", bool(settings.model.quantization_bit) and parallel.is_zero, "keeps packed weights"),
+    ):
+        if is_on:
+            message = f"{key} {why}, and {parallel.method} {_GIVEN[parallel.method]}"
+            findings.wrong("engine-conflict", message, key, "leave the key out, or write parallel_method: ddp")
+    if parallel.is_zero and settings.train.save_strategy != "no":
+        message = f"DeepSpeed's checkpoints are pickles, which are never read here, so {parallel.method} keeps none"
+        findings.wrong("engine-conflict", message, "train.save_strategy", 'write save_strategy: "no"')
