@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from swift_core.contracts.reward import InferRequest, RewardFailure, RewardScores
 from swift_core.errors import Problem, SwiftError
+from swift_core.ms_swift.arguments import part_arguments
 from swift_core.plugins.source import find_module
 from swift_core.sandbox.failures import SandboxUnavailableError, WorkerFailure, WorkerStartError
 from swift_core.sandbox.levels import Level, require_everywhere
@@ -26,6 +27,9 @@ _logger = logging.getLogger(__name__)
 
 _KINDS = ("orm", "prm", "metric")
 """Text in, numbers out: what can be asked over a pipe."""
+
+_TOLD = ("kind", "name", "target", "distribution", "version", "origin", "dialect")
+"""What a worker is told of a plugin, beside its path."""
 
 _SERVE = "swift_core.assemble.apart_child:serve"
 
@@ -83,7 +87,7 @@ def start(plan: RunPlan, part: PartPlan) -> WorkerPool:
     settings, key = plan.settings.plugins.sandbox, part.key
     pool = WorkerPool(
         _SERVE,
-        {"kind": part.kind, "plugin": _plugin(part), "options": dict(part.options)},
+        {"kind": part.kind, "plugin": _plugin(part), "options": dict(part.options), "args": part_arguments(plan, part)},
         num_workers=settings.workers,
         timeout=settings.timeout,
         memory=int(settings.memory * 2**30),
@@ -112,7 +116,7 @@ def _placed(plan: RunPlan, key: str, error: SwiftError) -> SwiftError:
 
 def _plugin(part: PartPlan) -> dict[str, Any]:
     spec = part.plugin
-    told = {name: getattr(spec, name) for name in ("kind", "name", "target", "distribution", "version", "origin")}
+    told = {name: getattr(spec, name) for name in _TOLD}
     return told | {"path": str(spec.path) if spec.path else ""}
 
 

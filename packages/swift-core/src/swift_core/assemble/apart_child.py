@@ -11,6 +11,7 @@ from typing import Any
 
 from swift_core.assemble.rewards import adapt_reward, checked_scores, checked_steps, result_of
 from swift_core.contracts.metric import Generations
+from swift_core.contracts.models import building_in
 from swift_core.contracts.plugin import PluginSpec
 from swift_core.contracts.reward import InferRequest, RewardScores, failures_reported
 from swift_core.plugins.building import build
@@ -33,7 +34,8 @@ class Server:
 def serve(told: Mapping[str, Any]) -> Server:
     """Import and build the plugin that the host names; whether it may run, the host has decided."""
     spec = PluginSpec(**(told["plugin"] | {"path": Path(told["plugin"]["path"]) if told["plugin"]["path"] else None}))
-    plugin = build(load(spec, {}, allow_code=True), told["options"])
+    with building_in(Path.cwd(), told["args"]):
+        plugin = build(load(spec, {}, allow_code=True), told["options"])
     if told["kind"] == "metric":
         return _metric(plugin)
     return _reward(spec.name, plugin, checked_steps if told["kind"] == "prm" else checked_scores)

@@ -19,7 +19,7 @@ _TRAINER_FORM = ("args", "model", "dataset")
 """Parameters of the other form of an optimizer plugin, which makes the schedule too."""
 
 _own_schedules: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
-"""Schedules that came with their optimizer."""
+"""Schedules that came with their optimizer, or what makes them when the number of steps is known."""
 
 
 def build_optimizer(plan: RunPlan, model: torch.nn.Module, dataset: Any = None) -> torch.optim.Optimizer:
@@ -100,8 +100,13 @@ def build_scheduler(
     """
     inner = getattr(optimizer, "optimizer", optimizer)
     if inner in _own_schedules:
-        own: LRScheduler = _own_schedules[inner]
-        return own
+        own = _own_schedules[inner]
+        made: LRScheduler = (
+            own(optimizer, num_warmup_steps=num_warmup_steps, num_training_steps=num_training_steps)
+            if callable(own)
+            else own
+        )
+        return made
     schedule = plan.create(plan.scheduler)
     try:
         built: LRScheduler = schedule(

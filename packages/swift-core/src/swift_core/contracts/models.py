@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from swift_core.contracts.reward import InferRequest
 
 _folder: ContextVar[Path | None] = ContextVar("folder", default=None)
+_settings: ContextVar[Mapping[str, Any]] = ContextVar("settings", default=MappingProxyType({}))
 
 
 def run_folder() -> Path:
@@ -25,14 +27,20 @@ def run_folder() -> Path:
     return _folder.get() or Path.cwd()
 
 
+def run_settings() -> Mapping[str, Any]:
+    """Return the settings that a plugin written for ms-swift reads as its `args`, while it is built; else none."""
+    return _settings.get()
+
+
 @contextmanager
-def building_in(folder: Path) -> Iterator[None]:
-    """Let `run_folder` be `folder` inside the block."""
-    token = _folder.set(folder)
+def building_in(folder: Path, settings: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Let `run_folder` be `folder`, and `run_settings` be `settings`, inside the block."""
+    tokens = _folder.set(folder), _settings.set(settings or {})
     try:
         yield
     finally:
-        _folder.reset(token)
+        _folder.reset(tokens[0])
+        _settings.reset(tokens[1])
 
 
 class TrainedJudge(Protocol):

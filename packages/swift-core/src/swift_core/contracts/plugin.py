@@ -32,6 +32,9 @@ class PluginSpec:
     path: Path | None = None
     """The source file of a file plugin; None for the others."""
 
+    dialect: str = ""
+    """Whose contracts a file plugin is written for, when they are not ours: `ms_swift`."""
+
     @property
     def qualified(self) -> str:
         """`distribution:name`, which never means two plugins."""

@@ -30,6 +30,11 @@ def is_file_reference(reference: str) -> bool:
     return reference.startswith((".", "/", "~")) or "/" in reference or path.endswith((".py", ".cpp"))
 
 
+def path_in(base: Path, written: str) -> Path:
+    """Return the path that is `written` in a run file in the folder `base`."""
+    return (base / os.path.expanduser(written)).resolve()
+
+
 def find_file(kind: Kind, reference: str, base: Path) -> PluginSpec:
     """Return the plugin that `PATH:attribute` means; the file is read and not run.
 
@@ -40,7 +45,7 @@ def find_file(kind: Kind, reference: str, base: Path) -> PluginSpec:
     if not written or not attribute or "/" in attribute:
         message = f"{reference!r} says which file and not what in it."
         raise PluginError("malformed-reference", message, f"write {reference.rstrip(':')}:NAME")
-    path = (base / os.path.expanduser(written)).resolve()
+    path = path_in(base, written)
     if path.suffix != ".py":
         message = f"{written} is not a Python file; plugins in other languages come as wheels."
         raise PluginError("unsupported-file", message, "write a .py file")
@@ -66,6 +71,11 @@ def load_file(spec: PluginSpec) -> object:
 
     Whatever the file raises is passed on; whether it may run was decided before.
     """
+    if spec.dialect:
+        from swift_core.ms_swift.load import load_plugin
+
+        plugin: object = load_plugin(spec)
+        return plugin
     path = spec.path or Path()
     module = _module(path)
     registered = registered_by(module.__name__, spec.kind)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import swift_core
 from swift_core.contracts.registration import registered_by
+from swift_core.errors import SwiftError
 from swift_core.plugins.errors import PluginError
 from swift_core.plugins.kinds import KINDS
 from swift_core.plugins.metadata import Distribution, metadata_text
@@ -23,6 +24,8 @@ def load(spec: PluginSpec, distributions: Mapping[str, Distribution], *, allow_c
     permit(spec, distributions, allow_code=allow_code)
     try:
         plugin = _imported(spec)
+    except SwiftError:
+        raise
     except (Exception, SystemExit) as error:
         raise broken(spec, error) from error
     if not callable(plugin) and spec.kind != "hooks":
@@ -69,6 +72,9 @@ def broken(spec: PluginSpec, error: BaseException) -> PluginError:
     """Return the error for a plugin that raised while it was imported."""
     cause = " ".join(f"{type(error).__name__}: {error}".split())
     message = f"{describe(spec)} cannot be imported: {cause}"
+    if spec.origin == "file" and isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] == "swift":
+        step = f"for a file written for ms-swift write plugins: {{ms_swift_files: [{spec.path and spec.path.name}]}}"
+        return PluginError("broken-plugin", message, step)
     if isinstance(error, ModuleNotFoundError) and error.name and not spec.target.startswith(error.name.split(".")[0]):
         return PluginError("broken-plugin", message, f"pip install the distribution that has {error.name!r}")
     return PluginError("broken-plugin", message, _where_to_complain(spec))

@@ -38,6 +38,10 @@ def read_source(spec: PluginSpec) -> PluginSource:
     Raises:
         PluginError: When the module is not there, is not valid Python, or does not have the attribute.
     """
+    if spec.dialect:
+        from swift_core.ms_swift.sources import source_of
+
+        return source_of(spec)
     try:
         module = _module(spec)
         return _compiled(spec) if module is None else _read(spec, module)

@@ -20,6 +20,7 @@ from swift_core.plugins.kinds import KINDS, Kind
 from swift_core.plugins.metadata import normalised
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from swift_core.contracts.settings import PluginSettings
@@ -34,15 +35,24 @@ __all__ = ["PluginError", "Registry", "installed"]
 class Registry:
     """The installed and registered plugins, and what may be used of them."""
 
-    def __init__(self, found: Scan, *, policy: Policy | None = None, allow_code: bool = False) -> None:
+    def __init__(
+        self,
+        found: Scan,
+        *,
+        policy: Policy | None = None,
+        allow_code: bool = False,
+        beside: Sequence[PluginSpec] = (),
+    ) -> None:
         """Make a registry over one scan.
 
         Args:
             found: What is installed.
             policy: What may be used of it; all when left out.
             allow_code: Run files beside a run file without asking.
+            beside: What files of a run register by name.
         """
         self.found = found
+        self.beside = tuple(beside)
         self.policy = policy
         self.allow_code = allow_code
 
@@ -50,7 +60,8 @@ class Registry:
         """Return the plugins of one kind or of all, whether they may be used or not."""
         kinds = KINDS if kind is None else {kind: KINDS[kind]}
         installed_ones = (spec for spec in self.found.specs if spec.kind in kinds)
-        return (*installed_ones, *(spec for name in kinds for spec in _registered(name)))
+        ours = (spec for spec in self.beside if spec.kind in kinds)
+        return (*installed_ones, *(spec for name in kinds for spec in _registered(name)), *ours)
 
     def refusal(self, spec: PluginSpec) -> str:
         """Return why the policy keeps the plugin out, or an empty string."""
@@ -66,7 +77,11 @@ class Registry:
         from swift_core.plugins.policy import Policy, settings_policy
 
         policy = settings_policy(settings, self.policy or Policy(), self.found.distributions, self.specs())
-        return Registry(self.found, policy=policy, allow_code=self.allow_code)
+        return Registry(self.found, policy=policy, allow_code=self.allow_code, beside=self.beside)
+
+    def with_files(self, specs: Sequence[PluginSpec]) -> Registry:
+        """Return this registry with what files of a run register by name."""
+        return Registry(self.found, policy=self.policy, allow_code=self.allow_code, beside=specs)
 
     def resolve(self, kind: str, reference: str, base: Path) -> PluginSpec:
         """Return the plugin of `kind` that `reference` means.
@@ -82,7 +97,7 @@ class Registry:
         from swift_core.plugins.files import find_file, is_file_reference
 
         if is_file_reference(reference):
-            return find_file(KINDS[kind], reference, base)
+            return self._beside(kind, reference, base) or find_file(KINDS[kind], reference, base)
         distribution, _, name = reference.rpartition(":")
         if distribution:
             return self._qualified(KINDS[kind], normalised(distribution), name)
@@ -109,6 +124,14 @@ class Registry:
 
         permit(spec, self.found.distributions, allow_code=self.allow_code)
 
+    def _beside(self, kind: str, reference: str, base: Path) -> PluginSpec | None:
+        """Return what a file registers by the name in `./file.py:name`."""
+        from swift_core.plugins.files import path_in
+
+        written, _, name = reference.rpartition(":")
+        known = (spec for spec in self.beside if (spec.kind, spec.name) == (kind, name))
+        return next((spec for spec in known if written and spec.path == path_in(base, written)), None)
+
     def _qualified(self, kind: Kind, distribution: str, name: str) -> PluginSpec:
         ours = [spec for spec in self.specs(kind.name) if spec.distribution == distribution]
         for spec in ours:
@@ -125,8 +148,10 @@ class Registry:
             return self._permitted(next(spec for spec in claimants if spec.distribution == preferred))
         first_party = [spec for spec in claimants if spec.first_party]
         usable = [spec for spec in claimants if not self.refusal(spec)]
-        registered = [spec for spec in claimants if spec.origin == "registered"]
-        if len(first_party) == 1 and not registered:
+        local = [spec for spec in claimants if spec.origin in ("registered", "file")]
+        if len(claimants) == 1 and claimants[0].origin == "file":  # the run file names the file: no policy is asked
+            return claimants[0]
+        if len(first_party) == 1 and not local:
             return self._permitted(first_party[0])
         if len(usable) == 1 and not first_party:
             return usable[0]
@@ -191,7 +216,11 @@ def _registered(kind: str) -> list[PluginSpec]:
 
 def _ambiguous(kind: Kind, name: str, claimants: list[PluginSpec]) -> PluginError:
     first, *_ = claimants
-    message = f"the {kind.words} {name!r} is claimed by {' and by '.join(spec.distribution for spec in claimants)}."
+    named = [spec.distribution if spec.path is None else spec.path.name for spec in claimants]
+    message = f"the {kind.words} {name!r} is claimed by {' and by '.join(named)}."
+    if files := [f"./{spec.path.name}:{name}" for spec in claimants if spec.path is not None]:
+        wheels = [spec.qualified for spec in claimants if spec.path is None]
+        return PluginError("ambiguous-plugin", message, f"write {' or '.join([*wheels, *files])}")
     preference = f"{{{kind.name}: {{{name}: {first.distribution}}}}}"
     return PluginError("ambiguous-plugin", message, f"write {first.qualified}, or plugins.prefer: {preference}")
 
@@ -213,4 +242,4 @@ def installed(*, allow_code: bool = False) -> Registry:
         allow_code: Run files beside a run file without asking whether their folder is trusted.
     """
     registry = _everything()
-    return Registry(registry.found, policy=registry.policy, allow_code=allow_code) if allow_code else registry
+    return Registry(registry.found, policy=registry.policy, allow_code=True) if allow_code else registry

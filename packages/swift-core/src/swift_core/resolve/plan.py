@@ -10,12 +10,14 @@ from swift_core.contracts.handover import PartPlan, RunConfig, RunPlan
 from swift_core.contracts.loss import building_terms
 from swift_core.contracts.models import building_in
 from swift_core.errors import Problem, SwiftError
+from swift_core.ms_swift.arguments import run_arguments
 from swift_core.plugins.building import OptionError, build
 from swift_core.resolve.checks import check_settings
 from swift_core.resolve.device import check_device
 from swift_core.resolve.findings import Findings
 from swift_core.resolve.loss_scales import find_loss_scales
 from swift_core.resolve.machine import Machine, this_machine
+from swift_core.resolve.ms_swift import always_on, with_ms_swift_files
 from swift_core.resolve.optimizer import check_groups, check_in_backward, fill, find_optimizer
 from swift_core.resolve.parallel import check_optimizer_engine, check_parallel, check_rest
 from swift_core.resolve.parts import Looked, PartFinder
@@ -26,6 +28,7 @@ from swift_core.resolve.terms import check_terms, live_term
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from swift_core.plugins.registry import Registry
 
@@ -51,7 +54,7 @@ def resolve(
         SwiftError: With everything that is wrong, each at its place in the run file.
     """
     findings = Findings(config)
-    finder = PartFinder(config, _restricted(findings, registry), findings)
+    finder = PartFinder(config, with_ms_swift_files(findings, _restricted(findings, registry)), findings)
     looked = _chosen(finder)
     check_data(finder)
     check_model_files(finder)
@@ -223,7 +226,7 @@ def _create(finder: PartFinder, config: RunConfig, load: Callable[[PartPlan], An
     """Import a part and build it; an error gets the place of the option that is wrong, or of the part."""
     target = load(part)
     try:
-        with building_terms(partial(live_term, finder)), building_in(config.path.parent):
+        with building_terms(partial(live_term, finder)), _building(config, part):
             return build(target, part.options)
     except OptionError as error:
         options = _options_key(part)
@@ -231,6 +234,11 @@ def _create(finder: PartFinder, config: RunConfig, load: Callable[[PartPlan], An
         raise SwiftError(_placed(p, config, key) for p, key in zip(error.problems, keys, strict=True)) from error
     except SwiftError as error:
         raise SwiftError(_placed(problem, config, part.key) for problem in error.problems) from error
+
+def _building(config: RunConfig, part: PartPlan) -> AbstractContextManager[None]:
+    """Return what a part may ask while it is built: where paths start from and, written for ms-swift, the settings."""
+    return building_in(config.path.parent, run_arguments(config.settings) if part.plugin.dialect else {})
+
 
 
 _OPTIONS_BESIDE = {
