@@ -38,8 +38,8 @@ def logits(model) -> torch.Tensor:
 
 
 def train_a_little(model) -> None:
-    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1.0)
-    for _ in range(3):
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=0.05)
+    for _ in range(5):
         optimizer.zero_grad()
         model(input_ids=TOKENS, attention_mask=torch.ones_like(TOKENS), labels=TOKENS).loss.backward()
         optimizer.step()
@@ -51,16 +51,16 @@ def test_it_declares_what_a_plan_must_know(spec, source, plugin):
 
 
 def test_it_trains_something_and_an_adapter_leaves_the_base_alone(spec, plugin, model):
-    total = sum(parameter.numel() for parameter in model.parameters())
+    base = list(model.parameters())
     prepared = plugin.prepare_model(model)
-    trained = sum(parameter.numel() for parameter in prepared.parameters() if parameter.requires_grad)
-    assert trained > 0
-    assert (trained < total) is plugin.trains_adapter
+    assert any(parameter.requires_grad for parameter in prepared.parameters())
+    assert any(parameter.requires_grad for parameter in base) is not plugin.trains_adapter
 
 
-def test_before_training_the_model_answers_as_before(spec, plugin, model):
+def test_before_training_the_model_answers_as_before_unless_tokens_are_added(spec, plugin, model):
     before = logits(model)
-    assert torch.allclose(logits(plugin.prepare_model(model)), before, atol=1e-6)
+    answered_alike = torch.allclose(logits(plugin.prepare_model(model)), before, atol=1e-6)
+    assert answered_alike is not getattr(plugin, "adds_tokens", False)
 
 
 def test_its_reference_is_the_model_before_training(spec, plugin, model):

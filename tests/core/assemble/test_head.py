@@ -10,8 +10,8 @@ from swift_core.assemble.head import read_head
 from swift_core.assemble.kinds.heads import named
 from swift_core.assemble.model import Loading, load_weights
 from swift_core.assemble.scoring import ScoreHead
-from swift_core.builtins.full import Full
-from swift_core.builtins.lora import Lora
+from swift_core.builtins.tuners.full import Full
+from swift_core.builtins.tuners.lora import Lora
 
 HEADS = [("sequence_classification", 3), ("token_classification", 2)]
 BATCH = {"input_ids": torch.tensor([[7, 8, 9, 10]]), "attention_mask": torch.ones(1, 4, dtype=torch.int64)}

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from swift_core.assemble.kinds.pairs import PairCollator
-from swift_core.builtins.lora import _without_peft_warnings
+from swift_core.builtins.tuners.lora import _without_peft_warnings
 from swift_core.errors import SwiftError
 from swift_core.train.preference import Preference
 from swift_core.train.reference_updates import FILE, ReferenceUpdates

@@ -5,7 +5,7 @@ import torch
 from tests.core.train.families import CASES, VOCABULARY, build
 
 from swift_core.assemble.kinds.pairs import PairCollator
-from swift_core.builtins.lora import Lora
+from swift_core.builtins.tuners.lora import Lora
 from swift_core.errors import SwiftError
 from swift_core.train.preference import Preference
 from swift_core.train.ways import MaskWay, SegmentWay

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from swift_core.assemble.model import Loading, load_weights
-from swift_core.builtins.full import Full
-from swift_core.builtins.lora import Lora
+from swift_core.builtins.tuners.full import Full
+from swift_core.builtins.tuners.lora import Lora
 
 IDS = torch.tensor([[5, 6, 7, 8]])
 

@@ -1,0 +1,1 @@
+"""Tuners: what of a model is trained, and how it is saved."""
