@@ -12,6 +12,7 @@ from swift_core.plugins.kinds import KINDS
 from swift_core.plugins.registry import installed
 
 TESTED_KINDS = {
+    "agent_template",
     "callback",
     "dataset",
     "engine",

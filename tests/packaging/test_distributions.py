@@ -27,6 +27,7 @@ GROUPS = {
         "swift.tuners",
         "swift.metrics",
         "swift.loss_scales",
+        "swift.agent_templates",
         "swift.callbacks",
         "swift.trainers",
         "swift.datasets",

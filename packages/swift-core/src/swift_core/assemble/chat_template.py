@@ -21,6 +21,8 @@ import jinja2.parser
 import jinja2.sandbox
 import jinja2.utils
 
+from swift_core.contracts.data import OWN_KEYS
+
 _OPEN, _CLOSE = "\ue0f0", "\ue0f1"
 """Private-use characters that stand for the ends of a generation block while its place is looked for."""
 
@@ -88,7 +90,7 @@ class ChatTemplate:
 
 def _message(message: Mapping[str, Any]) -> dict[str, Any]:
     """Return a turn as templates expect it: no None, no key of ours, reasoning under each name in use."""
-    turn: dict[str, Any] = {key: value for key, value in message.items() if value is not None and key != "loss"}
+    turn: dict[str, Any] = {key: value for key, value in message.items() if value is not None and key not in OWN_KEYS}
     turn = _plain(turn)
     reasoning = next((turn[name] for name in _REASONING_NAMES if name in turn), None)
     return turn if reasoning is None else {"thinking": reasoning, **turn, "reasoning_content": reasoning}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from swift_core.assemble.inner import content_start
 from swift_core.contracts.engine import SamplingParams
 
 if TYPE_CHECKING:
@@ -80,6 +81,10 @@ def prompt_ids(
     """Return the tokens that the model is asked with; raise ValueError when the chat template refuses the prompt."""
     if isinstance(prompt, str):
         return [*encoder.opening_ids, *encoder.encode(prompt)]
+    if prompt and prompt[-1].get("goes_on"):
+        text, said = encoder.render(prompt, tools=tools), prompt[-1]["content"]
+        start, lost = content_start(text, (0, len(text)), said)
+        return encoder.encode(text[:start] + said[lost:])
     return encoder.encode(encoder.render(prompt, tools=tools, add_generation_prompt=True))
 
 

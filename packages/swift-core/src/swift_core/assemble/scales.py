@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from swift_core.assemble.inner import own_spans
 from swift_core.assemble.spans import Span, turn_span
 from swift_core.errors import Problem, SwiftError
 
@@ -84,7 +85,8 @@ def scaled_pieces(
         trained: Turn -> its characters, of the turns that are trained by role or by their own `loss`.
         scales: The run's loss scales; None weighs 1 what is trained.
     """
-    last_user = max((i for i, message in enumerate(messages) if message["role"] == "user"), default=-1)
+    asking = [i for i, turn in enumerate(messages) if turn["role"] == "user" and not turn.get("of_tools")]
+    last_user = max(asking, default=-1)
     pieces: list[Piece] = []
     told = dict(trained)
     if scales is not None:
@@ -95,7 +97,7 @@ def scaled_pieces(
         if scales is not None and start > position:
             pieces += _moved(scales.weigh(text[position:start], "query", index > last_user), position)
         position = max(position, end)
-        pieces += _turn(messages[index], text[start:end], start, index > last_user, scales)
+        pieces += _turn(messages[index], text, (start, end), index > last_user, scales)
     if scales is not None and position < len(text):
         pieces += _moved(scales.weigh(text[position:], "other", is_last_round=True), position)
     return pieces
@@ -109,13 +111,18 @@ def plain_pieces(prompt: str, completion: str, scales: LossScales) -> list[Piece
     ]
 
 
-def _turn(message: Message, text: str, start: int, is_last_round: bool, scales: LossScales | None) -> list[Piece]:
+def _turn(message: Message, text: str, span: Span, is_last_round: bool, scales: LossScales | None) -> list[Piece]:
     if message.get("loss") is False:
         return []
     weight = float(message.get("weight", 1.0))
-    if scales is None or message["role"] != "assistant":
-        return [(start, start + len(text), weight)]
-    return [(a, b, w * weight) for a, b, w in _moved(scales.weigh(text, "response", is_last_round), start)]
+    pieces: list[Piece] = []
+    for start, end in own_spans(text, span, message):
+        if scales is None or message["role"] != "assistant":
+            pieces.append((start, end, weight))
+        else:
+            own = _moved(scales.weigh(text[start:end], "response", is_last_round), start)
+            pieces += [(low, high, scale * weight) for low, high, scale in own]
+    return pieces
 
 
 def _moved(pieces: Sequence[Piece], by: int) -> list[Piece]:

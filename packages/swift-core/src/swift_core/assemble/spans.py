@@ -7,6 +7,7 @@ that does is refused. Where a template has generation blocks, they must say the 
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def trained_spans(
         )
     spans = [turn_span(encoder, text, messages, tools, index) for index in turns]
     _check_tools_shown(text, tools)
+    _check_results_shown(text, messages)
     for (start, end), turn in zip(spans, turns, strict=True):
         _check_calls_shown(text[start:end], messages[turn])
     _compare_with_marks(encoder.generation_marks(messages, tools=tools), text, spans, encoder.special_tokens, turns)
@@ -130,6 +132,15 @@ def _check_tools_shown(text: str, tools: Sequence[Mapping[str, Any]]) -> None:
             raise _drops_tools(f"the tool {name!r}")
 
 
+def _check_results_shown(text: str, messages: Sequence[Message]) -> None:
+    """Raise RowMistake when the template leaves out what a tool answered, as templates do that know no such role."""
+    for index, message in enumerate(messages):
+        if message["role"] == "tool" or message.get("of_tools"):
+            said = message["content"].strip()
+            if said not in text and json.dumps(said, ensure_ascii=False)[1:-1] not in text:
+                raise _drops_tools(f"turn {index + 1}, which a tool answered")
+
+
 def _check_calls_shown(turn_text: str, message: Message) -> None:
     """Raise RowMistake when the template leaves out a call of this turn."""
     for name in (_tool_name(call) for call in message.get("tool_calls", [])):
@@ -145,7 +156,8 @@ def _drops_tools(what: str) -> RowMistake:
     return RowMistake(
         "template-drops-tools",
         f"The chat template writes nothing of {what}, so the model would not see what the row says.",
-        "use a model whose chat template knows tools, set model.chat_template, or remove tools and tool calls",
+        "name data.agent_template (swift plugins list --kind agent_template), use a model whose chat template knows tools, "
+        "or remove tools and tool calls",
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from swift_core.assemble.encoder import NoChatTemplate
+from swift_core.assemble.inner import own_spans
 from swift_core.assemble.scales import Piece, plain_pieces, scaled_pieces
 from swift_core.assemble.spans import RowMistake, Span, trained_spans
 
@@ -87,6 +88,7 @@ def encode_conversation(
     """
     try:
         text, spans = trained_spans(encoder, messages, tools, first)
+        own = [span for turn, whole in spans.items() for span in own_spans(text, whole, messages[turn])]
         weighted = scales is not None or any("weight" in message for message in messages)
         pieces = scaled_pieces(encoder, text, messages, tools, spans, scales) if weighted else None
     except NoChatTemplate as error:
@@ -104,7 +106,7 @@ def encode_conversation(
         ) from error
     ids, offsets = encoder.encode_with_offsets(text)
     encoded = (
-        Encoded(ids, _trained(offsets, list(spans.values()))) if pieces is None else _weighed(ids, offsets, pieces)
+        Encoded(ids, _trained(offsets, own)) if pieces is None else _weighed(ids, offsets, pieces)
     )
     if not any(encoded.trained):
         raise RowMistake(

@@ -38,6 +38,8 @@ def command(run_file: Path, overrides: tuple[str, ...], rows: int, allow_code: b
     for source in data.sources:
         click.echo(_source_line(source))
     click.echo(_template_line(plan, encoder, items))
+    for note in data.notes:
+        click.echo(note)
     for item, (encoded, tally) in zip(items, shown, strict=True):
         _show(encoder, item, encoded, tally)
 

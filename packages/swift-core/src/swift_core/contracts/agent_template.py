@@ -1,22 +1,33 @@
-"""Agent templates: how tools and their calls are written in a conversation."""
+"""Agent templates: how tools, their calls and their results are written in a conversation."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 
 class AgentTemplate(Protocol):
-    """A `swift.agent_templates` plugin, built from its options. Loading it must not import torch or transformers."""
+    """A `swift.agent_templates` plugin, built from its options. Loading it must not import torch or transformers.
+
+    A call is `{"name": ..., "arguments": {...}}`, its arguments plain JSON. Calls that `format_calls` wrote, alone or
+    behind other text of the assistant, are the calls that `parse_calls` reads.
+    """
+
+    results_role: ClassVar[Literal["user", "tool", "assistant"]]
+    """Who says what tools answered: a turn of this role. `assistant`: the answer that called goes on with it, and with
+    what the assistant says next; the results inside it are read and never trained."""
 
     def format_tools(self, tools: Sequence[Mapping[str, Any]], system: str, /) -> str:
-        """Return the system message that offers `tools`, which are JSON schemas of functions."""
+        """Return the system message that offers `tools` to a model told `system`, which may be empty.
+
+        Each tool is `{"type": "function", "function": {"name": ..., "description": ..., "parameters": JSON schema}}`.
+        """
 
     def format_calls(self, tool_calls: Sequence[Mapping[str, Any]], /) -> str:
-        """Return the text of an assistant's calls, each `{name, arguments}`."""
+        """Return the text of an assistant's calls, with what hands over to the tools."""
 
     def format_results(self, results: Sequence[str], /) -> str:
-        """Return the text of the turn that answers the calls, in their order."""
+        """Return the text of what the tools answered, in the order of the calls."""
 
     def parse_calls(self, text: str, /) -> Sequence[Mapping[str, Any]]:
         """Return the calls in an assistant's text, none when it calls nothing; ValueError for a malformed call."""

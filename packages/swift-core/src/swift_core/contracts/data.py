@@ -21,6 +21,15 @@ class Message(TypedDict):
     weight: NotRequired[float]
     """What the turn's tokens count in the loss, >= 0; left out, 1."""
 
+    read: NotRequired[list[tuple[int, int]]]
+    """Characters [start, end) of the content that are never trained: what tools said inside an answer."""
+
+    of_tools: NotRequired[bool]
+    """The turn is what tools answered, whatever its role."""
+
+    goes_on: NotRequired[bool]
+    """A prompt's last turn, of the assistant: the answer goes on in it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
@@ -77,6 +86,10 @@ class DatasetFormat(Protocol):
 
     def record(self, row: Mapping[str, Any], where: str) -> Record:
         """Return `row` as a record; raise ValueError with what is wrong in it."""
+
+
+OWN_KEYS = ("loss", "weight", "read", "of_tools", "goes_on")
+"""Keys of a turn that say how it is trained; chat templates do not see them."""
 
 
 class TokenRow(TypedDict):

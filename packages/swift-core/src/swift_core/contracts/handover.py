@@ -107,6 +107,9 @@ class RunPlan:
     formats: tuple[PartPlan, ...]
     """The dataset formats that rows may have: the one named, or all that may be detected."""
 
+    agent_template: PartPlan | None
+    """How tools and their calls are written; None leaves it to the model's chat template."""
+
     notes: tuple[str, ...]
     """Decisions a user should see: aliases resolved, defaults chosen by the machine."""
 
@@ -138,7 +141,7 @@ class RunPlan:
     def parts(self) -> tuple[PartPlan, ...]:
         """Every chosen part, in the order they are shown; formats are not among them."""
         single = (self.procedure, self.loss, self.optimizer, self.scheduler, self.tuner, self.hub)
-        single = (*single, *((self.engine,) if self.engine else ()))
+        single = (*single, *(part for part in (self.engine, self.agent_template) if part))
         return (*single, *self.loss_scales, *self.metrics, *self.callbacks, *self.rewards, *self.hooks)
 
 

@@ -90,6 +90,13 @@ class DataSettings:
     system: str = ""
     """System message put before conversations that have none."""
 
+    agent_template: str = ""
+    """How tools and their calls are written (`swift plugins list --kind agent_template`); empty leaves it to the model's
+    chat template."""
+
+    agent_template_kwargs: dict[str, Any] = field(default_factory=dict)
+    """Options of the agent template."""
+
     max_length: PositiveInt = 2048
     """Longest sequence in tokens."""
 

@@ -150,6 +150,7 @@ def _plan(finder: PartFinder, looked: dict[str, Looked | None], *, sampling: boo
     prms = finder.listed("prm", "reward.prms", settings.reward.prms)
     hooks = _hooks(finder)
     formats = _formats(finder)
+    agent_template = _agent_template(finder)
     if len(single) != len(looked):
         return None
     config = finder.findings.config
@@ -165,6 +166,7 @@ def _plan(finder: PartFinder, looked: dict[str, Looked | None], *, sampling: boo
         loss_scales=loss_scales,
         hooks=hooks,
         formats=formats,
+        agent_template=agent_template,
         notes=(),
         create=partial(_create, finder, config, load),
         load=load,
@@ -196,6 +198,17 @@ def _formats(finder: PartFinder) -> tuple[PartPlan, ...]:
         specs = [spec for spec in finder.registry.specs("dataset") if spec.first_party]
         looked = [finder.look("dataset", "data.format", spec.qualified) for spec in specs]
     return tuple(finder.part(part, {}, "data.format") for part in looked if part)
+
+
+def _agent_template(finder: PartFinder) -> PartPlan | None:
+    data = finder.config.settings.data
+    if not data.agent_template:
+        if data.agent_template_kwargs:
+            message = "these are options of an agent template, and none is named"
+            finder.findings.wrong_key("unused-key", message, "data.agent_template_kwargs", "name data.agent_template")
+        return None
+    looked = finder.look("agent_template", "data.agent_template", data.agent_template)
+    return finder.part(looked, data.agent_template_kwargs, "data.agent_template_kwargs") if looked else None
 
 
 def _alias_notes(config: RunConfig) -> list[str]:
@@ -247,6 +260,7 @@ _OPTIONS_BESIDE = {
     "lr_scheduler_type": "lr_scheduler_kwargs",
     "tuner_strategy": "tuner_kwargs",
     "engine": "engine_kwargs",
+    "agent_template": "agent_template_kwargs",
 }
 
 

@@ -69,9 +69,12 @@ def load_data(plan: RunPlan, encoder: TextEncoder, columns: Sequence[str] = ()) 
     held_out = encode_rows(judged, encoder, stage, limit, eval_tally)
     facts = _facts(data, encoder, train_tally)
     facts["conversations"] = any(isinstance(item.record.prompt, list) for item in data.train)
+    facts["notes"] = list(data.notes)
     for name, rows, items in (("notes", train, data.train), ("eval_notes", held_out, judged)):
         if rows and (notes := judge_rows(rows, items, plan, stage, trained=name == "notes")):
-            facts[name] = list(notes)
+            facts[name] = [*facts.get(name, ()), *notes]
+    if not facts["notes"]:
+        del facts["notes"]
     if data.held_out:
         counts = {f"eval_{name}": value for name, value in _counts(eval_tally).items()} if judged else {}
         facts |= {"eval_rows_read": len(data.held_out), "eval_prompts_only": len(data.held_out) - len(judged), **counts}

@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from swift_core.assemble.data.agents import agent_of, uses_tools
 from swift_core.assemble.data.detect import check_columns, detect, formats_of, records
 from swift_core.assemble.data.rows import Item, Mistakes
 from swift_core.assemble.data.sources import read, references
@@ -28,6 +29,9 @@ class SourceFacts:
     because: str
     """How the format is known, as `every row has messages[].role and messages[].content`."""
 
+    tool_rows: int
+    """Rows with tools, calls or what a tool answered."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunData:
@@ -37,6 +41,8 @@ class RunData:
     held_out: Sequence[Item]
     sources: tuple[SourceFacts, ...]
     held_out_sources: tuple[SourceFacts, ...]
+    notes: tuple[str, ...] = ()
+    """What is to be told of all rows."""
 
 
 def read_data(plan: RunPlan) -> RunData:
@@ -46,7 +52,7 @@ def read_data(plan: RunPlan) -> RunData:
     ratio = plan.settings.data.split_dataset_ratio
     if not held_out_sources and ratio > 0:
         train, held_out = _split(plan, train, ratio)
-    return RunData(train, held_out, sources, held_out_sources)
+    return RunData(train, held_out, sources, held_out_sources, agent_notes(plan, (*sources, *held_out_sources)))
 
 
 def _read(plan: RunPlan, key: str) -> tuple[list[Item], tuple[SourceFacts, ...]]:
@@ -58,11 +64,41 @@ def _read(plan: RunPlan, key: str) -> tuple[list[Item], tuple[SourceFacts, ...]]
     items, facts, mistakes = [], [], Mistakes()
     for source, reference in zip(sources, found, strict=True):
         detected = detect(source, formats, reference.place)
-        items += records(source, detected, formats, mistakes)
-        facts.append(SourceFacts(source.reference, len(source.rows), detected.name, detected.because))
+        read_now = records(source, detected, formats, mistakes)
+        num_tools = sum(uses_tools(item.record) for item in read_now)
+        facts.append(SourceFacts(source.reference, len(source.rows), detected.name, detected.because, num_tools))
+        items += read_now
     mistakes.raise_any()
     system = plan.settings.data.system
-    return [replace(item, record=_with_system(item.record, system)) for item in items], tuple(facts)
+    items = [replace(item, record=_with_system(item.record, system)) for item in items]
+    return _with_agent(plan, items), tuple(facts)
+
+
+def _with_agent(plan: RunPlan, items: list[Item]) -> list[Item]:
+    """Write tools, calls and results as the agent template of the run does."""
+    agent = agent_of(plan)
+    if agent is None:
+        return items
+    written, mistakes = [], Mistakes()
+    for item in items:
+        try:
+            written.append(replace(item, record=agent.written(item.record)))
+        except ValueError as error:
+            message = f"The agent template {agent.part.plugin.name} cannot write the row: {error}."
+            mistakes.add("agent-template-row", message, item.row.place, "mend the row, or choose another template")
+    mistakes.raise_any()
+    return written
+
+
+def agent_notes(plan: RunPlan, sources: Sequence[SourceFacts]) -> tuple[str, ...]:
+    """Say how tools are written, and in how many rows."""
+    if plan.agent_template is None:
+        return ()
+    name, total = plan.agent_template.plugin.name, sum(source.rows for source in sources)
+    with_tools = sum(source.tool_rows for source in sources)
+    if not with_tools:
+        return (f"agent template {name}: no row has tools or calls, so it writes nothing",)
+    return (f"agent template {name} writes the tools, calls and results of {with_tools:,} of {total:,} rows",)
 
 
 def _with_system(record: Record, system: str) -> Record:

@@ -94,7 +94,7 @@ def survey(plan: RunPlan) -> DataSurvey | None:
         steps_per_epoch=per_epoch,
         num_steps=train.max_steps if train.max_steps > 0 else math.ceil(train.num_train_epochs * per_epoch),
         labels=tuple(stage.kind.head_config()["id2label"].values()) if isinstance(stage.kind, HeadRows) else (),
-        notes=(*notes, *line_notes),
+        notes=(*data.notes, *notes, *line_notes),
     )
 
 

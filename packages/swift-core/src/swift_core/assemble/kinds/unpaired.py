@@ -134,10 +134,16 @@ def _last_turn(record: Record) -> Record:
     if prompt is None or turns is None or isinstance(prompt, str) or isinstance(turns, str):
         return record
     assistant = [index for index, turn in enumerate(turns) if turn["role"] == "assistant"]
-    if not assistant or (last := assistant[-1]) == 0:
+    if not assistant:
         return record
+    last = assistant[-1]
     before: list[Message] = [*prompt, *turns[:last]]
-    return replace(record, prompt=before, completion=list(turns[last:]))
+    return replace(record, prompt=before, completion=[_last_words(turns[last]), *turns[last + 1 :]])
+
+
+def _last_words(turn: Message) -> Message:
+    """Let all be read that stands before the last tool's result inside a turn."""
+    return {**turn, "read": [(0, turn["read"][-1][1])]} if turn.get("read") else turn
 
 
 def _num_cut(rows: Sequence[Row]) -> int:

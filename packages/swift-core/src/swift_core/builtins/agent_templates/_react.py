@@ -1,0 +1,43 @@
+"""What ReAct and ToolBench share: `Action:` with a name, and `Action Input:` with JSON below it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from swift_core.builtins.agent_templates._json import decoded, dumped
+
+_ACTION = re.compile(r"^[ \t]*Action:[ \t]*(.*?)[ \t]*$", re.MULTILINE)
+_INPUT = re.compile(r"\s*Action Input:")
+
+HAND_OVER = "Observation:"
+"""What ends the calls of an answer: generation stops behind it, and the tool's result follows."""
+
+
+def actions(tool_calls: Sequence[Mapping[str, Any]]) -> str:
+    """Return two lines for each call."""
+    return "\n".join(f"Action: {call['name']}\nAction Input: {dumped(call['arguments'])}" for call in tool_calls)
+
+
+def observations(results: Sequence[str]) -> str:
+    """Return what follows `Observation:`, up to the line that the assistant goes on with."""
+    return f"\n{HAND_OVER}".join(f" {result}" for result in results) + "\n"
+
+
+def read_actions(text: str) -> list[dict[str, Any]]:
+    """Return the calls of a text.
+
+    Raises:
+        ValueError: An action has no name, no input, or one that is no JSON object.
+    """
+    calls: list[dict[str, Any]] = []
+    found = _ACTION.search(text)
+    while found:
+        name, given = found[1], _INPUT.match(text, found.end())
+        if not name or not given:
+            raise ValueError(f"the action {name!r} has no 'Action Input:' below it" if name else "an action has no name")
+        arguments, end = decoded(text, given.end(), f"the input of the action {name!r}")
+        calls.append({"name": name, "arguments": dict(arguments)})
+        found = _ACTION.search(text, end)
+    return calls
