@@ -59,7 +59,7 @@ def test_keys_about_a_reference_that_the_options_make_useless_are_refused(tmp_pa
 )
 def test_a_loss_says_which_columns_it_reads(tmp_path, train, columns):
     plan = plan_of(tmp_path, train)
-    assert needed_columns(plan.create(plan.loss)) == columns
+    assert needed_columns(plan, plan.create(plan.loss)) == columns
 
 
 def test_a_row_without_a_needed_column_stops_the_run_at_the_row(tmp_path):

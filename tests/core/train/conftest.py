@@ -7,6 +7,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from swift_core.contracts.handover import Parts
+from swift_core.contracts.parallel import Parallel
 from swift_core.contracts.settings import DataSettings, ModelSettings, RunSettings, TrainSettings
 from swift_core.plugins.hooks import manager
 
@@ -61,7 +62,12 @@ def make_parts(tmp_path):
             ),
             key="train.loss_type",
         )
-        plan = SimpleNamespace(settings=settings(**train), loss=part, config=SimpleNamespace(place=lambda key: None))
+        plan = SimpleNamespace(
+            settings=settings(**train),
+            loss=part,
+            config=SimpleNamespace(place=lambda key: None),
+            parallel=Parallel("single", 1, 1, {}),
+        )
         return Parts(
             plan=plan,
             directory=tmp_path / "run",

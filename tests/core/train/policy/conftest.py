@@ -67,13 +67,14 @@ class Encoder:
 def make_trainer(make_parts):
     """Return a function (loss, ...) -> a procedure over four prompts."""
 
-    def make(loss, reference=None, rollout=None, rewards=None, procedure=Policy, **train):
+    def make(loss, reference=None, rollout=None, rewards=None, procedure=Policy, engine=None, optimizer=None, **train):
         train = {"per_device_train_batch_size": 2, "max_completion_length": 6, **train}
         parts = make_parts(loss, prompts(4), PromptCollator(), reference=reference, **train)
         settings = parts.plan.settings
         for name, value in {"num_generations": 4, "log_completions": 0, **(rollout or {})}.items():
             object.__setattr__(settings.rollout, name, value)
-        parts.encoder, parts.engine, parts.procedure = Encoder(), Scripted(), procedure
+        parts.encoder, parts.engine, parts.procedure = Encoder(), engine or Scripted(), procedure
+        parts.make_optimizer = optimizer or parts.make_optimizer
         parts.rewards = rewards or [RewardPart("length", 1.0, length)]
         parts.eval_dataset = None
         return procedure.build(parts)

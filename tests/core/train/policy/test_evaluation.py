@@ -5,7 +5,7 @@ import pytest
 from swift_core.contracts.data import Record
 from swift_core.contracts.handover import RewardPart
 from swift_core.train.evaluate import Answers
-from swift_core.train.policy import procedure
+from swift_core.train.policy import sampled
 from swift_loss_zoo.policy.grpo import GRPO
 
 
@@ -23,7 +23,7 @@ def test_rewards_of_held_out_answers_are_means_over_those_that_were_judged(make_
     rewards = [RewardPart("some", 2.0, some), RewardPart("right", 0.0, right)]
     trainer = make_trainer(GRPO(beta=0.0), rewards=rewards)
     records = [Record(where=f"x:{i}", prompt=f"q{i}", ground_truth="ab", columns={"level": i}) for i in range(3)]
-    monkeypatch.setattr(procedure, "answer", lambda *_, **__: Answers(records, ["ab", "", "abcd"]))
+    monkeypatch.setattr(sampled, "answer", lambda *_, **__: Answers(records, ["ab", "", "abcd"]))
     metrics = trainer.evaluation_loop(None, "").metrics
     assert metrics == pytest.approx(
         {

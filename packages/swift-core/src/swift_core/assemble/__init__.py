@@ -46,7 +46,7 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
     from swift_core.assemble.optimizer import build_optimizer, build_scheduler
     from swift_core.assemble.packing import packed
     from swift_core.assemble.rewards import build_rewards, check_rewards
-    from swift_core.assemble.tuner import apply_tuner
+    from swift_core.assemble.tuner import apply_tuner, check_on_shape, tuner_callbacks
     from swift_core.cache import cache_dir
     from swift_core.contracts.handover import Parts
 
@@ -54,15 +54,16 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
     procedure, loss, tuner = plan.load(plan.procedure), plan.create(plan.loss), plan.create(plan.tuner)
     metrics = build_metrics(plan)
     reads_reference = needs_reference(plan, loss)
-    rewards, callbacks = build_rewards(plan), build_callbacks(plan)
+    rewards, callbacks = build_rewards(plan), [*tuner_callbacks(plan, tuner), *build_callbacks(plan)]
     for part in (plan.optimizer, plan.scheduler):
         plan.load(part)
 
     folder = fetch(plan, plan.settings.model.model_id, "model.model_id")
     refuse_model(plan, folder)
+    check_on_shape(plan, tuner, folder)
     tokenizer = tokenizer_for(plan, folder)
     encoder = HfEncoder(tokenizer, plan.settings.model.chat_template_kwargs)
-    data = packed(plan, load_data(plan, encoder, needed_columns(loss)))
+    data = packed(plan, load_data(plan, encoder, needed_columns(plan, loss)))
     if any(metric.eats == "generations" for _, metric in metrics):
         check_rewards(plan, rewards, data.eval_records)
     base = load_model(plan, folder, tokenizer, head_config=data.head_config)
@@ -86,7 +87,7 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
         eval_dataset=data.eval,
         eval_records=data.eval_records,
         collator=data.collator,
-        make_optimizer=partial(build_optimizer, plan, dataset=data.train),
+        make_optimizer=partial(build_optimizer, plan, dataset=data.train, tuner=tuner),
         make_scheduler=partial(build_scheduler, plan),
         metrics=metrics,
         rewards=rewards,

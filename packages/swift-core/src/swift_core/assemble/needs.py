@@ -28,9 +28,10 @@ def needs_reference(plan: RunPlan, loss: object) -> bool:
     return False
 
 
-def needed_columns(loss: object) -> tuple[str, ...]:
-    """Return the columns that every row must have for `loss`."""
-    return tuple(getattr(loss, "needs_columns", ()))
+def needed_columns(plan: RunPlan, loss: object) -> tuple[str, ...]:
+    """Return the columns that every row must have for `loss`; where rewards judge answers, they say the margin."""
+    made = {"margin"} if plan.procedure.source.declared.get("rows") == "prompts" else set()
+    return tuple(column for column in getattr(loss, "needs_columns", ()) if column not in made)
 
 
 def require_columns(items: Iterable[Item], columns: Sequence[str], loss: str) -> None:

@@ -463,6 +463,9 @@ class PluginSettings:
     enable: list[Name] = field(default_factory=list)
     """Names of `swift.hooks` plugins that take part in the run."""
 
+    ms_swift_files: list[Name] = field(default_factory=list)
+    """Files written for ms-swift, relative to the run file; what they register can be named like an installed plugin."""
+
     sandbox: SandboxSettings = field(default_factory=SandboxSettings)
     """How rewards and metrics of others are run."""
 
@@ -470,9 +473,6 @@ class PluginSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
     """A whole run file."""
-    ms_swift_files: list[Name] = field(default_factory=list)
-    """Files written for ms-swift, relative to the run file; what they register can be named like an installed plugin."""
-
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from swift_core.errors import Problem
 from swift_core.resolve.stage import FAMILY_WORDS
+from swift_core.resolve.tuner import check_tuner
 
 if TYPE_CHECKING:
     from swift_core.contracts.handover import RunConfig, RunPlan
@@ -41,6 +42,7 @@ def check_settings(findings: Findings, plan: RunPlan | None, *, sampling: bool =
         if plan.rewards and not plan.settings.train.metrics and plan.procedure.source.declared.get("rows") != "prompts":
             findings.note("the section reward has no effect: no metric of train.metrics reads rewards")
         _lines(findings, plan)
+        check_tuner(findings, plan)
         _metrics(findings, plan)
         _steps(findings, plan)
 
@@ -99,6 +101,11 @@ def _sampling(findings: Findings, plan: RunPlan) -> None:
         findings.wrong(
             "missing-key", message, "train.stage", "write reward: {orms: [math]}; swift plugins list --kind orm"
         )
+    if declared.get("rows") == "prompts" and declared.get("feeds") == "PairOutputs":
+        _pairs_of_own_answers(findings, stage)
+    if declared.get("samples") and config.settings.train.precompute_ref_log_probs:
+        message = f"stage {stage!r} draws its answers while it trains: nothing of the reference can be computed before"
+        findings.wrong_key("contradiction", message, "train.precompute_ref_log_probs", "remove the key")
     if declared.get("needs_teacher") and not config.settings.model.teacher_model_id:
         message = f"stage {stage!r} needs a teacher, and model.teacher_model_id is not given"
         findings.wrong("missing-key", message, "train.stage", "write model.teacher_model_id: a folder or hub id")
@@ -111,6 +118,15 @@ def _sampling(findings: Findings, plan: RunPlan) -> None:
     if not declared.get("samples"):
         for key in sorted(key for key in config.origins if key.startswith("rollout.") and key.count(".") == 1):
             findings.note(f"{key} has no effect in stage {stage!r}, which draws no answers; swift sample reads it")
+
+
+def _pairs_of_own_answers(findings: Findings, stage: str) -> None:
+    config = findings.config
+    if config.settings.rollout.num_generations < 2:
+        message = f"stage {stage!r} makes a pair of two answers to a prompt, and one is drawn"
+        findings.wrong("too-few-answers", message, "rollout.num_generations", "write rollout: {num_generations: 2}")
+    if "rollout.advantages" in config.origins:
+        findings.note(f"rollout.advantages has no effect in stage {stage!r}: the best answer is compared with the worst")
 
 
 def _reference_updates(findings: Findings) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from swift_core.contracts.handover import RunPlan
-    from swift_core.train.policy.rollouts import Sample
+    from swift_core.train.policy.samples import Sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +125,8 @@ class _Sampler:
     def draw(self, batch: Sequence[Any]) -> list[list[Sample]]:
         """Return a scored group of answers for each row; what is drawn depends on the seed and the rows alone."""
         from swift_core.contracts.engine import SamplingParams
-        from swift_core.train.policy.rollouts import hash_seed, scored_samples
+        from swift_core.train.policy.rollouts import hash_seed
+        from swift_core.train.policy.samples import scored_samples
 
         settings = self.plan.settings
         params = SamplingParams(

@@ -249,7 +249,7 @@ def pair_outputs(
     """
     num_pairs = len(margins)
     values: dict[str, Callable[[], Tensor]] = {"margins": lambda: margins}
-    for half, side in ((slice(None, num_pairs), "chosen"), (slice(num_pairs, None), "rejected")):
+    for half, side in ((slice(None, num_pairs), "chosen"), (slice(num_pairs, 2 * num_pairs), "rejected")):
         values |= _side(policy, half, side)
         if reference is not None:
             values |= _reference_side(policy, reference, half, side)

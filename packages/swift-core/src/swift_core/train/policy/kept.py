@@ -9,13 +9,13 @@ from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback
 
 if TYPE_CHECKING:
-    from swift_core.train.policy.procedure import Policy
+    from swift_core.train.policy.sampled import SampledAnswers
 
 
 class KeepAnswers(TrainerCallback):
     """Writes the batches of the present window beside a checkpoint, a file for each process, and reads them back."""
 
-    def __init__(self, trainer: Policy, iterations: int) -> None:
+    def __init__(self, trainer: SampledAnswers, iterations: int) -> None:
         """Take the procedure and the number of steps of a window."""
         self._trainer, self._iterations = trainer, iterations
 

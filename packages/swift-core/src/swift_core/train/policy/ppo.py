@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from swift_core.contracts.handover import Parts
     from swift_core.contracts.loss import PolicyOutputs
-    from swift_core.train.policy.rollouts import Sample
+    from swift_core.train.policy.samples import Sample
     from swift_core.train.trainer import Batch
 
 FILE = "value_head.safetensors"
@@ -51,8 +51,12 @@ class ProximalPolicy(Policy):
     def _compare(self, groups: Sequence[Sequence[Sample]]) -> None:
         """Leave the answers' advantages alone: those of their tokens follow from the value function."""
 
-    def _training_batches(self, batches: Sequence[Any], groups: Sequence[Sequence[Sample]]) -> list[dict[str, Any]]:
-        made = super()._training_batches(batches, groups)
+    def _keep_old_logps(self, batches: Sequence[dict[str, Any]]) -> None:
+        """Leave it to `_estimate`, which needs more of the same pass."""
+
+    def training_batches(self, batches: Sequence[Any], groups: Sequence[Sequence[Sample]]) -> list[dict[str, Any]]:
+        """Return the answers with what the value function expected of each token."""
+        made = super().training_batches(batches, groups)
         samples = iter([sample for group in groups for sample in group])
         for batch in made:
             totals = [next(samples).total(self.rollouts.weights) for _ in range(len(batch["labels"]))]

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from swift_core.train.policy.rollouts import Rollouts, Sample
+    from swift_core.train.policy.rollouts import Rollouts
+    from swift_core.train.policy.samples import Sample
 
 FILE = "completions.jsonl"
 

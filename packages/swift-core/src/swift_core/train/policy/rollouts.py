@@ -1,45 +1,19 @@
-"""Answers drawn for one optimizer step, what rewards say of them, and the batches they become."""
+"""Answers drawn for one optimizer step, with what rewards say of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
-
-import torch
-from torch import Tensor
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from swift_core.assemble.generate import stop_ids
-from swift_core.assemble.kinds.kind import IGNORED, padded
 from swift_core.contracts.engine import Rollout, SamplingParams
-from swift_core.contracts.reward import InferRequest
-from swift_core.errors import Problem, SwiftError
+from swift_core.train.policy.samples import Sample, scored_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Sequence
 
-    from swift_core.contracts.data import PromptRow, TextEncoder
-    from swift_core.contracts.handover import Parts, RewardPart, RunPlan
-
-
-@dataclass(slots=True)
-class Sample:
-    """One answer with its rewards."""
-
-    prompt: PromptRow
-    rollout: Rollout
-    text: str
-    rewards: dict[str, float | None] = field(default_factory=dict)
-    """By the reward's name in the run file; None where it abstained."""
-
-    steps: dict[str, list[float]] = field(default_factory=dict)
-    """What process rewards said of the steps, by the same names."""
-
-    advantage: float = 0.0
-
-    def total(self, weights: Mapping[str, float]) -> float:
-        """Return the weighted sum of the rewards, NaN when every one that counts abstained."""
-        known = [value * weights[name] for name, value in self.rewards.items() if value is not None and weights[name]]
-        return sum(known) if known else float("nan")
+    from swift_core.contracts.data import PromptRow
+    from swift_core.contracts.handover import Parts
 
 
 class Rollouts:
@@ -107,97 +81,3 @@ def hash_seed(*numbers: int) -> int:
     for number in numbers:
         seed = (seed * 6364136223846793005 + number * 2 + 1442695040888963407) % 2**63
     return seed
-
-
-def _text(encoder: Any, rollout: Rollout, stops: Sequence[int]) -> str:
-    ids = list(rollout.answer_ids)
-    text: str = encoder.decode(ids[:-1] if ids and ids[-1] in stops else ids)
-    return text
-
-
-def scored_samples(
-    plan: RunPlan,
-    rewards: Sequence[RewardPart],
-    encoder: TextEncoder,
-    prompts: Sequence[PromptRow],
-    drawn: Sequence[Sequence[Rollout]],
-    stops: Sequence[int],
-) -> list[list[Sample]]:
-    """Return the answers of each prompt with what every reward says of them."""
-    groups = [
-        [Sample(row, rollout, _text(encoder, rollout, stops)) for rollout in rollouts]
-        for row, rollouts in zip(prompts, drawn, strict=True)
-    ]
-    score(plan, rewards, [sample for group in groups for sample in group])
-    return groups
-
-
-def score(plan: RunPlan, rewards: Sequence[RewardPart], samples: Sequence[Sample]) -> None:
-    """Let every reward of the run file score the answers, in place."""
-    names = sorted({name for sample in samples for name in sample.prompt["columns"]})
-    columns = {name: [sample.prompt["columns"].get(name) for sample in samples] for name in names}
-    truths = [sample.prompt["ground_truth"] for sample in samples]
-    requests = [_request(sample) for sample in samples]
-    for reward in rewards:
-        try:
-            values = reward.score(requests, truths, **columns)  # type: ignore[arg-type]
-        except ValueError as error:
-            raise SwiftError(Problem("reward-failed", f"{error}.", plan.config.place("reward"))) from error
-        for sample, value in zip(samples, values, strict=True):
-            sample.rewards[reward.name] = value
-        for sample, steps in zip(samples, getattr(values, "steps", ()), strict=False):
-            if steps is not None:
-                sample.steps[reward.name] = list(steps)
-
-
-def _request(sample: Sample) -> InferRequest:
-    prompt = sample.prompt["prompt"]
-    turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(turn) for turn in prompt]
-    return InferRequest(messages=[*turns, {"role": "assistant", "content": sample.text}], response=sample.text)
-
-
-def own_answers(
-    rollouts: Rollouts, batches: Sequence[Mapping[str, Tensor]], step: int, pad_token_id: int
-) -> list[dict[str, Any]]:
-    """Return batches with the prompts of `batches`, up to the first trained token, and answers drawn now."""
-    result = []
-    for index, batch in enumerate(batches):
-        prompts = []
-        for ids, labels in zip(batch["input_ids"], batch["labels"], strict=True):
-            first = int((labels != IGNORED).to(torch.int8).argmax())
-            prompts.append(ids[:first].tolist())
-        drawn = [answers[0] for answers in rollouts.plain(prompts, step, index)]
-        ids = [[*rollout.prompt_ids, *rollout.answer_ids] for rollout in drawn]
-        labels = [[IGNORED] * len(rollout.prompt_ids) + [*rollout.answer_ids] for rollout in drawn]
-        result.append(padded(ids, labels, pad_token_id) | {"rows": batch["rows"]})
-    return result
-
-
-def training_batch(samples: Sequence[Sample], pad_token_id: int, *, mask_truncated: bool) -> dict[str, Any]:
-    """Return int64 input_ids, attention_mask and labels [row, time], and float32 advantages [row].
-
-    Labels are set on the tokens that the model wrote; with `mask_truncated` not on those of answers that were cut.
-    """
-    ids, labels = [], []
-    for sample in samples:
-        prompt, answer = list(sample.rollout.prompt_ids), list(sample.rollout.answer_ids)
-        own = sample.rollout.trained or [True] * len(answer)
-        if mask_truncated and not sample.rollout.finished:
-            own = [False] * len(answer)
-        ids.append(prompt + answer)
-        labels.append([IGNORED] * len(prompt) + [t if w else IGNORED for t, w in zip(answer, own, strict=True)])
-    batch: dict[str, Any] = padded(ids, labels, pad_token_id)
-    return batch | {"advantages": torch.tensor([sample.advantage for sample in samples], dtype=torch.float32)}
-
-
-def set_advantages(
-    groups: Sequence[Sequence[Sample]],
-    weights: Mapping[str, float],
-    estimator: Callable[[Tensor, Callable[[Tensor], Tensor]], Tensor],
-    reduce: Callable[[Tensor], Tensor],
-) -> None:
-    """Give every answer its advantage, in place."""
-    rewards = torch.tensor([[sample.total(weights) for sample in group] for group in groups], dtype=torch.float64)
-    for group, row in zip(groups, estimator(rewards, reduce).tolist(), strict=True):
-        for sample, advantage in zip(group, row, strict=True):
-            sample.advantage = advantage

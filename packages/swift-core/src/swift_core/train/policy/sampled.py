@@ -1,0 +1,139 @@
+"""What procedures share that train on rewarded answers of their own: drawing, scoring, keeping, logging, judging."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from swift_core.assemble.kinds.prompts import prompt_row
+from swift_core.contracts.engine import Rollout
+from swift_core.train.evaluate import Answers, answer
+from swift_core.train.policy import record
+from swift_core.train.policy.kept import KeepAnswers
+from swift_core.train.policy.rollouts import Rollouts
+from swift_core.train.policy.samples import Sample, score
+from swift_core.train.policy.windows import RepeatedWindows
+from swift_core.train.trainer import SwiftTrainer
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from transformers.trainer_utils import EvalLoopOutput
+
+    from swift_core.contracts.handover import Parts
+
+
+class SampledAnswers(SwiftTrainer):
+    """Base of procedures whose rows are prompts. A subclass makes micro-batches of scored groups of answers."""
+
+    def __init__(self, parts: Parts) -> None:
+        """Take the live parts of a run."""
+        super().__init__(parts)
+        self.rollouts = Rollouts(parts, self.args.process_index)
+        iterations = parts.plan.settings.rollout.num_iterations
+        self.kept: list[dict[str, Any]] = []
+        """The batches of the answers that steps are taken on now."""
+        if iterations > 1:
+            self.add_callback(KeepAnswers(self, iterations))
+        self._answers: tuple[int, Answers] | None = None
+
+    def training_batches(self, batches: Sequence[Any], groups: Sequence[Sequence[Sample]]) -> list[dict[str, Any]]:
+        """Return a micro-batch of answers for each of `batches`; `groups` are those of all their prompts in order."""
+        raise NotImplementedError
+
+    # A step: prompts come in, batches of scored answers go out.
+
+    def prepare_step(self, batches: list[Any]) -> list[Any]:
+        """Return the micro-batches of answers for those of prompts; further iterations have the same answers."""
+        if self.kept and self.state.global_step % self.parts.plan.settings.rollout.num_iterations:
+            return self.kept
+        prompts = [row for batch in batches for row in batch["prompts"]]
+        groups = self.rollouts.draw(prompts, self.state.global_step)
+        made = self.training_batches(batches, groups)
+        self._log_rollouts(groups)
+        self.kept = [{name: value.to(self.args.device) for name, value in batch.items()} for batch in made]
+        return self.kept
+
+    def get_batch_samples(self, *args: Any) -> tuple[list[Any], Tensor | int | None]:
+        """Return one step's micro-batches; a step in which there is nothing to learn counts one item."""
+        batches, _ = super().get_batch_samples(*args)
+        self._step_items = self._step_items.clamp(min=1)
+        return batches, self._step_items
+
+    def _step_factor(self) -> float:
+        """Return 1 for a step in which nothing has weight: its gradient is zero, and its loss no mean of anything."""
+        _, weights = self._step.loss(self._reduce)
+        if weights == 0:
+            self._step.clear()
+            return 1.0
+        return super()._step_factor()
+
+    def derived(self, means: dict[str, float]) -> dict[str, float]:
+        """Return the means; the loss is 0 where no step since the last line had anything to learn."""
+        return means | {"loss": 0.0 if math.isnan(means["loss"]) else means["loss"]}
+
+    def _log_rollouts(self, groups: Sequence[Sequence[Sample]]) -> None:
+        self._since_log.add_values(record.figures(groups, self.rollouts))
+        shown = self.parts.plan.settings.rollout.log_completions
+        if shown and self.is_world_process_zero() and self._is_logged_step():
+            step = self.state.global_step + 1
+            record.write(self.parts.directory, step, groups[:shown], self.rollouts.weights)
+
+    def _is_logged_step(self) -> bool:
+        """Say whether the present step is the first, or ends with a line of the log."""
+        step = self.state.global_step + 1
+        return step == 1 or step % (self.state.logging_steps or 1) == 0
+
+    def _reduce_cpu(self, value: Tensor) -> Tensor:
+        return self._reduce(value.to(self.args.device)).to(value.device)
+
+    def prove(self, batch: Any) -> None:
+        """Raise SwiftError unless the scores are the model's own, tried on a prompt."""
+        ids = torch.tensor([batch["prompts"][0]["prompt_ids"]], device=self.args.device)
+        self.head.prove(self.module, {"input_ids": ids, "attention_mask": torch.ones_like(ids)})
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        """Return prompts by windows of one step, each as often as its answers are used."""
+        settings = self.parts.plan.settings
+        return RepeatedWindows(
+            len(self.parts.train_dataset),
+            window=self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size,
+            repeats=settings.rollout.num_iterations,
+            seed=settings.train.seed,
+            shuffle=settings.data.shuffle,
+        )
+
+    # Held-out prompts: answered greedily, scored by the same rewards.
+
+    def answers(self) -> Answers:
+        """Return the answers of this step's weights, drawn once."""
+        if self._answers is None or self._answers[0] != self.state.global_step:
+            self._answers = (self.state.global_step, answer(self.parts, all_rows=True))
+        return self._answers[1]
+
+    def evaluation_loop(self, dataloader: Any, description: str, *_: Any, **options: Any) -> EvalLoopOutput:
+        """Return the mean reward of the held-out prompts, by reward and in all."""
+        from transformers.trainer_utils import EvalLoopOutput
+
+        self.show_kept_weights()
+        answers, prefix = self.answers(), options.get("metric_key_prefix", "eval")
+        samples = [
+            Sample(prompt_row(record, [], index), Rollout([], [], finished=True), text)
+            for index, (record, text) in enumerate(zip(answers.records, answers.responses, strict=True))
+        ]
+        score(self.parts.plan, self.parts.rewards, samples)
+        values = record.reward_figures(samples, self.rollouts.weights)
+        metrics: Any = {f"{prefix}_{name}": sum(numbers) / len(numbers) for name, numbers in values.items() if numbers}
+        return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=len(samples))  # type: ignore[arg-type]
+
+
+def by_batch(batches: Sequence[Any], groups: Sequence[Sequence[Sample]]) -> list[Sequence[Sequence[Sample]]]:
+    """Return the groups of each batch of prompts."""
+    result, position = [], 0
+    for batch in batches:
+        result.append(groups[position : position + len(batch["prompts"])])
+        position += len(batch["prompts"])
+    return result
