@@ -105,6 +105,7 @@ def make_plan(tmp_path: Path) -> Callable[..., RunPlan]:
         return RunPlan(
             loss_scales=(),
             engine=None,
+            agent_template=None,
             config=RunConfig(path, settings, origins),
             **(chosen | empty | parts),
             notes=("dtype auto became float32",),

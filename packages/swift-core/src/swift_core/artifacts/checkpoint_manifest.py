@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import stat
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -97,6 +98,8 @@ def verify(folder: Path) -> Manifest:
         for name, entry in manifest.files.items():  # sizes first: they cost nothing
             if sizes[name] != entry["size"]:
                 raise BrokenCheckpointError(f"has {sizes[name]} bytes of {name}, not {entry['size']}")
+        for name in names:
+            _require_unpacked(folder / name)
         with ThreadPoolExecutor(max_workers=4) as pool:
             found = pool.map(lambda name: _entry(folder / name), manifest.files)
         for (name, entry), other in zip(manifest.files.items(), found, strict=True):
@@ -104,6 +107,8 @@ def verify(folder: Path) -> Manifest:
                 raise BrokenCheckpointError(f"has other bytes in {name} than were written")
     except OSError as error:
         raise BrokenCheckpointError(f"cannot be read: {error.strerror}") from error
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise BrokenCheckpointError(f"holds a state that cannot be read: {error}") from error
     return manifest
 
 
@@ -131,11 +136,15 @@ def read_manifest(folder: Path) -> Manifest:
         files, about = dict(content["files"]), dict(content["about"])
         for name, entry in files.items():
             _require_inside(name)
-            if set(entry) != {"size", "xxh3_128"}:
+            if {key: type(value) for key, value in entry.items()} != {"size": int, "xxh3_128": str}:
                 raise BrokenCheckpointError(f"has a {MANIFEST} that is none")
+        if not all(isinstance(about.get(key, {}), dict) for key in ("settings", "plugins")):
+            raise BrokenCheckpointError(f"has a {MANIFEST} that is none")
+        if "eval_loss" in about:
+            about["eval_loss"] = float(about["eval_loss"])
     except BrokenCheckpointError:
         raise
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RecursionError) as error:
         raise BrokenCheckpointError(f"has a {MANIFEST} that is none") from error
     return Manifest(step, world, files, about)
 
@@ -178,6 +187,15 @@ def _entry(path: Path) -> dict[str, Any]:
             total.update(block[:length])
             size += length
     return {"size": size, "xxh3_128": total.hexdigest()}
+
+
+def _require_unpacked(path: Path) -> None:
+    """Refuse a state of torch whose parts are packed: torch writes none, and a kilobyte may unpack to gigabytes."""
+    if path.suffix in (".pt", ".pth") and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            parts = archive.infolist()
+        if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
+            raise BrokenCheckpointError(f"has packed parts in {path.name}, which torch does not write")
 
 
 def _flush(path: Path) -> None:

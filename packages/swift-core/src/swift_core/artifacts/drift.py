@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,16 @@ FREE = (
 )
 """Keys that change nothing of what is trained: what is written, shown and permitted."""
 
+SHARED = (
+    "device.parallel_method",
+    "device.num_processes",
+    "device.nodes",
+    "device.engine_kwargs",
+    "train.gradient_accumulation_steps",
+    "train.per_device_train_batch_size",
+)
+"""Keys that say who computes which rows of a step; with as many rows in all, the run is the same but for rounding."""
+
 
 def identity(plan: RunPlan) -> dict[str, Any]:
     """Return what a manifest keeps of a run: its settings, their digest, and its plugins with the bytes of their code.
@@ -43,8 +54,24 @@ def identity(plan: RunPlan) -> dict[str, Any]:
 def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return a line for each key that differs: `train.learning_rate: 0.001 -> 0.002`."""
     old, new = before.get("settings", {}), now["settings"]
-    keys = [key for key in sorted({*old, *new}) if not key.startswith(FREE)]
+    free = (*FREE, *SHARED) if _rows_of_a_step(old) == _rows_of_a_step(new) else FREE
+    keys = [key for key in sorted({*old, *new}) if not key.startswith(free)]
     return [f"{key}: {_shown(old, key)} -> {_shown(new, key)}" for key in keys if old.get(key) != new.get(key)]
+
+
+def shared_otherwise(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return a line for each key that shares the rows of a step out otherwise, while there are as many of them."""
+    old, new = before.get("settings", {}), now["settings"]
+    keys = [key for key in sorted({*old, *new}) if key.startswith(SHARED)]
+    return [f"{key}: {_shown(old, key)} -> {_shown(new, key)}" for key in keys if old.get(key) != new.get(key)]
+
+
+def _rows_of_a_step(settings: Mapping[str, Any]) -> Any:
+    """Return the rows of a step on all processes; packed ones are shared out by micro-batch and have no number."""
+    numbers = [
+        settings.get(key) for key in ("device.num_processes", *(key for key in SHARED if key.startswith("train.")))
+    ]
+    return math.prod(numbers) if all(isinstance(number, int) for number in numbers) else tuple(map(str, numbers))
 
 
 def changed_plugins(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -60,8 +87,8 @@ def changed_plugins(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[s
 def _difference(old: Any, new: Any) -> str:
     if old is None or new is None:
         return "was not part of the run" if old is None else "is no longer part of the run"
-    if old[:3] != new[:3]:
-        return f"{' '.join(map(str, old[:3]))} -> {' '.join(map(str, new[:3]))}"
+    if list(old)[:3] != new[:3]:
+        return f"{' '.join(map(str, list(old)[:3]))} -> {' '.join(map(str, new[:3]))}"
     return f"the code of {new[0]} ({new[1]} {new[2]}) has changed"
 
 

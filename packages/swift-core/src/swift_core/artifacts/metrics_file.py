@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from swift_core.artifacts.atomic import write_text
 from swift_core.artifacts.plain import is_nonfinite, scalar
+from swift_core.contracts.records import interpreting
 from swift_core.errors import Place, Problem, SwiftError
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ def read_metrics(directory: Path) -> list[dict[str, Any]]:
     path = directory / METRICS_FILE
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    with interpreting(path):
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
     return [_read_line(path, number, line) for number, line in enumerate(lines, start=1)]
 
 
@@ -55,9 +57,9 @@ def forget_after(directory: Path, step: int) -> None:
 def _read_line(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         record = None
-    if not isinstance(record, dict) or not isinstance(record.get("step"), int):
+    if not isinstance(record, dict) or type(record.get("step")) is not int:
         message = "This line of the run's metrics is no JSON object with a step."
         next_step = "delete the line, then run the command again"
         raise SwiftError(Problem("broken-metrics", message, Place(str(path), number, 1, line[:200]), next_step))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from dataclasses import asdict
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from swift_core.artifacts.atomic import write_text
 from swift_core.artifacts.curves import charts
 from swift_core.artifacts.metrics_file import METRICS_FILE, read_metrics
 from swift_core.artifacts.report_view import changes, fact_rows, headline, part_rows, sample_rows, settings, state
+from swift_core.contracts.records import interpreting, read_object
 from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def render_report(directory: Path) -> str:
         message = f"{directory} is no run directory: it has no plan.json."
         raise SwiftError(Problem("no-run", message, next_step="give the folder that swift train printed"))
     environment = Environment(loader=PackageLoader(_PACKAGE), autoescape=True, undefined=StrictUndefined)
-    return environment.get_template("report.html.j2").render(_content(directory)) + "\n"
+    with interpreting(directory):
+        return environment.get_template("report.html.j2").render(_content(directory)) + "\n"
 
 
 def _content(directory: Path) -> dict[str, Any]:
@@ -97,16 +98,7 @@ def _contents(content: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     """Return the object in `path`; an empty one when the run has not written the file (yet)."""
-    if not path.exists():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        content = None
-    if not isinstance(content, dict):
-        message = f"{path} is no JSON object; it was changed after the run wrote it."
-        raise SwiftError(Problem("broken-run", message, next_step="restore the file, or remove it to leave it out"))
-    return content
+    return read_object(path) if path.exists() else {}
 
 
 def _asset(name: str) -> Markup:

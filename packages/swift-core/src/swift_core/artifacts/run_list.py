@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from swift_core.artifacts.checkpoint import Standing, is_named, newest_first, standing
+from swift_core.contracts.records import interpreting, read_object
 from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
@@ -61,10 +61,11 @@ def _listed(path: Path) -> ListedRun:
     newest = next(iter(newest_first(path)), None)
     shown = newest.name if newest else "no checkpoint"
     try:
-        plan = json.loads((path / "plan.json").read_bytes())
+        with interpreting(path / "plan.json"):
+            what = _what(read_object(path / "plan.json"))
         state = "finished" if (path / "result.json").is_file() else "unfinished"
-        return ListedRun(path, state, _what(plan), shown)
-    except (OSError, ValueError, KeyError, TypeError):
+        return ListedRun(path, state, what, shown)
+    except (OSError, SwiftError):
         return ListedRun(path, "unreadable", "plan.json is not as a run wrote it", shown)
 
 

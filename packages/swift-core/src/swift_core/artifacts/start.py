@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from swift_core.artifacts import checkpoint
-from swift_core.artifacts.drift import changed_plugins, changed_settings, identity
+from swift_core.artifacts.drift import changed_plugins, changed_settings, identity, shared_otherwise
 from swift_core.artifacts.metrics_file import METRICS_FILE, forget_after
+from swift_core.contracts.records import interpreting, read_object
 from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
@@ -75,6 +75,8 @@ def require_free(directory: Path, plan: RunPlan) -> None:
 def _auto(plan: RunPlan, accept_changes: bool) -> Start:
     """Go on with the run in `output_dir`, or else the newest dated one of this run file; begin where there is none."""
     directory = _newest_of(plan)
+    if directory is not None:
+        _refuse_links(directory)
     if directory is None:
         chosen = _chosen_directory(plan)
         require_free(chosen, plan)
@@ -95,6 +97,7 @@ def _go_on(plan: RunPlan, path: Path, accept_changes: bool) -> Start:
     """Go on with the run or checkpoint at `path`."""
     is_one = checkpoint.is_named(path) and path.is_dir()
     run = path.parent if is_one else path
+    _refuse_links(run)
     checkpoint.put_back(run)
     standings = [checkpoint.standing(path)] if is_one else _standings(run)
     taken = next((one for one in standings if one.manifest is not None), None)
@@ -102,7 +105,9 @@ def _go_on(plan: RunPlan, path: Path, accept_changes: bool) -> Start:
         raise SwiftError(_none_is_whole(path, standings))
     broken = [one for one in standings if one.manifest is None]
     lines = [f"{one.path} {one.problem}: it is left out" for one in broken]
-    changes = _require_same(plan, taken.manifest.about, taken.path, accept_changes)
+    with interpreting(taken.path):
+        changes = _require_same(plan, taken.manifest.about, taken.path, accept_changes)
+        _require_state(taken.path)
     why = "as asked" if is_one else "the newest that is whole"
     lines += [f"going on from {taken.path}, {why}; all {len(taken.manifest.files)} files are as they were written"]
     return Start(run, taken.path, (*lines, *changes), goes_on=True)
@@ -137,14 +142,34 @@ def _require_same(plan: RunPlan, about: Any, place: Path, accept_changes: bool) 
     return ()
 
 
+def _require_state(path: Path) -> None:
+    """Raise ValueError unless Trainer's own record of a checkpoint has the form that Trainer gives it."""
+    file = path / "trainer_state.json"
+    state = read_object(file) if file.is_file() else {"global_step": checkpoint.step_of(path)}
+    if state["global_step"] != checkpoint.step_of(path):
+        raise ValueError(f"its state is of step {state['global_step']}")
+    lines = state.get("log_history", [])
+    if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
+        raise ValueError("log_history is no list of lines")
+
+
 def _refuse_another_run(plan: RunPlan, directory: Path, accept_changes: bool) -> None:
     """Refuse to begin again in a directory that is not of this run."""
-    try:
-        about = json.loads((directory / "identity.json").read_bytes())
-    except (OSError, ValueError):
+    file = directory / "identity.json"
+    if not file.is_file():
         require_free(directory, plan)
         return
-    _require_same(plan, about, directory, accept_changes)
+    with interpreting(file):
+        _require_same(plan, read_object(file), directory, accept_changes)
+
+
+def _refuse_links(run: Path) -> None:
+    """Refuse to go on in a directory in which a link leads what the run writes to another place."""
+    folders = [folder for folder in (run, run / "plugins", run / checkpoint.SET_ASIDE) if folder.is_dir()]
+    links = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_symlink()]
+    if links := [path for path in links if not checkpoint.is_named(path)]:  # a checkpoint that is a link is left out
+        message = f"{links[0]} is a link, and a run that goes on writes only into its own directory."
+        raise SwiftError(Problem("run-links", message, None, "put the file itself in its place, or start a new run"))
 
 
 def _none_is_whole(path: Path, standings: Sequence[checkpoint.Standing]) -> Problem:

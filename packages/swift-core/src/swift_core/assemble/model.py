@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from swift_core.assemble.data_only import require_weights_as_data
 from swift_core.assemble.dtype import resolve_dtype, resolve_threads
 from swift_core.assemble.head import HEADS, NAMES, settle_head
 from swift_core.errors import Problem, SwiftError
@@ -241,6 +242,7 @@ def load_weights(folder: Path, loading: Loading) -> PreTrainedModel:
     from swift_core.quiet import no_load_report, quiet_loading
 
     quiet_loading()
+    require_weights_as_data(folder)
     load: Any = getattr(transformers, HEADS[loading.head]).from_pretrained
     try:
         with no_load_report():  # a new head is meant to be missing, and anything else that is becomes an error below
@@ -250,6 +252,7 @@ def load_weights(folder: Path, loading: Loading) -> PreTrainedModel:
                 attn_implementation=loading.attn_implementation,
                 quantization_config=_quantization(loading),
                 trust_remote_code=False,
+                use_safetensors=True,
                 output_loading_info=True,
                 **loading.head_config,
             )

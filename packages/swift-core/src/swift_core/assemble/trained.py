@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from swift_core.assemble.data_only import require_artifact_as_data
 from swift_core.assemble.head import read_head
 from swift_core.cache import cache_dir, make_once
-from swift_core.contracts.settings import DataSettings, DeviceSettings, ModelSettings, RunSettings
+from swift_core.config.schema import settings_adapter
+from swift_core.contracts.records import interpreting, read_object
 from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from swift_core.assemble.model import Loading
+    from swift_core.contracts.settings import RunSettings
 
 _KNOWN_FORMAT = 1
 _NEXT = "give the directory that swift train printed"
@@ -49,19 +52,20 @@ def open_run(directory: Path) -> TrainedRun:
         SwiftError: it is no run directory, training did not end, or a part is no longer installed.
     """
     plan = _read_plan(directory)
-    settings = _settings(plan, directory)
-    parts = {part["kind"]: part for part in plan["parts"]}
-    tuner = _plugin(parts["tuner"], directory)
-    if not (directory / str(tuner.artifact)).is_dir():
-        message = f"{directory} has no folder {tuner.artifact}: its training did not end."
-        raise _no_run(message, f"swift train {plan['run_file']} --resume {directory}")
-    hub = _plugin(parts["hub"], directory)
+    with interpreting(directory / "plan.json"):
+        settings, base = _settings(plan, directory), _base(plan, directory)
+        parts = {part["kind"]: part for part in plan["parts"]}
+        tuner, hub = _plugin(parts["tuner"], directory), _plugin(parts["hub"], directory)
+        resume = f"swift train {plan['run_file']} --resume {directory}"
+    artifact = directory / str(tuner.artifact)
+    if not artifact.is_dir():
+        raise _no_run(f"{directory} has no folder {tuner.artifact}: its training did not end.", resume)
     try:
-        folder = hub.fetch(settings.model.model_id, settings.model.revision, _base(plan, directory))
+        require_artifact_as_data(artifact)
+        folder = hub.fetch(settings.model.model_id, settings.model.revision, base)
     except ValueError as error:
-        raise _no_run(
-            f"The model that {directory} was trained from cannot be had: {error}.", "bring it back"
-        ) from error
+        message = f"The model of {directory}, or the one it was trained from, cannot be had: {error}."
+        raise _no_run(message, "bring it back") from error
     return TrainedRun(directory, settings, tuner, folder)
 
 
@@ -70,11 +74,8 @@ def _read_plan(directory: Path) -> dict[str, Any]:
     if not file.is_file():
         what = "has no plan.json, so it is no run directory." if directory.is_dir() else "is no folder."
         raise _no_run(f"{directory} {what}", _NEXT)
-    try:
-        plan = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise _no_run(f"{file} cannot be read: {error}.", _NEXT) from error
-    if not isinstance(plan, dict) or plan.get("format") != _KNOWN_FORMAT:
+    plan = read_object(file)
+    if plan.get("format") != _KNOWN_FORMAT:
         raise _no_run(f"{file} was written by another version of swift-core.", "pip install --upgrade swift-core")
     return plan
 
@@ -88,13 +89,11 @@ def _settings(plan: Mapping[str, Any], directory: Path) -> RunSettings:
         return {key: valued["value"] for key, valued in plan["settings"][section].items()}
 
     try:
-        return RunSettings(
-            model=ModelSettings(**values("model")),
-            data=DataSettings(**values("data")),
-            device=DeviceSettings(**values("device")),
-        )
-    except (KeyError, TypeError) as error:
-        message = f"{directory / 'plan.json'} was written by another version of swift-core: {error}."
+        sections = {section: values(section) for section in ("model", "data", "device")}
+        return settings_adapter().validate_json(json.dumps(sections))
+    except (KeyError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        message = f"{directory / 'plan.json'} was written by another version of swift-core: {reason}."
         raise _no_run(message, "pip install --upgrade swift-core") from error
 
 

@@ -54,9 +54,9 @@ def read_model(folder: Path) -> ModelFacts:
     size = 0
     for path in sorted(folder.glob("*.safetensors")):
         for name, tensor in _header(path).items():
-            if name != "__metadata__":
-                shapes[name] = tuple(tensor["shape"])
-                size += math.prod(tensor["shape"]) * BYTES.get(tensor["dtype"], 1)
+            if shape := _shape(tensor):
+                shapes[name] = shape
+                size += math.prod(shape) * BYTES.get(str(tensor.get("dtype")), 1)
     return ModelFacts(folder, shapes, size, _config(folder / "config.json"))
 
 
@@ -65,14 +65,21 @@ def _header(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
             header = json.loads(file.read(length)) if length < _MAX_HEADER else {}
-    except (OSError, struct.error, ValueError):
+    except (OSError, struct.error, ValueError, RecursionError):
         return {}
     return header if isinstance(header, dict) else {}
+
+
+def _shape(tensor: Any) -> tuple[int, ...]:
+    """Return the shape in an entry of a header; empty for what is no tensor, and for a single number."""
+    shape = tensor.get("shape") if isinstance(tensor, dict) else None
+    sizes = shape if isinstance(shape, list) else []
+    return tuple(sizes) if all(type(size) is int for size in sizes) else ()
 
 
 def _config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return config if isinstance(config, dict) else {}

@@ -91,10 +91,11 @@ def _convert(file: Path, folder: Path) -> None:
 
     quiet_loading()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+        tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(
             file.parent,
             gguf_file=file.name,
+            trust_remote_code=False,
             dtype=torch.bfloat16,
             # Without it the model says that it is still quantised and refuses to be saved.
             quantization_config=GgufConfig(dequantize=True),

@@ -1,0 +1,57 @@
+"""Reading what a run directory says of a run: data that may come from a stranger, and is told as broken when it is."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from swift_core.errors import Problem, SwiftError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LARGEST = 64 * 2**20
+"""Bytes of a record, at most."""
+
+_OTHER_FORM = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What reading data raises that has not the form it should have."""
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file.
+
+    Raises:
+        SwiftError: It holds none, or is too large.
+        OSError: It cannot be read.
+    """
+    if path.stat().st_size > LARGEST:
+        raise broken(path, f"has more than {LARGEST} bytes")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise broken(path, "is no JSON object")
+    return content
+
+
+@contextmanager
+def interpreting(path: Path) -> Iterator[None]:
+    """Tell of what was read from `path` and has not the form that a run gives it."""
+    try:
+        yield
+    except _OTHER_FORM as error:
+        raise broken(path, f"is not as a run wrote it ({type(error).__name__}: {_short(error)})") from error
+
+
+def broken(path: Path, what: str) -> SwiftError:
+    """Return the error of a record; `what` follows its path."""
+    next_step = "restore the file, or give another run directory"
+    return SwiftError(Problem("broken-run", f"{path} {what}; it was changed after the run.", next_step=next_step))
+
+
+def _short(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 120 else f"{text[:117]}..."
