@@ -227,6 +227,10 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+_BITS_ON_CPU = "0.50"
+"""First version of bitsandbytes that was tried without a GPU."""
+
+
 def load_weights(folder: Path, loading: Loading) -> PreTrainedModel:
     """Return the model of `folder` on the CPU (quantised weights: on the GPU), with the head that is asked for.
 
@@ -273,12 +277,16 @@ def _quantization(loading: Loading) -> Any:
     if not loading.quantization_bit:
         return None
     import importlib.util
+    from importlib.metadata import version
 
     import torch
+    from packaging.version import Version
     from transformers import BitsAndBytesConfig
 
-    if not torch.cuda.is_available() or importlib.util.find_spec("bitsandbytes") is None:
-        raise ValueError(f"{loading.quantization_bit}-bit weights need a GPU and the package bitsandbytes")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ValueError(f"{loading.quantization_bit}-bit weights need the package bitsandbytes")
+    if not torch.cuda.is_available() and Version(version("bitsandbytes")) < Version(_BITS_ON_CPU):
+        raise ValueError(f"{loading.quantization_bit}-bit weights on a CPU need bitsandbytes {_BITS_ON_CPU} or newer")
     if loading.quantization_bit == 8:
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(

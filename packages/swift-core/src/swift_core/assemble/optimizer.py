@@ -22,13 +22,16 @@ _own_schedules: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 """Schedules that came with their optimizer, or what makes them when the number of steps is known."""
 
 
-def build_optimizer(plan: RunPlan, model: torch.nn.Module, dataset: Any = None) -> torch.optim.Optimizer:
+def build_optimizer(
+    plan: RunPlan, model: torch.nn.Module, dataset: Any = None, tuner: Any = None
+) -> torch.optim.Optimizer:
     """Return the optimizer of `plan` over what is trained of `model`.
 
     Args:
         plan: The run.
         model: The model, with the tuner applied.
         dataset: The training rows, for plugins of the form (args, model, dataset).
+        tuner: What may have a say on learning rates and decay.
 
     Raises:
         SwiftError: nothing is trained, or the plugin refuses its options or returns something else.
@@ -43,7 +46,7 @@ def build_optimizer(plan: RunPlan, model: torch.nn.Module, dataset: Any = None) 
         if schedule is not None:
             _own_schedules[optimizer] = schedule
         return optimizer
-    groups = groups_of(plan, model, options)
+    groups = groups_of(plan, model, options, tuner)
     if not groups:
         message = f"the tuner {plan.tuner.plugin.name!r} left nothing of the model to train."
         raise SwiftError(Problem("nothing-trained", message, plan.config.place(plan.tuner.key), "choose other modules"))

@@ -1,6 +1,8 @@
 """Parameter groups: biases and norms without decay, and what the run file says of layers and modules.
 
-lr of a group = lr * lr_scale * layer_lr_decay^depth      (depth: 0 for the head, 1 for the last layer, ...)
+lr of a group = lr * lr_scale * the tuner's scale * layer_lr_decay^depth
+
+depth is 0 for the head, 1 for the last layer, and so on.
 """
 
 from __future__ import annotations
@@ -30,23 +32,31 @@ class _Kind:
 
     rule: int
     depth: int
-    is_matrix: bool
+    scale: float
+    """What the tuner makes of the learning rate."""
+
+    decays: bool
 
 
-def groups_of(plan: RunPlan, model: torch.nn.Module, options: Mapping[str, Any]) -> list[dict[str, Any]]:
+def groups_of(
+    plan: RunPlan, model: torch.nn.Module, options: Mapping[str, Any], tuner: Any = None
+) -> list[dict[str, Any]]:
     """Return the parameter groups of what is trained of `model`.
 
     Args:
         plan: The run.
         model: The model, with the tuner applied.
         options: Of the optimizer, for all groups.
+        tuner: One with `lr_scale` or `decays` has a say on its own parameters.
 
     Raises:
         SwiftError: An entry of `train.param_groups` fits no trained parameter.
     """
     train = plan.settings.train
     decay, lr = float(options.get("weight_decay", train.weight_decay)), float(options.get("lr", train.learning_rate))
-    groups = parameter_groups(model, decay, lr=lr, rules=train.param_groups, layer_lr_decay=train.layer_lr_decay)
+    groups = parameter_groups(
+        model, decay, lr=lr, rules=train.param_groups, layer_lr_decay=train.layer_lr_decay, tuner=tuner
+    )
     unused = set(range(len(train.param_groups))) - {group.pop("rule") for group in groups}
     if unused and groups:
         raise SwiftError(
@@ -68,6 +78,7 @@ def parameter_groups(
     lr: float = 0.0,
     rules: Sequence[ParamGroupRef] = (),
     layer_lr_decay: float = 1.0,
+    tuner: Any = None,
 ) -> list[dict[str, Any]]:
     """Return what is trained of `model`: matrices with decay, then biases and norms (one dimension or none) without.
 
@@ -78,17 +89,19 @@ def parameter_groups(
     depths = _depths([name for name, _ in trained]) if layer_lr_decay < 1 else {}
     kinds: dict[_Kind, list[tuple[str, torch.nn.Parameter]]] = {}
     for name, parameter in trained:
-        kind = _Kind(_rule(name, rules), depths.get(name, 0), parameter.ndim >= 2)
+        scale = float(tuner.lr_scale(name)) if hasattr(tuner, "lr_scale") else 1.0
+        decays = parameter.ndim >= 2 and not (hasattr(tuner, "decays") and not tuner.decays(name))
+        kind = _Kind(_rule(name, rules), depths.get(name, 0), scale, decays)
         kinds.setdefault(kind, []).append((name, parameter))
     groups = []
-    for kind in sorted(kinds, key=lambda kind: (kind.rule, kind.depth, not kind.is_matrix)):
+    for kind in sorted(kinds, key=lambda kind: (kind.rule, kind.depth, kind.scale, not kind.decays)):
         group: dict[str, Any] = {
             "params": [parameter for _, parameter in kinds[kind]],
             "param_names": [name for name, _ in kinds[kind]],
-            "weight_decay": weight_decay if kind.is_matrix else 0.0,
+            "weight_decay": weight_decay if kind.decays else 0.0,
             "rule": kind.rule,
         }
-        scale = layer_lr_decay**kind.depth * (rules[kind.rule].lr_scale if kind.rule >= 0 else 1.0)
+        scale = kind.scale * layer_lr_decay**kind.depth * (rules[kind.rule].lr_scale if kind.rule >= 0 else 1.0)
         if scale != 1.0:
             group["lr"] = lr * scale
         groups.append(group | (dict(rules[kind.rule].kwargs) if kind.rule >= 0 else {}))

@@ -17,6 +17,13 @@ HEAD_FILE = "head.json"
 `conversations` says whether it was trained on texts that the chat template wrote.
 """
 
+HEADS_IN_WORDS = {
+    "causal_lm": "a language model",
+    "sequence_classification": "a classifier of texts",
+    "token_classification": "a classifier of tokens",
+}
+"""What a model with each head is."""
+
 
 class Procedure(Protocol):
     """A `swift.trainers` plugin: usually a `transformers.Trainer` subclass whose collator and forward are its own.

@@ -110,16 +110,14 @@ def _quantisation(findings: Findings, machine: Machine, tuner: Looked | None) ->
     bits, key = config.settings.model.quantization_bit, "model.quantization_bit"
     if not bits:
         return
-    if _on_cpu(config, machine):
-        message = f"{bits}-bit weights need a GPU and bitsandbytes, and {_why_no_gpu(config, machine)}"
-        next_step = (
-            "remove quantization_bit; on a CPU `dtype: bfloat16` with tuner_strategy: lora needs the least memory"
-        )
-        findings.wrong("no-gpu", message, key, next_step)
-    elif "bitsandbytes" not in machine.packages:
+    if "bitsandbytes" not in machine.packages:
         message = f"{bits}-bit weights need the package bitsandbytes, which is not installed"
-        findings.wrong("missing-package", message, key, "pip install bitsandbytes, or remove quantization_bit")
-    elif tuner and tuner.declared("trains_adapter") is False:
+        by_tuner = config.origins[key].kind == "chosen"
+        other = "write tuner_strategy: lora" if by_tuner else "remove quantization_bit"
+        findings.wrong("missing-package", message, key, f"pip install bitsandbytes, or {other}")
+    elif _on_cpu(config, machine):
+        findings.note(f"model.quantization_bit: a CPU unpacks {bits}-bit weights at each use: less memory, more time")
+    if tuner and tuner.declared("trains_adapter") is False:
         message = f"{bits}-bit weights cannot be trained themselves, and the tuner {tuner.plugin.name!r} does that"
         findings.wrong("quantised-full", message, key, "write tuner_strategy: lora, or remove quantization_bit")
 

@@ -25,6 +25,7 @@ from swift_core.resolve.shorthands import OptionSet, place_shorthands
 from swift_core.resolve.sources import check_data, check_model_files, find_hub
 from swift_core.resolve.stage import find_loss, find_stage
 from swift_core.resolve.terms import check_terms, live_term
+from swift_core.resolve.tuner import add_meant_options, find_tuner, with_bits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,6 +59,7 @@ def resolve(
     looked = _chosen(finder)
     check_data(finder)
     check_model_files(finder)
+    findings.config = with_bits(findings.config, looked["tuner"])
     findings.config = check_device(findings, machine or this_machine(), looked["tuner"], planning=planning)
     check_parallel(findings, machine or this_machine())
     check_rest(findings)
@@ -102,7 +104,7 @@ def _chosen(finder: PartFinder) -> dict[str, Looked | None]:
         "loss": find_loss(finder, procedure, named_by_stage),
         "optimizer": find_optimizer(finder),
         "scheduler": finder.look("scheduler", "train.lr_scheduler_type", train.lr_scheduler_type),
-        "tuner": finder.look("tuner", "train.tuner_strategy", train.tuner_strategy),
+        "tuner": find_tuner(finder),
         "hub": find_hub(finder),
     }
 
@@ -123,6 +125,8 @@ def _single(finder: PartFinder, looked: dict[str, Looked | None]) -> dict[str, P
         for name, key in _OPTION_KEYS.items()
         if (part := looked[name])
     }
+    if "tuner" in sets:
+        add_meant_options(findings, sets["tuner"])
     if len(sets) == len(_OPTION_KEYS):  # with a part unknown, a shorthand may well be its option
         place_shorthands(findings, list(sets.values()))
     if "optimizer" in sets:
@@ -143,7 +147,7 @@ def _plan(finder: PartFinder, looked: dict[str, Looked | None], *, sampling: boo
     settings = finder.config.settings
     single = _single(finder, looked)
     metrics = finder.listed("metric", "train.metrics", settings.train.metrics)
-    callbacks = finder.listed("callback", "train.callbacks", settings.train.callbacks)
+    callbacks = finder.listed("callback", "train.callbacks", settings.train.callbacks) + always_on(finder)
     loss_scales = find_loss_scales(finder, looked["procedure"])
     engine = _engine(finder, looked["procedure"], sampling=sampling)
     orms = finder.listed("orm", "reward.orms", settings.reward.orms)
@@ -235,6 +239,11 @@ def _permit(config: RunConfig, registry: Registry, part: PartPlan) -> None:
         raise SwiftError(_placed(problem, config, part.key) for problem in error.problems) from error
 
 
+def _building(config: RunConfig, part: PartPlan) -> AbstractContextManager[None]:
+    """Return what a part may ask while it is built: where paths start from and, written for ms-swift, the settings."""
+    return building_in(config.path.parent, run_arguments(config.settings) if part.plugin.dialect else {})
+
+
 def _create(finder: PartFinder, config: RunConfig, load: Callable[[PartPlan], Any], part: PartPlan) -> Any:
     """Import a part and build it; an error gets the place of the option that is wrong, or of the part."""
     target = load(part)
@@ -247,11 +256,6 @@ def _create(finder: PartFinder, config: RunConfig, load: Callable[[PartPlan], An
         raise SwiftError(_placed(p, config, key) for p, key in zip(error.problems, keys, strict=True)) from error
     except SwiftError as error:
         raise SwiftError(_placed(problem, config, part.key) for problem in error.problems) from error
-
-def _building(config: RunConfig, part: PartPlan) -> AbstractContextManager[None]:
-    """Return what a part may ask while it is built: where paths start from and, written for ms-swift, the settings."""
-    return building_in(config.path.parent, run_arguments(config.settings) if part.plugin.dialect else {})
-
 
 
 _OPTIONS_BESIDE = {

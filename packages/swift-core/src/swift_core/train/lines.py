@@ -67,6 +67,8 @@ def _sharing(parts: Parts, model: PreTrainedModel, head: OutputHead) -> Isolatio
 
 
 def _found(parts: Parts, model: PreTrainedModel, head: OutputHead, *, shares: bool) -> Isolation | str:
+    if model is parts.model and getattr(parts.tuner, "adds_tokens", False):
+        return f"the tuner {parts.plan.tuner.plugin.name!r} puts tokens of its own before each row"
     if reason := why_not_isolated(model.config.to_dict()):
         return reason
     batch = {name: value.to(model.device) for name, value in parts.collator(_hardest(parts.train_dataset)).items()}

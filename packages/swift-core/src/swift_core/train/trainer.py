@@ -18,18 +18,23 @@ import torch
 import transformers
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+from transformers.trainer import SCHEDULER_NAME
 from transformers.trainer_utils import EvalLoopOutput
 
 from swift_core.errors import Problem, SwiftError
 from swift_core.train import ledger, statistics
 from swift_core.train.arguments import training_arguments
+from swift_core.train.engine import shards
+from swift_core.train.engine.whole import mark_sharded
 from swift_core.train.evaluate import Answers, answer
 from swift_core.train.forward import OutputHead
+from swift_core.train.held_out import OwnBatches, summed
 from swift_core.train.in_backward import BackwardSteps
 from swift_core.train.ledger import BatchLoss, Ledger, LossCall
 from swift_core.train.lines import isolation_of
 from swift_core.train.nonfinite import NonFinite
 from swift_core.train.optimizer_state import optimizer_metrics
+from swift_core.train.penalty import add_penalty_
 from swift_core.train.saving import Saving
 from swift_core.train.statistics import NOTHING, Coupling, kept_random_numbers
 
@@ -183,8 +188,16 @@ class SwiftTrainer(transformers.Trainer):
         # Gradients of ranks are averaged after this, hence the factor.
         return batch.numerator / self._step_items * self.args.world_size
 
+    def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: Any) -> Any:
+        prepared = super()._prepare_for_training(max_steps, train_dataloader, resume_from_checkpoint)
+        if self.parts.plan.parallel.shards_weights:
+            mark_sharded(self.module)
+        return prepared
+
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Tensor | int | None = None) -> Tensor:
         """Return the loss of a micro-batch after its backward pass, in which parameters may move already."""
+        if self.parts.plan.parallel.is_zero:
+            return self._zero_step(model, inputs)
         if self.in_backward is None:
             loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
             return loss
@@ -197,9 +210,22 @@ class SwiftTrainer(transformers.Trainer):
         detached: Tensor = loss.detach()
         return detached
 
+    def _zero_step(self, model: nn.Module, inputs: Any) -> Tensor:
+        """Return the loss of a micro-batch; DeepSpeed clips and takes the step in the backward pass of the last one."""
+        model.train()
+        with self.compute_loss_context_manager():
+            loss: Tensor = self.compute_loss(model, self._prepare_inputs(inputs))
+        factor = self._step_factor() if self.accelerator.sync_gradients else 1.0
+        if factor != 1 and self.args.gradient_accumulation_steps > 1:
+            raise SwiftError(late_weights(self.parts))
+        self.accelerator.backward(loss * factor if factor != 1 else loss, scale_wrt_gas=False)
+        return loss.detach()
+
     def _clip_grad_norm(self, model: nn.Module) -> Any:
         if self.in_backward is not None:
             return self.in_backward.norm
+        if self.parts.plan.parallel.is_zero:
+            return super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
         self._finish_step(model)
         return super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
 
@@ -207,7 +233,7 @@ class SwiftTrainer(transformers.Trainer):
         if self.in_backward is not None:
             norm: Any = float(self.in_backward.norm)
         else:
-            if grad_norm is None:  # no clipping in this run
+            if grad_norm is None and not self.parts.plan.parallel.is_zero:  # no clipping in this run
                 self._finish_step(model)
             norm = super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]
         self.nonfinite.judge("gradient", float(norm))
@@ -222,6 +248,7 @@ class SwiftTrainer(transformers.Trainer):
             for parameter in model.parameters():
                 if parameter.grad is not None:
                     parameter.grad.mul_(factor)
+        add_penalty_(self.parts.tuner, self.module)
 
     def _step_factor(self) -> float:
         """Return what makes the step's loss a mean over the weights of its losses, once the loss is judged."""
@@ -297,22 +324,68 @@ class SwiftTrainer(transformers.Trainer):
         self.saving.begin()
         super()._save_checkpoint(model, trial)
 
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Write the weights; those that processes share out are gathered first, or left to their parts."""
+        if self.parts.plan.parallel.method != "fsdp2":
+            super().save_model(output_dir, _internal_call)
+        elif not self._writes_parts:
+            weights = shards.whole_weights(self.module)
+            if self.args.should_save:
+                self._save(str(output_dir), state_dict=weights)
+
+    @property
+    def _writes_parts(self) -> bool:
+        return self.parts.plan.parallel.values.get("state_dict") == "sharded"
+
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        super()._save_optimizer_and_scheduler(output_dir)
+        if self.parts.plan.parallel.method == "fsdp2":
+            shards.save_optimizer(self._bare_optimizer, self.module, Path(output_dir), sharded=self._writes_parts)
+            if self.args.should_save:
+                torch.save(cast("Any", self.lr_scheduler).state_dict(), Path(output_dir) / SCHEDULER_NAME)
+        else:
+            super()._save_optimizer_and_scheduler(output_dir)
         if self.args.should_save:
             self.coupling.save(Path(output_dir))
 
+    @property
+    def _bare_optimizer(self) -> torch.optim.Optimizer:
+        """The optimizer in what accelerate wraps around it."""
+        return cast("torch.optim.Optimizer", getattr(self.optimizer, "optimizer", self.optimizer))
+
+    def _is_shared_otherwise(self, checkpoint: str) -> bool:
+        """Say whether weights here or in the checkpoint are shared out, which Trainer cannot read without pickles."""
+        return self.parts.plan.parallel.method == "fsdp2" or shards.is_sharded(Path(checkpoint))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if self._is_shared_otherwise(resume_from_checkpoint):
+            shards.load_weights(self.module, Path(resume_from_checkpoint))
+        else:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+
     def _load_rng_state(self, checkpoint: str | None) -> None:
-        """Go on with the random numbers of a checkpoint, once: Trainer asks for it after a step was prepared, too."""
-        if checkpoint is not None and checkpoint == self._random_numbers_of:
-            self._random_numbers_of = None
-            with self.saving.reading(Path(checkpoint)):
-                super()._load_rng_state(checkpoint)
+        """Go on with the random numbers of a checkpoint, once: Trainer asks for it after a step was prepared, too.
+
+        Those of another number of processes fit none of these: they start anew, from the seed and the step.
+        """
+        if checkpoint is None or checkpoint != self._random_numbers_of:
+            return
+        self._random_numbers_of = None
+        if len([*Path(checkpoint).glob("rng_state*.pth")]) != self.args.world_size:
+            numbers = self.args.seed, self.state.global_step, self.args.process_index
+            torch.manual_seed(hash(numbers))  # of whole numbers: the same everywhere
+            return
+        with self.saving.reading(Path(checkpoint)):
+            super()._load_rng_state(checkpoint)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         self._random_numbers_of = checkpoint
         with self.saving.reading(Path(checkpoint or "")):
-            super()._load_optimizer_and_scheduler(checkpoint)
+            if checkpoint is not None and self._is_shared_otherwise(checkpoint):
+                shards.load_optimizer(self._bare_optimizer, Path(checkpoint))
+                schedule = torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True)
+                cast("Any", self.lr_scheduler).load_state_dict(schedule)
+            else:
+                super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is not None:
             with self._naming_the_loss():
                 self.coupling.load(Path(checkpoint))
@@ -320,12 +393,16 @@ class SwiftTrainer(transformers.Trainer):
     # Evaluation: sums over all rows, nothing kept but what a metric asked for.
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
-        """Return a loader over all held-out rows: every rank sees them all, so that none is counted twice."""
-        return DataLoader(
-            cast("Any", self.parts.eval_dataset or []),
-            batch_size=self.args.per_device_eval_batch_size,
-            collate_fn=self.parts.collator,
+        """Return a loader over this rank's share of the held-out rows."""
+        rows = self.parts.eval_dataset or []
+        share = OwnBatches(
+            len(rows),
+            self.args.per_device_eval_batch_size,
+            rank=self.args.process_index,
+            world=self.args.world_size,
+            fill_up=self.parts.plan.parallel.shards_weights,
         )
+        return DataLoader(cast("Any", rows), batch_sampler=share, collate_fn=self.parts.collator)
 
     def evaluation_loop(
         self,
@@ -343,12 +420,16 @@ class SwiftTrainer(transformers.Trainer):
         sums, collect = Ledger(), PredictionMetrics(self.parts)
         with torch.no_grad():
             means = self._held_out_means(dataloader)
-            for inputs in dataloader:
+            for number, inputs in enumerate(dataloader):
                 batch = self._prepare_inputs(inputs)
                 outputs = self.make_outputs(self.module, batch)
-                sums.add(self.batch_loss(outputs, batch, self.count_items(batch), means))
-                collect.add(outputs, batch)
+                loss = self.batch_loss(outputs, batch, self.count_items(batch), means)
+                counts = number < dataloader.batch_sampler.num_own
+                if counts:
+                    sums.add(loss)
+                collect.add(outputs, batch, counts=counts)
                 self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
+        sums.restore(summed(sums.sums()))
         figures = self.derived(sums.means(_alone)) | collect.compute()
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in figures.items()}
         return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=len(dataloader.dataset))  # type: ignore[arg-type]
@@ -358,14 +439,24 @@ class SwiftTrainer(transformers.Trainer):
         if not self.loss_call.wants_statistics:
             return NOTHING
         with self._naming_the_loss():
-            return self.coupling.over(
-                self.make_outputs(self.module, self._prepare_inputs(batch)) for batch in dataloader
-            )
+            outputs = (self.make_outputs(self.module, self._prepare_inputs(batch)) for batch in dataloader)
+            return self.coupling.over(outputs, dataloader.batch_sampler.num_own)
 
 
 def _alone(value: Tensor) -> Tensor:
     """Return `value`: a sum over all rows already."""
     return value
+
+
+def late_weights(parts: Parts) -> Problem:
+    """Return why a loss with weights of its own cannot be trained by DeepSpeed over several micro-batches."""
+    part, method = parts.plan.loss, parts.plan.parallel.method
+    message = (
+        f"the loss {part.plugin.name!r} weighs its items, so a step's mean is known after its last micro-batch, and "
+        f"{method} gives no access to the gradient by then."
+    )
+    next_step = "set train.gradient_accumulation_steps: 1, or write parallel_method: fsdp2"
+    return Problem("engine-conflict", message, parts.plan.config.place(part.key), next_step)
 
 
 def loss_failure(parts: Parts, error: Exception) -> SwiftError:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from swift_core.builtins.tuners._adapter import Adapter, heads_of, task_of
 from swift_core.contracts.checks import require_between, require_nonnegative, require_positive
