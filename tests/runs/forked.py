@@ -1,11 +1,12 @@
 """`swift ARGUMENTS` in a folder, its output in a file: run by path in a process forked from one that imported torch.
 
-`FOLDER`, `LOG` and `ARGUMENTS` are handed over as globals.
+`FOLDER`, `LOG` and `ARGUMENTS` are handed over as globals, and `ENVIRONMENT` by what starts several ranks.
 """
 
 import os
 import sys
 
+os.environ.update(globals().get("ENVIRONMENT", {}))
 os.chdir(FOLDER)  # noqa: F821 - handed over
 handle = os.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)  # noqa: F821 - handed over
 os.dup2(handle, 1)

@@ -133,11 +133,25 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except click.ClickException as error:
         _fail(Problem("failed", error.format_message()).render(), error.exit_code)
     except SwiftError as error:
+        _leave_to_the_first(error, error.exit_code)
         _show_cause(error)
         _fail(str(error), error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _fail("interrupted", 130)
+    except Exception as error:
+        _leave_to_the_first(error, 1)
+        raise
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _leave_to_the_first(error: Exception, code: int) -> None:
+    """End without a word in a process whose neighbour has failed before it; tell which one speaks."""
+    from swift_core.cli.speaker import is_one_of_several, rank_of, speaks
+
+    if not speaks(error):
+        sys.exit(code)
+    if is_one_of_several():
+        click.echo(f"{rank_of()}:", err=True)
 
 
 def _width() -> int:

@@ -20,11 +20,31 @@ import click
 )
 @click.option("--resume-changed", is_flag=True, help="Go on although the run file or plugins have changed since.")
 @click.option("--allow-code", is_flag=True, help="Run plugin files beside the run file without asking.")
-def command(run_file: Path, overrides: tuple[str, ...], resume: str, resume_changed: bool, allow_code: bool) -> None:
+@click.option("--nproc", default="", metavar="N|auto", help="Start N processes on this machine; auto: one for each GPU.")
+@click.option(
+    "--max-restarts",
+    default=0,
+    type=click.IntRange(min=0),
+    help="With --nproc: start anew from the last checkpoint, so often, when a process dies.",
+)
+def command(
+    run_file: Path,
+    overrides: tuple[str, ...],
+    resume: str,
+    resume_changed: bool,
+    allow_code: bool,
+    nproc: str,
+    max_restarts: int,
+) -> int:
     """Train what RUN_FILE describes; KEY=VALUE changes it, as in train.learning_rate=1e-4."""
+    if nproc:
+        flags = [*(["--resume-changed"] if resume_changed else []), *(["--allow-code"] if allow_code else [])]
+        return _several(run_file, overrides, nproc, ["--resume", resume, *flags], max_restarts)
     from swift_core.run import run
 
     is_first = os.environ.get("RANK", "0") == "0"
+    if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0":
+        resume = "auto"  # the launcher started all processes again, because one of them died
     directory = run(
         run_file,
         overrides,
@@ -35,3 +55,22 @@ def command(run_file: Path, overrides: tuple[str, ...], resume: str, resume_chan
     )
     if is_first:
         click.echo(f"next: swift report {directory} · swift infer {directory} --prompt ...")
+    return 0
+
+
+def _several(run_file: Path, overrides: tuple[str, ...], nproc: str, flags: list[str], max_restarts: int) -> int:
+    """Start processes that train together, once the run file is right: a mistake is told before, and once."""
+    from swift_core.cli.launch import count, launch
+    from swift_core.config.load import load
+    from swift_core.plugins.registry import installed
+    from swift_core.resolve.plan import resolve
+
+    registry = installed(allow_code="--allow-code" in flags)
+    number = count(nproc, resolve(load(run_file, overrides), registry, planning=True))
+    overrides = (*overrides, f"device.num_processes={number}")
+    plan = resolve(load(run_file, overrides), registry, planning=True)
+
+    from swift_core.assemble.apart import ask_about_files
+
+    ask_about_files(plan)
+    return launch(number, ["train", str(run_file), *overrides, *flags], max_restarts=max_restarts)

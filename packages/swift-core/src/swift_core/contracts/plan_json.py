@@ -13,7 +13,10 @@ from swift_core.contracts.handover import PartPlan, RunPlan, ValueOrigin
 FORMAT = 1
 """Version of this form; a reader refuses one that it does not know."""
 
-VERSIONED = ("swift-core", "torch", "transformers", "peft", "accelerate", "datasets", "tokenizers", "safetensors")
+VERSIONED = (
+    *("swift-core", "torch", "transformers", "peft", "accelerate", "datasets", "tokenizers", "safetensors"),
+    "deepspeed",
+)
 """Distributions whose version decides what a run does."""
 
 _DEFAULT = ValueOrigin("default")

@@ -20,6 +20,7 @@ def train(parts: Parts) -> RunResult:
         InterruptedRunError: Ctrl-C or SIGTERM ended it; its checkpoint is in the run directory, and no final model is.
     """
     from swift_core.contracts.handover import RunResult
+    from swift_core.train.engine.whole import unshard_
     from swift_core.train.evaluate import samples
     from swift_core.train.optimizer_state import optimizer_state_bytes
     from swift_core.train.saving import refuse_nonfinite
@@ -34,6 +35,8 @@ def train(parts: Parts) -> RunResult:
         raise _stopped(parts, steps, stopped_by)
     refuse_nonfinite(trainer.module, "the final model")
     after, last_answers = _judge(trainer)
+    if parts.plan.parallel.shards_weights:
+        unshard_(trainer.module)
     result = RunResult(parts, steps, before, after, samples(first_answers, last_answers), seconds)
     parts.hooks.hook.swift_train_end(result=result)
     return result
@@ -59,6 +62,7 @@ def _build(parts: Parts) -> SwiftTrainer:
     from swift_core.artifacts.drift import identity
     from swift_core.artifacts.metrics import MetricsLog
     from swift_core.artifacts.progress import Progress
+    from swift_core.train.engine.readback import ReadBack
     from swift_core.train.events import Events
     from swift_core.train.lines import Epochs
     from swift_core.train.ranks import settle
@@ -68,7 +72,8 @@ def _build(parts: Parts) -> SwiftTrainer:
     trainer.saving.about = identity(parts.plan)
     for noisy in (transformers.PrinterCallback, transformers.ProgressCallback):
         trainer.remove_callback(noisy)
-    for callback in (MetricsLog(parts.directory), Progress(parts.plan), Events(parts), Epochs(parts.train_dataset)):
+    own = MetricsLog(parts.directory), Progress(parts.plan), Events(parts), Epochs(parts.train_dataset)
+    for callback in (ReadBack(trainer), *own):
         trainer.add_callback(callback)
     trainer.prove(trainer._prepare_inputs(parts.collator([parts.train_dataset[0]])))
     return trainer

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 import transformers
 
+from swift_core.train.engine.start import engine_arguments
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -40,18 +42,17 @@ def training_arguments(plan: RunPlan, directory: Path) -> transformers.TrainingA
         output_dir=str(directory),
         run_name=train.run_name or directory.name,
         eval_steps=train.eval_steps if train.eval_strategy == "steps" else None,
-        # Without a GPU accelerate starts no process group unless it is told that the CPU is meant.
-        use_cpu=device.use_cpu or not torch.accelerator.is_available(),
         train_sampling_strategy="random" if plan.settings.data.shuffle else "sequential",
         remove_unused_columns=False,
         average_tokens_across_devices=False,
         logging_nan_inf_filter=False,
         logging_first_step=True,
         label_names=["labels"],
-        ddp_find_unused_parameters=False,
         activation_checkpointing=train.gradient_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False} if train.gradient_checkpointing else None,
         disable_tqdm=True,
         dataloader_pin_memory=False,
+        # Without a GPU accelerate starts no process group unless it is told that the CPU is meant.
+        **engine_arguments(plan, on_cpu=device.use_cpu or not torch.accelerator.is_available()),
         **{name: getattr(train, name) for name in SAME_NAME},
     )

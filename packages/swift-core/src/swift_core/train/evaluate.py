@@ -11,6 +11,7 @@ from swift_core.assemble.rewards import columns_of
 from swift_core.contracts.metric import Generations, Metric, Predictions
 from swift_core.contracts.reward import InferRequest
 from swift_core.errors import Problem, SwiftError
+from swift_core.train.held_out import in_turn, share_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,20 +33,22 @@ class PredictionMetrics:
             (name, metric, [], []) for name, metric in parts.metrics if metric.eats == "predictions"
         ]
 
-    def add(self, outputs: Any, batch: Mapping[str, Tensor]) -> None:
+    def add(self, outputs: Any, batch: Mapping[str, Tensor], *, counts: bool = True) -> None:
         """Look at one batch's outputs, as the loss has read them; without metrics no logits are formed."""
         if not self._metrics:
             return
         logits = outputs.logits
+        if not counts:
+            return
         for _, metric, values, labels in self._metrics:
             values.append(metric.preprocess_logits(logits, batch["labels"]).cpu())
             labels.append(batch["labels"].cpu())
 
     def compute(self) -> dict[str, float]:
-        """Return the figures of every metric."""
+        """Return the figures of every metric, on the batches of all ranks in their order."""
         result: dict[str, float] = {}
         for name, metric, values, labels in self._metrics:
-            result |= _computed(self._parts, name, metric, Predictions(values, labels))
+            result |= _computed(self._parts, name, metric, Predictions(in_turn(values), in_turn(labels)))
         return result
 
 
@@ -85,6 +88,8 @@ class Answers:
 def answer(parts: Parts, *, all_rows: bool = False) -> Answers:
     """Let the model answer held-out prompts: all the metrics need, or a few samples when no metric asks.
 
+    Each rank answers its share of them.
+
     With `all_rows`, as many as metrics would have.
 
     A classifier answers nothing.
@@ -95,15 +100,15 @@ def answer(parts: Parts, *, all_rows: bool = False) -> Answers:
     asked = all_rows or any(metric.eats == "generations" for _, metric in parts.metrics)
     records = [record for record in parts.eval_records if record.prompt is not None]
     records = records[: train.eval_generation_rows if asked else min(NUM_SAMPLES, train.eval_generation_rows)]
-    prompts = [record.prompt for record in records if record.prompt is not None]
-    responses = generate(
+    prompts = share_of([record.prompt for record in records if record.prompt is not None])
+    own = generate(
         parts.model,
         parts.encoder,
         prompts,
         max_new_tokens=train.max_completion_length,
         batch_size=train.per_device_eval_batch_size,
     )
-    return Answers(records, responses)
+    return Answers(records, in_turn(own)[: len(records)])
 
 
 def generation_metrics(parts: Parts, answers: Answers) -> dict[str, float]:

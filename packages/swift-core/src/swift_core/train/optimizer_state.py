@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.distributed.tensor import DTensor
 
 
 def optimizer_metrics(optimizer: Any) -> dict[str, float]:
@@ -15,7 +16,8 @@ def optimizer_metrics(optimizer: Any) -> dict[str, float]:
 
 def optimizer_state_bytes(optimizer: Any) -> int:
     """Return the bytes of the states of this process, memory that tensors share counted once."""
-    tensors = (value for state in _inner(optimizer).state.values() for value in _values(state))
+    values = (value for state in _inner(optimizer).state.values() for value in _values(state))
+    tensors = (value.to_local() if isinstance(value, DTensor) else value for value in values)
     storages = {
         tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
         for tensor in tensors

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import TYPE_CHECKING, Any
 
 import torch.distributed as dist
 
 from swift_core.artifacts.directory import create
+from swift_core.artifacts.drift import identity
 from swift_core.artifacts.start import tidy
+from swift_core.contracts.plan_json import versions
 from swift_core.errors import Problem, SwiftError
-from swift_core.plugins.identity import digest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from swift_core.contracts.handover import Parts
+    from swift_core.contracts.handover import Parts, RunPlan
     from swift_core.train.trainer import SwiftTrainer
+
+_SHOWN = 3
+"""Differences of a rank that a message names."""
 
 
 def settle(trainer: SwiftTrainer) -> None:
@@ -67,15 +73,40 @@ def _compare_checkpoint(parts: Parts, first: Path | None) -> None:
 
 
 def _compare(parts: Parts) -> None:
-    own = digest((part.plugin, part.options) for part in parts.plan.parts)
-    digests = [""] * dist.get_world_size()
-    dist.all_gather_object(digests, own)
-    if different := [rank for rank, other in enumerate(digests) if other != digests[0]]:
-        ranks = ", ".join(str(rank) for rank in different)
-        raise SwiftError(
-            Problem(
-                "ranks-differ",
-                f"the plugins of rank {ranks} are not those of rank 0: other versions, code or options.",
-                next_step="install the same wheels on every machine, and compare swift plugins list",
-            )
-        )
+    """Raise on all ranks when one of them has another plan, other plugins or other libraries than rank 0."""
+    everyone: list[dict[str, str]] = [{}] * dist.get_world_size()
+    dist.all_gather_object(everyone, facts(parts.plan))
+    if different := differences(everyone):
+        next_step = "install the same wheels and give the same run file on every machine, then compare swift doctor"
+        raise SwiftError(Problem("ranks-differ", f"the ranks are not alike: {different}.", next_step=next_step))
+
+
+def facts(plan: RunPlan) -> dict[str, str]:
+    """Return what must be the same on all ranks: the settings, the bytes and options of plugins, the libraries."""
+    known = identity(plan)
+    options = {part.key: dict(part.options) for part in plan.parts}
+    plugins = {
+        f"plugin {key}": json.dumps([lock, options.get(key)], sort_keys=True, default=str)
+        for key, lock in known["plugins"].items()
+    }
+    settings = {f"setting {key}": json.dumps(value) for key, value in known["settings"].items()}
+    return {**settings, **plugins, **versions(plan)}
+
+
+def differences(everyone: Sequence[Mapping[str, str]]) -> str:
+    """Return in words which rank differs from rank 0, and in what; empty when none does."""
+    lines = []
+    for rank, own in enumerate(everyone):
+        first = everyone[0]
+        names = [name for name in {**first, **own} if first.get(name) != own.get(name)]
+        shown = [_difference(name, first.get(name, "nothing"), own.get(name, "nothing")) for name in names[:_SHOWN]]
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        if names:
+            lines.append(f"rank {rank} has {', '.join(shown)}{more}")
+    return "; ".join(lines)
+
+
+def _difference(name: str, first: str, own: str) -> str:
+    if name.startswith("plugin "):
+        return f"other code or options of the {name}"
+    return f"{name} {own} where rank 0 has {first}"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.distributed as dist
 from safetensors import SafetensorError
+from torch.distributed.tensor import DTensor
 
 from swift_core.artifacts.checkpoint import commit, folder_of, newest_first, staging_of
 from swift_core.artifacts.checkpoint_manifest import BrokenCheckpointError
@@ -24,7 +25,7 @@ from swift_core.errors import NonFiniteError, Problem, SwiftError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from torch import nn
+    from torch import Tensor, nn
 
     from swift_core.train.trainer import SwiftTrainer
 
@@ -137,11 +138,30 @@ class Saving:
 
 
 def refuse_nonfinite(model: nn.Module, what: str) -> None:
-    """Raise NonFiniteError when a trained weight is no finite number: it is never written."""
+    """Raise NonFiniteError when a trained weight is no finite number: it is never written.
+
+    Where processes share weights out, all of them must ask; all raise when one of them finds such a number.
+    """
+    own = next((name for name, value in _own_parts(model) if not _is_finite(value)), None)
+    names = [own]
+    if dist.is_initialized():
+        names = [None] * dist.get_world_size()
+        dist.all_gather_object(names, own)
+    name = next((name for name in names if name is not None), None)
+    if name is not None:
+        message = f"the weight {name} holds a number that is not finite, so {what} is not written."
+        next_step = "go on from the last checkpoint with a lower train.learning_rate"
+        raise NonFiniteError(Problem("non-finite-weights", message, next_step=next_step))
+
+
+def _own_parts(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield what this process has of the trained weights."""
     for name, parameter in model.named_parameters():
-        if parameter.requires_grad and not bool(torch.isfinite(parameter.detach().sum())):
-            if bool(torch.isfinite(parameter.detach()).all()):
-                continue  # only the sum was too large
-            message = f"the weight {name} holds a number that is not finite, so {what} is not written."
-            next_step = "go on from the last checkpoint with a lower train.learning_rate"
-            raise NonFiniteError(Problem("non-finite-weights", message, next_step=next_step))
+        if parameter.requires_grad:
+            value = parameter.detach()
+            yield name, value.to_local() if isinstance(value, DTensor) else value
+
+
+def _is_finite(value: Tensor) -> bool:
+    """Say whether all of `value` is finite; its sum tells at once, unless only the sum is too large."""
+    return bool(torch.isfinite(value.sum())) or bool(torch.isfinite(value).all())

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from swift_core.contracts.coupling import StatefulLoss, StepLoss
+from swift_core.train.held_out import summed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -68,11 +69,19 @@ class Coupling:
         sums.add(self._values(outputs))
         self._settle(sums, num_items)
 
-    def over(self, micro_batches: Iterable[LazyOutputs]) -> Mapping[str, Tensor]:
-        """Return the means over held-out rows, all of which this rank sees; what the loss remembers stays as it is."""
+    def over(self, micro_batches: Iterable[LazyOutputs], num_own: int) -> Mapping[str, Tensor]:
+        """Return the means over the held-out rows of all ranks; what the loss remembers stays as it is.
+
+        Args:
+            micro_batches: Outputs on this rank's batches.
+            num_own: The first so many of them count.
+        """
         sums = _Sums()
-        for outputs in micro_batches:
-            sums.add(self._values(outputs))
+        for number, outputs in enumerate(micro_batches):
+            values = self._values(outputs)
+            if number < num_own:
+                sums.add(values)
+        sums.gather()
         return sums.means(lambda value: value)
 
     def save(self, folder: Path) -> None:
@@ -120,6 +129,10 @@ class _Sums:
         for name, value in values.items():
             pair = torch.stack([value.detach().double().sum(), torch.tensor(float(len(value)), device=value.device)])
             self._sums[name] = self._sums[name] + pair if name in self._sums else pair
+
+    def gather(self) -> None:
+        """Take in the sums of all ranks, some of which may have none."""
+        self._sums = summed(self._sums)
 
     def means(self, reduce: Callable[[Tensor], Tensor]) -> Mapping[str, Tensor]:
         """Return the mean of each over all ranks, in one reduction."""

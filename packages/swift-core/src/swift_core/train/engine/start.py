@@ -1,0 +1,95 @@
+"""What Trainer and accelerate are told of an engine: every value of the plan, so that nothing is left to their defaults.
+
+accelerate drops FSDP and DeepSpeed without a word where it computes on CPUs. Both run there over gloo; its state is
+therefore made here for them, as one of several devices that happen to be CPUs.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from swift_core.contracts.handover import RunPlan
+    from swift_core.contracts.parallel import Parallel
+
+
+def engine_arguments(plan: RunPlan, *, on_cpu: bool) -> dict[str, Any]:
+    """Return what `transformers.TrainingArguments` is told of the engine; make accelerate's state where it must be."""
+    parallel = plan.parallel
+    values = dict(parallel.values)
+    if parallel.method in ("single", "ddp"):
+        names = {"bucket_cap_mb", "broadcast_buffers", "static_graph"} & set(values)
+        ddp = {f"ddp_{name}": values[name] for name in names}
+        return {"use_cpu": on_cpu, "ddp_find_unused_parameters": False, **ddp}
+    told: dict[str, Any]
+    told = {"deepspeed": zero_config(plan)} if parallel.is_zero else {"fsdp": True, "fsdp_config": _fsdp(values)}
+    if on_cpu:
+        _make_cpu_state(parallel)
+        told["accelerator_config"] = {"use_configured_state": True}
+    return told
+
+
+def _fsdp(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "version": 2,
+        "reshard_after_forward": values["reshard_after_forward"],
+        "cpu_offload": values["cpu_offload"],
+        "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+        **({"transformer_layer_cls_to_wrap": list(values["wrap"])} if values["wrap"] else {}),
+        "state_dict_type": f"{values['state_dict'].upper()}_STATE_DICT",
+        "cpu_ram_efficient_loading": False,
+        "activation_checkpointing": False,  # Trainer's own serves all engines
+    }
+
+
+def zero_config(plan: RunPlan) -> dict[str, Any]:
+    """Return DeepSpeed's configuration, without an `auto` in it."""
+    train, parallel = plan.settings.train, plan.parallel
+    values = dict(parallel.values)
+    zero: dict[str, Any] = {"stage": parallel.stage}
+    for name in ("offload_optimizer", "offload_param"):
+        if values.pop(name, False):
+            zero[name] = {"device": "cpu", "pin_memory": True}
+    if parallel.stage == 3:
+        zero["stage3_gather_16bit_weights_on_model_save"] = True
+    accumulation, rows = train.gradient_accumulation_steps, train.per_device_train_batch_size
+    return {
+        "train_micro_batch_size_per_gpu": rows,
+        "gradient_accumulation_steps": accumulation,
+        "train_batch_size": rows * accumulation * parallel.world,
+        "gradient_clipping": float(train.max_grad_norm),
+        "bf16": {"enabled": False},
+        "fp16": {"enabled": False},
+        "zero_optimization": {**zero, **values},
+        "zero_allow_untested_optimizer": True,  # what an optimizer works on is checked by `resolve`
+        "zero_force_ds_cpu_optimizer": False,
+        "steps_per_print": 2**62,
+        "wall_clock_breakdown": False,
+    }
+
+
+def _make_cpu_state(parallel: Parallel) -> None:
+    """Make accelerate's state for processes on CPUs, such that it runs the engine that it is told."""
+    from accelerate import DistributedType, PartialState
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)
+    asked = {"ACCELERATE_TORCH_DEVICE": "cpu", "DS_ACCELERATOR": "cpu"}
+    if parallel.is_zero:
+        asked["ACCELERATE_USE_DEEPSPEED"] = "true"
+    before = {name: os.environ.get(name) for name in asked}
+    os.environ.update(asked)
+    try:
+        state = PartialState(cpu=False, backend="gloo")
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+    if not parallel.is_zero:
+        state.distributed_type = DistributedType.MULTI_GPU
+    torch.distributed.barrier()

@@ -1,0 +1,65 @@
+"""Whole weights of a model that processes share: for what is written at the end, and for engines that draw answers."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def whole_parameters(model: nn.Module, *, keep: bool = True) -> Iterator[tuple[str, Tensor]]:
+    """Yield each parameter with its whole value; every process must take part, and one is gathered at a time.
+
+    Args:
+        model: Sharded or not.
+        keep: Whether this process wants the values; others get empty tensors.
+    """
+    for name, parameter in model.named_parameters():
+        with ExitStack() as stack:
+            value = parameter.detach()
+            if isinstance(value, DTensor):
+                value = value.full_tensor()
+            elif hasattr(parameter, "ds_id"):
+                import deepspeed
+
+                stack.enter_context(deepspeed.zero.GatheredParameters([parameter]))
+                value = parameter.data.clone()
+            yield name, value if keep else torch.empty(0)
+
+
+def unshard_(model: nn.Module) -> None:
+    """Give the first process the whole weights of `model`, on the CPU, so that it can be saved; it cannot train on."""
+    from torch.distributed.fsdp import FSDPModule
+
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
+    first = dist.get_rank() == 0
+    for name, value in whole_parameters(model, keep=first):
+        if first:
+            _put(model, name, value.cpu())
+
+
+def _put(model: nn.Module, name: str, value: Tensor) -> None:
+    """Put a plain parameter in the place of a sharded one, wherever it is tied to."""
+    owner_name, _, last = name.rpartition(".")
+    old = getattr(model.get_submodule(owner_name), last)
+    new = nn.Parameter(value, requires_grad=old.requires_grad)
+    for module in model.modules():
+        for key, parameter in list(module._parameters.items()):
+            if parameter is old:
+                module._parameters[key] = new
+
+
+def mark_sharded(model: Any) -> None:
+    """Tell transformers that all processes must call the model equally often when it draws answers."""
+    model._is_fsdp_managed_module = True
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    inner._is_fsdp_managed_module = True
