@@ -5,6 +5,8 @@ Items are plain data, and so are answers.
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -31,8 +33,15 @@ class Server:
         return self._answer(item)
 
 
+def _let_libraries_be_imported() -> None:
+    """Say where temporary files would go: torch and transformers want to know on import, and looking fails here."""
+    tempfile.tempdir = os.environ.get("TMPDIR", "/tmp")
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", tempfile.tempdir)
+
+
 def serve(told: Mapping[str, Any]) -> Server:
     """Import and build the plugin that the host names; whether it may run, the host has decided."""
+    _let_libraries_be_imported()
     spec = PluginSpec(**(told["plugin"] | {"path": Path(told["plugin"]["path"]) if told["plugin"]["path"] else None}))
     with building_in(Path.cwd(), told["args"]):
         plugin = build(load(spec, {}, allow_code=True), told["options"])

@@ -37,7 +37,7 @@ def load_plugin(spec: PluginSpec) -> Any:
         SwiftError: The file ran and registered no such plugin.
     """
     path: Path = spec.path  # type: ignore[assignment]  # a file plugin has one
-    record = _run(path)
+    record = run_file(path)
     if (spec.kind, spec.name) not in record.plugins:
         names = ", ".join(sorted(name for kind, name in record.plugins if kind == spec.kind)) or "none"
         message = f"{path} ran and did not register the {spec.kind} {spec.name!r}; of that kind it registered {names}."
@@ -46,7 +46,8 @@ def load_plugin(spec: PluginSpec) -> Any:
     return adapters.adapted(record.plugins[spec.kind, spec.name], spec)
 
 
-def _run(path: Path) -> Record:
+def run_file(path: Path) -> Record:
+    """Run a file, once, and return what it registered."""
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     if digest in _records:

@@ -236,7 +236,7 @@ class _Reader:
     def _add(self, kind: str, name: ast.expr | None, value: ast.AST, node: ast.AST) -> None:
         line = getattr(node, "lineno", 0)
         if not isinstance(name, ast.Constant) or not isinstance(name.value, str):
-            self._leave(node, f"a {kind} is registered under a name that is computed; write the name itself")
+            self._leave(node, f"the {kind} is registered under a name that is computed; write the name itself")
             return
         before = self.reading.registrations.pop((kind, name.value), None)
         if before is not None and before.line != line:

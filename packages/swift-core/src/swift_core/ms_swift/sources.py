@@ -1,4 +1,4 @@
-"""What is known of a plugin in a file written for ms-swift before the file runs: what it reads and which options it has."""
+"""What is known of a plugin in a file for ms-swift before the file runs: what it reads and which options it has."""
 
 from __future__ import annotations
 

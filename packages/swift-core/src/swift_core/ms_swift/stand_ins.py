@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from swift_core.errors import Place, Problem, SwiftError
-from swift_core.ms_swift.names import CALLBACK_LIST, DECORATORS, REGISTRIES, SUPPORTED, UNMAPPED
+from swift_core.ms_swift.names import CALLBACK_LIST, DECORATORS, MODULES, REGISTRIES, SUPPORTED, UNMAPPED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,18 +128,20 @@ def absent_error(name: str) -> SwiftError:
 class StandIn(ModuleType):
     """A module of ms-swift, whichever: a name means the same in all of them."""
 
-    def __init__(self, name: str, names: dict[str, Any], record: Record) -> None:
+    def __init__(self, name: str, names: dict[str, Any], package: Package) -> None:
         """Make the module called `name`."""
         super().__init__(name)
         self.__path__: list[str] = []
         self.__all__ = sorted(names)
-        self._names, self._record = names, record
+        self._names, self._package = names, package
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
+        if name in MODULES and name not in self._names:
+            return self._package.module(f"{self.__name__}.{name}")
         if name not in self._names:
-            self._names[name] = absent(name, self._record)
+            self._names[name] = absent(name, self._package.record)
         return self._names[name]
 
 
@@ -165,7 +167,7 @@ class Package:
     def module(self, name: str) -> StandIn:
         """Return the module called `name`, as an attribute of the one that holds it."""
         if name not in self._modules:
-            self._modules[name] = StandIn(name, dict(self._names), self.record)
+            self._modules[name] = StandIn(name, dict(self._names), self)
             parent, _, own = name.rpartition(".")
             if parent:
                 setattr(self.module(parent), own, self._modules[name])

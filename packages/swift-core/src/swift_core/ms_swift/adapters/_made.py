@@ -1,4 +1,4 @@
-"""Building what ms-swift's files register: classes take `args`, `(args, trainer)` or nothing; functions are as they are."""
+"""Building what files of ms-swift register: classes take `args`, `(args, trainer)` or nothing; functions stay."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class _LossScale:
         self._scale = self.plugin() if inspect.isclass(self.plugin) else self.plugin
         if getattr(self._scale, "loss_scale_config", None):
             raise ValueError(
-                "arguments: loss_scale_config names a file of ms-swift; the loss scale `patterns` reads it"
+                "its loss_scale_config names a file inside ms-swift; the loss scale `patterns` reads such files"
             )
         self._query: str | None = None
 

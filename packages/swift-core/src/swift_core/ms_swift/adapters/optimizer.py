@@ -1,4 +1,4 @@
-"""An optimizer of ms-swift: `(args, model, dataset) -> (optimizer, scheduler | None)`, or a class with `create_optimizer`."""
+"""An optimizer of ms-swift: `(args, model, dataset) -> (optimizer, scheduler | None)`, or a class that creates both."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from swift_core.contracts.models import run_settings
@@ -30,7 +31,9 @@ class _Tuner:
         """Return the model with what is trained marked."""
         prepare = self.plugin.prepare_model
         first = next(iter(inspect.signature(prepare).parameters))
-        return prepare(self._args, model) if first == "args" else prepare(model, self._args)
+        with warnings.catch_warnings():  # peft reads a property that transformers renames: no user can mend it
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+            return prepare(self._args, model) if first == "args" else prepare(model, self._args)
 
     def reference(self, model: Any) -> AbstractContextManager[object] | None:
         """Return a context without the adapter, where the model has one."""
