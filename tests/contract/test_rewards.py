@@ -68,7 +68,10 @@ def requests(answers: list[str]) -> list[InferRequest]:
     ]
 
 
-ELSEWHERE = {"reward_model": "it needs a trained run: tests/runs/test_trained_rewards.py"}
+ELSEWHERE = {
+    "reasoning_gym": "it needs the package of that name: tests/reward_zoo/answer/test_reasoning_gym.py",
+    "reward_model": "it needs a trained run: tests/runs/test_trained_rewards.py",
+}
 
 
 @pytest.fixture(scope="session")

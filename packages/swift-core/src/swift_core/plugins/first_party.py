@@ -102,6 +102,7 @@ WHEEL_OF: dict[tuple[str, str], str] = {
     ("orm", "length"): "swift-reward-zoo",
     ("orm", "math"): "swift-reward-zoo",
     ("orm", "react_format"): "swift-reward-zoo",
+    ("orm", "reasoning_gym"): "swift-reward-zoo",
     ("orm", "repetition"): "swift-reward-zoo",
     ("orm", "soft_overlong"): "swift-reward-zoo",
     ("orm", "tag_count"): "swift-reward-zoo",
