@@ -20,6 +20,7 @@ TESTED_KINDS = {
     "loss",
     "loss_scale",
     "metric",
+    "multi_turn",
     "optimizer",
     "orm",
     "prm",

@@ -33,6 +33,7 @@ GROUPS = {
         "swift.datasets",
         "swift.hubs",
         "swift.engines",
+        "swift.multi_turns",
         "swift.orms",
     },
     "swift_loss_zoo": {"swift.losses"},

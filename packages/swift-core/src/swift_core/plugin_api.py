@@ -1,6 +1,6 @@
 """The public API for plugin authors. Importing it imports neither torch nor transformers."""
 
-from swift_core.contracts.agent_template import AgentTemplate
+from swift_core.contracts.agent_template import AgentTemplate, open_agent_template
 from swift_core.contracts.aggregation import Aggregation, aggregate_steps
 from swift_core.contracts.callback import Callback
 from swift_core.contracts.checks import require_between, require_nonnegative, require_positive
@@ -34,6 +34,7 @@ from swift_core.contracts.models import (
     open_model,
     run_folder,
 )
+from swift_core.contracts.multi_turn import Conversation, MultiTurn
 from swift_core.contracts.optimizer import OptimizerFactory, ParamGroup, SchedulerFactory
 from swift_core.contracts.procedure import Procedure
 from swift_core.contracts.registration import (
@@ -49,6 +50,7 @@ from swift_core.contracts.registration import (
     LOSS_MAPPING,
     LOSS_SCALE_MAPPING,
     METRIC_MAPPING,
+    MULTI_TURN_MAPPING,
     OPTIMIZER_MAPPING,
     ORM_MAPPING,
     PRM_MAPPING,
@@ -68,6 +70,7 @@ from swift_core.contracts.registration import (
     register_loss,
     register_loss_scale,
     register_metric,
+    register_multi_turn,
     register_optimizer,
     register_orm,
     register_prm,
@@ -105,6 +108,7 @@ __all__ = [
     "LOSS_MAPPING",
     "LOSS_SCALE_MAPPING",
     "METRIC_MAPPING",
+    "MULTI_TURN_MAPPING",
     "OPTIMIZER_MAPPING",
     "ORM_MAPPING",
     "PRM_MAPPING",
@@ -116,6 +120,7 @@ __all__ = [
     "Callback",
     "ClassOutputs",
     "Command",
+    "Conversation",
     "DatasetFormat",
     "DistillOutputs",
     "Engine",
@@ -132,6 +137,7 @@ __all__ = [
     "LossTerm",
     "Message",
     "Metric",
+    "MultiTurn",
     "OptimizerFactory",
     "OtherModel",
     "OutcomeReward",
@@ -173,6 +179,7 @@ __all__ = [
     "aggregate_steps",
     "build_term",
     "hookimpl",
+    "open_agent_template",
     "open_generator",
     "open_judge",
     "open_model",
@@ -188,6 +195,7 @@ __all__ = [
     "register_loss",
     "register_loss_scale",
     "register_metric",
+    "register_multi_turn",
     "register_optimizer",
     "register_orm",
     "register_prm",

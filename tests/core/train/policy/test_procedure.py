@@ -123,7 +123,7 @@ def test_an_engine_of_its_own_weights_is_told_when_they_change(make_trainer):
 
 
 def test_the_seed_of_what_is_drawn_differs_by_step_and_process():
-    from swift_core.train.policy.rollouts import hash_seed
+    from swift_core.assemble.turns import hash_seed
 
     seeds = {hash_seed(42, step, rank, 0) for step in range(50) for rank in range(4)}
     assert len(seeds) == 200

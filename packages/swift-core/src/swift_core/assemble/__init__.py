@@ -47,6 +47,7 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
     from swift_core.assemble.packing import packed
     from swift_core.assemble.rewards import build_rewards, check_rewards
     from swift_core.assemble.tuner import apply_tuner, check_on_shape, tuner_callbacks
+    from swift_core.assemble.turns import build_turns, check_conversations
     from swift_core.cache import cache_dir
     from swift_core.contracts.handover import Parts
 
@@ -58,12 +59,15 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
     for part in (plan.optimizer, plan.scheduler):
         plan.load(part)
 
+    turns = build_turns(plan)
+
     folder = fetch(plan, plan.settings.model.model_id, "model.model_id")
     refuse_model(plan, folder)
     check_on_shape(plan, tuner, folder)
     tokenizer = tokenizer_for(plan, folder)
     encoder = HfEncoder(tokenizer, plan.settings.model.chat_template_kwargs)
     data = packed(plan, load_data(plan, encoder, needed_columns(plan, loss)))
+    check_conversations(plan, [*data.train, *data.eval_records])
     if any(metric.eats == "generations" for _, metric in metrics):
         check_rewards(plan, rewards, data.eval_records)
     base = load_model(plan, folder, tokenizer, head_config=data.head_config)
@@ -92,6 +96,7 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
         metrics=metrics,
         rewards=rewards,
         engine=_engine(plan, folder, encoder),
+        turns=turns,
         callbacks=callbacks,
         hooks=hooks,
         facts={**data.facts, **model_facts(model)},

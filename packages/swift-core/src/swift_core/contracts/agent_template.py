@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
 
@@ -31,3 +33,18 @@ class AgentTemplate(Protocol):
 
     def parse_calls(self, text: str, /) -> Sequence[Mapping[str, Any]]:
         """Return the calls in an assistant's text, none when it calls nothing; ValueError for a malformed call."""
+
+
+def open_agent_template(name: str, base: Path) -> AgentTemplate:
+    """Return the agent template that `name` means, with its defaults: a reward reads calls as the data wrote them.
+
+    Args:
+        name: As in `data.agent_template`.
+        base: `run_folder()` of when the plugin was built.
+
+    Raises:
+        ValueError: There is none, or it cannot be built.
+    """
+    agents = importlib.import_module("swift_core.assemble.data.agents")  # it lies above the contracts
+    made: AgentTemplate = agents.open_template(name, base)
+    return made

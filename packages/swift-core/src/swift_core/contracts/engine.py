@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,7 +53,10 @@ class Rollout:
     """Log-probability of each answer token under the weights that drew it, in nats, where the engine tells it."""
 
     trained: Sequence[bool] | None = None
-    """Which answer tokens the model wrote itself; None: all. A scheduler of several turns marks what tools wrote."""
+    """Which answer tokens the model wrote itself; None: all. Between the turns of an answer stand those of others."""
+
+    messages: Sequence[Mapping[str, Any]] = ()
+    """The turns of an answer that may have several, the model's and those of others; empty where it has but one."""
 
 
 class Engine(Protocol):

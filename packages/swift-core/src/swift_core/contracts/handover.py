@@ -122,6 +122,9 @@ class RunPlan:
     permit: Callable[[PartPlan], None]
     """Check that a part may run, without importing it: it runs in another process."""
 
+    multi_turn: PartPlan | None = None
+    """What answers the model between its turns; None: it has one."""
+
     @property
     def settings(self) -> RunSettings:
         """The sections of the run file."""
@@ -141,7 +144,7 @@ class RunPlan:
     def parts(self) -> tuple[PartPlan, ...]:
         """Every chosen part, in the order they are shown; formats are not among them."""
         single = (self.procedure, self.loss, self.optimizer, self.scheduler, self.tuner, self.hub)
-        single = (*single, *(part for part in (self.engine, self.agent_template) if part))
+        single = (*single, *(part for part in (self.engine, self.multi_turn, self.agent_template) if part))
         return (*single, *self.loss_scales, *self.metrics, *self.callbacks, *self.rewards, *self.hooks)
 
 
@@ -207,6 +210,9 @@ class Parts:
     hooks: pluggy.PluginManager
     facts: dict[str, Any] = field(default_factory=dict)
     """Counts worth keeping: rows read, dropped, truncated, trained tokens, parameters."""
+
+    turns: Any = None
+    """What answers the model between its turns, in stages that sample; None: it has one."""
 
     resume_from: Path | None = None
     goes_on: bool = False

@@ -189,6 +189,15 @@ class RolloutSettings:
     top_k: Annotated[int, Ge(0)] = 0
     """Draw from so many of the likeliest tokens; 0 draws from all."""
 
+    multi_turn: str = ""
+    """Name of what answers the model between its turns (`swift plugins list --kind multi_turn`); empty: one turn."""
+
+    multi_turn_kwargs: dict[str, Any] = field(default_factory=dict)
+    """Options of `multi_turn`."""
+
+    max_turns: PositiveInt = 4
+    """Turns of the model in one answer, with `multi_turn`; `train.max_completion_length` is of all turns together."""
+
     num_iterations: PositiveInt = 1
     """Optimizer steps on the same answers."""
 

@@ -95,6 +95,13 @@ _TABLE = (
         "prm", "swift.prms", "reward.prms", "A process reward: what each step of an answer is worth.", "ProcessReward"
     ),
     Kind("engine", "swift.engines", "rollout.engine", "What generates answers during training.", "Engine"),
+    Kind(
+        "multi_turn",
+        "swift.multi_turns",
+        "rollout.multi_turn, rollout.multi_turn_kwargs",
+        "What answers the model between its turns: a tool, an environment.",
+        "MultiTurn",
+    ),
     Kind("hub", "swift.hubs", "model.hub", "A model source: from a model id to a local folder.", "Hub"),
     Kind(
         "exporter", "swift.exporters", "swift export --to", "What turns a trained model into another form.", "Exporter"

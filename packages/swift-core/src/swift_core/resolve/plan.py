@@ -150,6 +150,7 @@ def _plan(finder: PartFinder, looked: dict[str, Looked | None], *, sampling: boo
     callbacks = finder.listed("callback", "train.callbacks", settings.train.callbacks) + always_on(finder)
     loss_scales = find_loss_scales(finder, looked["procedure"])
     engine = _engine(finder, looked["procedure"], sampling=sampling)
+    multi_turn = _multi_turn(finder, looked["procedure"], sampling=sampling)
     orms = finder.listed("orm", "reward.orms", settings.reward.orms)
     prms = finder.listed("prm", "reward.prms", settings.reward.prms)
     hooks = _hooks(finder)
@@ -167,6 +168,7 @@ def _plan(finder: PartFinder, looked: dict[str, Looked | None], *, sampling: boo
         orms=orms,
         prms=prms,
         engine=engine,
+        multi_turn=multi_turn,
         loss_scales=loss_scales,
         hooks=hooks,
         formats=formats,
@@ -185,6 +187,24 @@ def _engine(finder: PartFinder, procedure: Looked | None, *, sampling: bool) -> 
         return None
     looked = finder.look("engine", "rollout.engine", rollout.engine)
     return finder.part(looked, rollout.engine_kwargs, "rollout.engine_kwargs") if looked else None
+
+
+def _multi_turn(finder: PartFinder, procedure: Looked | None, *, sampling: bool) -> PartPlan | None:
+    """Return what answers the model between its turns, where the run file names it and answers are drawn."""
+    rollout = finder.config.settings.rollout
+    if not rollout.multi_turn:
+        for key in ("rollout.max_turns", "rollout.multi_turn_kwargs"):
+            if any(written.startswith(key) for written in finder.config.origins):
+                finder.findings.note(f"{key} has no effect without rollout.multi_turn")
+        return None
+    if not sampling and (procedure is None or procedure.declared("rows") != "prompts"):
+        if procedure is not None and procedure.declared("samples"):
+            message = f"stage {procedure.plugin.name!r} draws answers of one turn"
+            next_step = "remove the key, or train on rewards: train.stage: grpo"
+            finder.findings.wrong_key("multi-turn-stage", message, "rollout.multi_turn", next_step)
+        return None
+    looked = finder.look("multi_turn", "rollout.multi_turn", rollout.multi_turn)
+    return finder.part(looked, rollout.multi_turn_kwargs, "rollout.multi_turn_kwargs") if looked else None
 
 
 def _hooks(finder: PartFinder) -> tuple[PartPlan, ...]:
@@ -264,6 +284,7 @@ _OPTIONS_BESIDE = {
     "lr_scheduler_type": "lr_scheduler_kwargs",
     "tuner_strategy": "tuner_kwargs",
     "engine": "engine_kwargs",
+    "multi_turn": "multi_turn_kwargs",
     "agent_template": "agent_template_kwargs",
 }
 

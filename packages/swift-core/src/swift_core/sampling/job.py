@@ -66,6 +66,9 @@ def run_job(plan: RunPlan, job: Job, report: Callable[[int, int], None]) -> Summ
     if job.output.exists():
         message = f"{job.output} exists already; nothing is written over."
         raise SwiftError(Problem("output-exists", message, None, "delete it, or give another --output"))
+    if plan.multi_turn is not None and job.choice.keep == "pairs":
+        message = "answers of several turns make no pairs: a pair is of two answers to one prompt."
+        raise SwiftError(Problem("pairs-of-turns", message, plan.config.place("rollout.multi_turn"), "--keep best"))
     start = time.monotonic()
     sampler = _Sampler(plan)
     rows = sampler.rows[job.shard[0] :: job.shard[1]]
@@ -106,12 +109,13 @@ class _Sampler:
         from swift_core.assemble.model import fetch, load_model, tokenizer_for
         from swift_core.assemble.other_model import ready_engine
         from swift_core.assemble.rewards import build_rewards, check_rewards
+        from swift_core.assemble.turns import build_turns, check_conversations
 
         transformers.set_seed(plan.settings.train.seed)
         self.plan, self.rewards = plan, build_rewards(plan)
         self.weights = {reward.name: reward.weight for reward in self.rewards}
         assert plan.engine is not None  # resolved for sampling
-        self.engine = plan.create(plan.engine)
+        self.engine, self.turns = plan.create(plan.engine), build_turns(plan)
         folder = fetch(plan, plan.settings.model.model_id, "model.model_id")
         tokenizer = tokenizer_for(plan, folder)
         self.encoder = HfEncoder(tokenizer, plan.settings.model.chat_template_kwargs)
@@ -119,13 +123,14 @@ class _Sampler:
         check_rewards(plan, self.rewards, [item.record for item in items])
         limit = replace(limit_of(plan), overlong="error")
         self.rows: list[Any] = encode_rows(items, self.encoder, Stage("sample", PromptRows(), False), limit, Tally())
+        check_conversations(plan, self.rows)
         self.stops = tuple(ready_engine(self.engine, folder, self.encoder, lambda: load_model(plan, folder, tokenizer)))
         self.key = next((each for each in map(_extractor, self.rewards) if each), _whole)
 
     def draw(self, batch: Sequence[Any]) -> list[list[Sample]]:
         """Return a scored group of answers for each row; what is drawn depends on the seed and the rows alone."""
+        from swift_core.assemble.turns import draw, hash_seed
         from swift_core.contracts.engine import SamplingParams
-        from swift_core.train.policy.rollouts import hash_seed
         from swift_core.train.policy.samples import scored_samples
 
         settings = self.plan.settings
@@ -138,7 +143,7 @@ class _Sampler:
             seed=hash_seed(settings.train.seed, batch[0]["row"]),
             stop_token_ids=self.stops,
         )
-        drawn = self.engine.generate([row["prompt_ids"] for row in batch], params)
+        drawn = draw(self.engine, self.turns, self.encoder, batch, params)
         return scored_samples(self.plan, self.rewards, self.encoder, batch, drawn, self.stops)
 
 
@@ -165,6 +170,7 @@ def _drawn(
                 "reward": total if total == total else None,
                 "rewards": sample.rewards,
                 **({"steps": sample.steps} if sample.steps else {}),
+                **({"turns": list(sample.rollout.messages)} if sample.rollout.messages else {}),
                 "key": key(sample.text),
                 "finished": sample.rollout.finished,
             }

@@ -29,7 +29,7 @@ def rows_of(drawn: Mapping[str, Any], choice: Choice) -> list[dict[str, Any]]:
     kept = [candidates[index] for index in distinct(candidates)]
     if choice.keep == "all":
         return [
-            _answered(drawn["prompt"], candidates[index].text) | _told(drawn["answers"][index])
+            _answered(drawn["prompt"], drawn["answers"][index]) | _told(drawn["answers"][index])
             for index in distinct(candidates)
             if _reaches(candidates[index].reward, choice.threshold)
         ]
@@ -41,7 +41,7 @@ def rows_of(drawn: Mapping[str, Any], choice: Choice) -> list[dict[str, Any]]:
     if not _reaches(best.reward, choice.threshold):
         return []
     if choice.keep == "best":
-        return [_answered(drawn["prompt"], best.text) | {"reward": best.reward}]
+        return [_answered(drawn["prompt"], drawn["answers"][chosen]) | {"reward": best.reward}]
     return _pair(drawn["prompt"], best, kept, choice)
 
 
@@ -76,10 +76,10 @@ def _told(answer: Mapping[str, Any]) -> dict[str, Any]:
     return {name: answer[name] for name in ("reward", "rewards", "steps", "finished") if name in answer}
 
 
-def _answered(prompt: Any, text: str) -> dict[str, Any]:
+def _answered(prompt: Any, answer: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(prompt, str):
-        return {"prompt": prompt, "completion": text}
-    return {"messages": [*prompt, _turn(text)]}
+        return {"prompt": prompt, "completion": answer["text"]}
+    return {"messages": [*prompt, *answer.get("turns", [_turn(answer["text"])])]}
 
 
 def _turn(text: str) -> dict[str, str]:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from swift_core.assemble.turns import hash_seed
 from swift_core.contracts.distill import DistillOutputs
 from swift_core.train.forward import OutputHead
 from swift_core.train.outputs import ScoredTokens
 from swift_core.train.policy.batches import own_answers
-from swift_core.train.policy.rollouts import Rollouts, hash_seed
+from swift_core.train.policy.rollouts import Rollouts
 from swift_core.train.supervised import Supervised
 from swift_core.train.trainer import Batch
 

@@ -22,7 +22,9 @@ def figures(groups: Sequence[Sequence[Sample]], rollouts: Rollouts) -> dict[str,
     """Return values per answer or group, which are logged as their means: rewards by name, lengths, cut answers."""
     samples = [sample for group in groups for sample in group]
     values = reward_figures(samples, rollouts.weights)
-    values["completion_length"] = [float(len(sample.rollout.answer_ids)) for sample in samples]
+    values["completion_length"] = [float(sample.num_tokens) for sample in samples]
+    if any(sample.rollout.messages for sample in samples):
+        values["turns"] = [float(sample.num_turns) for sample in samples]
     values["truncated"] = [float(not sample.rollout.finished) for sample in samples]
     values["flat_groups"] = [float(rollouts.is_flat(group)) for group in groups]
     values["reward_std"] = [_deviation([sample.total(rollouts.weights) for sample in group]) for group in groups]
@@ -59,6 +61,7 @@ def write(directory: Path, step: int, groups: Sequence[Sequence[Sample]], weight
                     "row": sample.prompt["row"],
                     "prompt": sample.prompt["prompt"],
                     "completion": sample.text,
+                    **({"turns": list(sample.rollout.messages)} if sample.rollout.messages else {}),
                     "finished": sample.rollout.finished,
                     "rewards": sample.rewards,
                     **({"steps": sample.steps} if sample.steps else {}),

@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from swift_core.assemble.generate import stop_ids
+from swift_core.assemble.turns import draw, hash_seed
 from swift_core.contracts.engine import Rollout, SamplingParams
-from swift_core.train.policy.samples import Sample, scored_samples
+from swift_core.train.policy.samples import Sample, scored_samples, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,8 +32,7 @@ class Rollouts:
 
     def draw(self, prompts: Sequence[PromptRow], step: int) -> list[list[Sample]]:
         """Return a scored group of answers for each prompt; groups of one reward are drawn anew where asked for."""
-        if not self._attached:
-            self._parts.engine.update_weights(dict(self._parts.model.named_parameters()), step)
+        self._hand_over(step)
         groups = self._scored(prompts, step, 0)
         for attempt in range(1, self._settings.max_resample_times + 1):
             flat = [index for index, group in enumerate(groups) if self.is_flat(group)]
@@ -43,14 +43,29 @@ class Rollouts:
                 groups[index] = group
         return groups
 
+    def likeliest(self, prompts: Sequence[PromptRow], step: int) -> list[Sample]:
+        """Return the likeliest answer to each prompt, in as many turns as it takes, without rewards."""
+        self._hand_over(step)
+        parts, params = self._parts, replace(self._params(step, 0), num_answers=1, temperature=0.0)
+        drawn = draw(parts.engine, parts.turns, parts.encoder, prompts, params)
+        answers = [rollout for (rollout,) in drawn]
+        return [
+            Sample(row, answer, text_of(parts.encoder, answer, self._stops))
+            for row, answer in zip(prompts, answers, strict=True)
+        ]
+
     def plain(self, prompts: Sequence[Sequence[int]], step: int, attempt: int) -> Sequence[Sequence[Rollout]]:
         """Return one answer to each prompt, without scores."""
-        if not self._attached:
-            self._parts.engine.update_weights(dict(self._parts.model.named_parameters()), step)
+        self._hand_over(step)
         answers: Sequence[Sequence[Rollout]] = self._parts.engine.generate(
             prompts, replace(self._params(step, attempt), num_answers=1)
         )
         return answers
+
+    def _hand_over(self, step: int) -> None:
+        """Give an engine with weights of its own the present ones."""
+        if not self._attached:
+            self._parts.engine.update_weights(dict(self._parts.model.named_parameters()), step)
 
     def is_flat(self, group: Sequence[Sample]) -> bool:
         """Say whether all answers of a group have one reward: nothing can be learned from it."""
@@ -58,8 +73,8 @@ class Rollouts:
         return all(total == totals[0] or total != total for total in totals)
 
     def _scored(self, prompts: Sequence[PromptRow], step: int, attempt: int) -> list[list[Sample]]:
-        drawn = self._parts.engine.generate([row["prompt_ids"] for row in prompts], self._params(step, attempt))
         parts = self._parts
+        drawn = draw(parts.engine, parts.turns, parts.encoder, prompts, self._params(step, attempt))
         return scored_samples(parts.plan, parts.rewards, parts.encoder, prompts, drawn, self._stops)
 
     def _params(self, step: int, attempt: int) -> SamplingParams:
@@ -73,11 +88,3 @@ class Rollouts:
             seed=hash_seed(train.seed, step, self._rank, attempt),
             stop_token_ids=self._stops,
         )
-
-
-def hash_seed(*numbers: int) -> int:
-    """Return one seed for all `numbers`, the same on every machine."""
-    seed = 0
-    for number in numbers:
-        seed = (seed * 6364136223846793005 + number * 2 + 1442695040888963407) % 2**63
-    return seed

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from swift_core.assemble.generate import prompt_ids
 from swift_core.assemble.kinds.prompts import prompt_row
 from swift_core.contracts.engine import Rollout
 from swift_core.train.evaluate import Answers, answer
@@ -38,7 +39,7 @@ class SampledAnswers(SwiftTrainer):
         """The batches of the answers that steps are taken on now."""
         if iterations > 1:
             self.add_callback(KeepAnswers(self, iterations))
-        self._answers: tuple[int, Answers] | None = None
+        self._answers: tuple[int, Answers, list[Sample]] | None = None
 
     def training_batches(self, batches: Sequence[Any], groups: Sequence[Sequence[Sample]]) -> list[dict[str, Any]]:
         """Return a micro-batch of answers for each of `batches`; `groups` are those of all their prompts in order."""
@@ -110,20 +111,37 @@ class SampledAnswers(SwiftTrainer):
 
     def answers(self) -> Answers:
         """Return the answers of this step's weights, drawn once."""
-        if self._answers is None or self._answers[0] != self.state.global_step:
-            self._answers = (self.state.global_step, answer(self.parts, all_rows=True))
-        return self._answers[1]
+        return self._held_out()[0]
+
+    def _held_out(self) -> tuple[Answers, list[Sample]]:
+        step = self.state.global_step
+        if self._answers is None or self._answers[0] != step:
+            made = self._answered() if self.parts.turns is None else self._answered_in_turns(step)
+            self._answers = step, *made
+        return self._answers[1:]
+
+    def _answered(self) -> tuple[Answers, list[Sample]]:
+        answers = answer(self.parts, all_rows=True)
+        rows = enumerate(zip(answers.records, answers.responses, strict=True))
+        nothing = Rollout([], [], finished=True)
+        return answers, [Sample(prompt_row(record, [], index), nothing, text) for index, (record, text) in rows]
+
+    def _answered_in_turns(self, step: int) -> tuple[Answers, list[Sample]]:
+        limit, encoder = self.parts.plan.settings.train.eval_generation_rows, self.parts.encoder
+        records = [record for record in self.parts.eval_records if record.prompt is not None][:limit]
+        rows = [
+            prompt_row(record, prompt_ids(encoder, record.prompt or "", record.tools), index)
+            for index, record in enumerate(records)
+        ]
+        samples = self.rollouts.likeliest(rows, step)
+        return Answers(records, [sample.text for sample in samples]), samples
 
     def evaluation_loop(self, dataloader: Any, description: str, *_: Any, **options: Any) -> EvalLoopOutput:
         """Return the mean reward of the held-out prompts, by reward and in all."""
         from transformers.trainer_utils import EvalLoopOutput
 
         self.show_kept_weights()
-        answers, prefix = self.answers(), options.get("metric_key_prefix", "eval")
-        samples = [
-            Sample(prompt_row(record, [], index), Rollout([], [], finished=True), text)
-            for index, (record, text) in enumerate(zip(answers.records, answers.responses, strict=True))
-        ]
+        samples, prefix = self._held_out()[1], options.get("metric_key_prefix", "eval")
         score(self.parts.plan, self.parts.rewards, samples)
         values = record.reward_figures(samples, self.rollouts.weights)
         metrics: Any = {f"{prefix}_{name}": sum(numbers) / len(numbers) for name, numbers in values.items() if numbers}

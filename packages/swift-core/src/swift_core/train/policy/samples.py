@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from swift_core.contracts.reward import InferRequest
 from swift_core.errors import Problem, SwiftError
@@ -34,6 +34,17 @@ class Sample:
 
     advantage: float = 0.0
 
+    @property
+    def num_tokens(self) -> int:
+        """How many tokens the model wrote."""
+        own = self.rollout.trained
+        return len(self.rollout.answer_ids) if own is None else sum(own)
+
+    @property
+    def num_turns(self) -> int:
+        """How many turns the model had."""
+        return sum(turn["role"] == "assistant" for turn in self.rollout.messages) or 1
+
     def total(self, weights: Mapping[str, float]) -> float:
         """Return the weighted sum of the rewards less the penalty, NaN when every one that counts abstained."""
         known = [value * weights[name] for name, value in self.rewards.items() if value is not None and weights[name]]
@@ -52,7 +63,7 @@ def scored_samples(
     penalty = plan.settings.rollout.missing_eos_penalty
     groups = [
         [
-            Sample(row, rollout, _text(encoder, rollout, stops), penalty=0.0 if rollout.finished else penalty)
+            Sample(row, rollout, text_of(encoder, rollout, stops), penalty=0.0 if rollout.finished else penalty)
             for rollout in rollouts
         ]
         for row, rollouts in zip(prompts, drawn, strict=True)
@@ -79,13 +90,16 @@ def score(plan: RunPlan, rewards: Sequence[RewardPart], samples: Sequence[Sample
                 sample.steps[reward.name] = list(steps)
 
 
-def _text(encoder: Any, rollout: Rollout, stops: Sequence[int]) -> str:
+def text_of(encoder: TextEncoder, rollout: Rollout, stops: Sequence[int]) -> str:
+    """Return what the model said, in its last turn where it had several, without the token that ends it."""
+    if rollout.messages:
+        return str(rollout.messages[-1]["content"])
     ids = list(rollout.answer_ids)
-    text: str = encoder.decode(ids[:-1] if ids and ids[-1] in stops else ids)
-    return text
+    return encoder.decode(ids[:-1] if ids and ids[-1] in stops else ids)
 
 
 def _request(sample: Sample) -> InferRequest:
     prompt = sample.prompt["prompt"]
     turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else [dict(turn) for turn in prompt]
-    return InferRequest(messages=[*turns, {"role": "assistant", "content": sample.text}], response=sample.text)
+    answer = [dict(turn) for turn in sample.rollout.messages] or [{"role": "assistant", "content": sample.text}]
+    return InferRequest(messages=[*turns, *answer], response=sample.text)

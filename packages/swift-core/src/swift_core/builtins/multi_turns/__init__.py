@@ -1,0 +1,1 @@
+"""What answers the model between its turns."""
