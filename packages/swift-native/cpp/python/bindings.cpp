@@ -47,7 +47,8 @@ void scale(const py::buffer& rows_buffer, double factor, int num_threads) {
     scale_all(rows.data, rows.size, factor, num_threads);
 }
 
-void step_once(int rule, const py::buffer& rows_buffer, const py::buffer& options_buffer, int num_threads) {
+void step_once(int rule, const py::buffer& rows_buffer, const py::buffer& options_buffer, double grad_factor,
+               int num_threads) {
     const RowBuffer<Row, std::int64_t> rows(rows_buffer, "rows");
     const RowBuffer<Options, double> options(options_buffer, "options");
     check_threads(num_threads);
@@ -55,7 +56,7 @@ void step_once(int rule, const py::buffer& rows_buffer, const py::buffer& option
     const Rule chosen = static_cast<Rule>(rule);
     if (const char* mistake = check_rows(chosen, rows.data, rows.size, options.size)) throw py::value_error(mistake);
     const py::gil_scoped_release release;
-    take_step(chosen, rows.data, rows.size, options.data, 1.0, num_threads);
+    take_step(chosen, rows.data, rows.size, options.data, grad_factor, num_threads);
 }
 
 void adafactor(const py::buffer& rows_buffer, const py::buffer& options_buffer, int num_threads) {
@@ -107,7 +108,8 @@ PYBIND11_MODULE(_native, module) {
              py::arg("num_threads"))
         .def("params", &Plan::params);
     module.def("adafactor_step", &adafactor, py::arg("rows"), py::arg("options"), py::arg("num_threads"));
-    module.def("take_step", &step_once, py::arg("rule"), py::arg("rows"), py::arg("options"), py::arg("num_threads"));
+    module.def("take_step", &step_once, py::arg("rule"), py::arg("rows"), py::arg("options"), py::arg("grad_factor"),
+               py::arg("num_threads"));
     module.def("norm", &norm_of, py::arg("rows"), py::arg("num_threads"));
     module.def("scale", &scale, py::arg("rows"), py::arg("factor"), py::arg("num_threads"));
     module.def("traffic", &traffic, py::arg("rows"), py::arg("num_threads"));

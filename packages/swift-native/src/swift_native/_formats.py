@@ -12,6 +12,11 @@ Moments = Literal["fp32", "bf16", "8bit"]
 Rounding = Literal["nearest", "stochastic", "kahan"]
 """How a bfloat16 weight is rounded."""
 
+Offloading = Literal["none", "cpu"]
+"""Where states and float32 weights are kept of parameters on another device."""
+
+OFFLOADINGS = ("none", "cpu")
+
 STORAGES: dict[str, int] = {"fp32": 0, "bf16": 1, "8bit": 2}
 """Format of states -> `Storage` in cpp/driver/rows.hpp."""
 

@@ -9,13 +9,24 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT, StateDict
 
-from swift_native._refuse import check_copy, check_foreign_options, check_options, check_param
+from swift_native import _native
+from swift_native._far import make_fars
+from swift_native._formats import OFFLOADINGS, Offloading
+from swift_native._loading import Loading
+from swift_native._offload import Offload, grad_norm_of
+from swift_native._refuse import (
+    check_choice,
+    check_clipping,
+    check_copy,
+    check_foreign_options,
+    check_options,
+    check_params,
+    label_of,
+)
 from swift_native._rows import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from swift_native import _native
 
 _OPTIONS = ("lr", "beta1", "beta2", "eps", "weight_decay", "maximize", "momentum", "dampening", "nesterov", "seed")
 """Fields of `Options` in cpp/driver/rows.hpp."""
@@ -39,6 +50,7 @@ class NativeOptimizer(Optimizer):
         "4 * size if moments == 'fp32' else 2 * size if moments == 'bf16' else size + ceil(size / 256)"
     )
     kahan_bytes: ClassVar[str] = "(2 * size if rounding == 'kahan' else 0) if width == 2 else 0"
+    master_bytes: ClassVar[str] = "4 * size if offload == 'cpu' else 0"
 
     _step_supports_amp_scaling = True
     _rule: ClassVar[int]
@@ -78,11 +90,7 @@ class NativeOptimizer(Optimizer):
         group = self.param_groups[index]
         try:
             check_options(group)
-            check = check_param if self.offload == "none" else check_far_param
-            if self.offload != "none" and group["rounding"] != "nearest":
-                raise ValueError(f"offload keeps float32 weights, which need no rounding, got {group['rounding']!r}")
-            for position, param in enumerate(group["params"]):
-                check(param, _label(group, index, position))
+            check_params(group, index, self.offload)
         except ValueError:
             self.param_groups.pop()
             raise
@@ -166,25 +174,14 @@ class NativeOptimizer(Optimizer):
             torch.autograd.graph.increment_version(params)
 
     def _take_far_step(self, factor: float, max_norm: float) -> None:
-        self._check_clipping()
-        fars = self._fars()
+        check_clipping(self.param_groups)
+        fars = make_fars(self.param_groups, self.state, self.state_names)
         self._grad_norm = grad_norm_of(fars) * factor if max_norm > 0 else None
         if self._grad_norm is not None:
             share = max_norm / (self._grad_norm + 1e-6)
             factor *= 1.0 if share > 1 else share  # a norm that is not a number stays one
         options, num_threads = self._options(), torch.get_num_threads()
         self._offload.step(fars, lambda rows: _native.take_step(self._rule, rows, options, factor, num_threads))
-
-    def _fars(self) -> list[Far]:
-        fars, num_elements = [], 0
-        for index, group in enumerate(self.param_groups):
-            names = self.state_names(group)
-            for position, param in enumerate(group["params"]):
-                seat = Seat(names, group["moments"], index, num_elements, _label(group, index, position))
-                if param.grad is not None:
-                    fars.append(make_far(param, self.state[param], seat))
-                num_elements += param.numel()
-        return fars
 
     def _options(self) -> array[float]:
         """Return the options of every group as the C++ side takes them."""
@@ -200,7 +197,7 @@ class NativeOptimizer(Optimizer):
         formats = [(group["moments"], group["rounding"], self.state_names(group)) for group in self.param_groups]
         if self._plan is not None and formats == self._formats and self._plan.matches(self.param_groups, self.state):
             return self._plan, []
-        self._check_clipping()
+        check_clipping(self.param_groups)
         rows = self._rows()
         plan = rows.plan(self._rule, self.state)
         self._plan, self._formats = (None if rows.copies else plan), formats
@@ -215,19 +212,9 @@ class NativeOptimizer(Optimizer):
                 if param.grad is None:
                     rows.skip(param)
                 else:
-                    label = _label(group, index, position)
+                    label = label_of(group, index, position)
                     rows.add(param, self.state[param], group, names, self._copies.get(param), label)
         return rows
-
-    def _check_clipping(self) -> None:
-        limits = sorted({float(group.get("max_grad_norm", 0.0)) for group in self.param_groups})
-        if len(limits) > 1:
-            raise ValueError(f"max_grad_norm must be the same in all groups, got {', '.join(map(str, limits))}")
-        if limits != [0.0] and any(is_cut(param) for group in self.param_groups for param in group["params"]):
-            raise ValueError(
-                f"max_grad_norm of the optimizer must be 0 for parameters that are cut up among ranks, got {limits[0]}: "
-                "this rank sees the norm of its own part only; clip by train.max_grad_norm"
-            )
 
     def _forget(self) -> None:
         """Drop all that is no part of the state."""
@@ -259,15 +246,13 @@ class NativeOptimizer(Optimizer):
         Raises:
             ValueError: The groups do not match, or the state asks for what this optimizer does not do.
         """
-        loaded = load_groups(self, state_dict, super().load_state_dict)
-        params = [param for group in self.param_groups for param in group["params"]]
-        saved_ids = [saved for group in loaded["param_groups"] for saved in group["params"]]
-        for param, saved in zip(params, saved_ids, strict=True):
-            if saved in loaded["state"]:
-                self.state[param] = state_in_place(loaded["state"][saved], param, self.offload)
-
-
-def _label(group: Mapping[str, Any], index: int, position: int) -> str:
-    """Return what to call a parameter in an error: its name if the group has names."""
-    names = group.get("param_names")
-    return f"parameter '{names[position]}'" if names else f"parameter {position} of group {index}"
+        loading = Loading()
+        handles = (
+            self.register_load_state_dict_pre_hook(loading.take),
+            self.register_load_state_dict_post_hook(loading.put, prepend=True),
+        )
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            for handle in handles:
+                handle.remove()

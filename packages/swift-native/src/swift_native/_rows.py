@@ -10,7 +10,8 @@ from swift_native._blocks import SCALE
 from swift_native._formats import GRAD_DTYPES, ROUNDINGS, STORAGES, weight_format
 from swift_native._layout import dense_strides, in_order
 from swift_native._refuse import check_grad, check_param
-from swift_native._state import COMPENSATION, make_ready
+from swift_native._shards import place_of_shard, shard_of
+from swift_native._state import COMPENSATION, Home, make_ready
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,18 +68,20 @@ class Rows:
         assert grad is not None
         check_param(param, label)
         check_grad(grad, param, label)
-        strides = dense_strides(param)
-        dense, ordered = in_order(param.detach(), strides), in_order(grad, strides)
+        shard = shard_of(param)
+        strides = dense_strides(shard)
+        dense, ordered = in_order(shard.detach(), strides), in_order(shard_of(grad), strides)
         weights = weight_format(param.dtype, group["rounding"])
         compensated = weights == ROUNDINGS["kahan"]
-        listed = make_ready(state, dense, names, group["moments"], compensated, label)
-        if dense.data_ptr() != param.data_ptr():
-            self.copies.append((param, dense))
+        listed = make_ready(state, Home(param, dense), names, group["moments"], compensated, label)
+        if dense.data_ptr() != shard.data_ptr():
+            self.copies.append((shard, dense))
         self._grads.append(ordered)
         self._rows.extend(_addresses(dense, ordered, state, names, compensated, copy))
-        self._rows.extend((param.numel(), self._num_elements, GRAD_DTYPES[grad.dtype], weights))
+        first = self._num_elements + place_of_shard(param)
+        self._rows.extend((shard.numel(), first, GRAD_DTYPES[grad.dtype], weights))
         self._rows.extend((STORAGES[group["moments"]], len(self._groups) - 1))
-        self._append(param, [param, *listed, *([] if copy is None else [copy])])
+        self._append(param, [shard, *listed, *([] if copy is None else [copy])])
 
     def plan(self, rule: int, state: Mapping[Tensor, Any]) -> _native.Plan:
         """Return the plan of the step; it lasts if no tensor had to be copied."""
@@ -108,8 +111,8 @@ def _addresses(
 ) -> list[int]:
     """Return the addresses at the head of a row, up to `step` (cpp/driver/rows.hpp); 0 where there is nothing."""
     unused = [0] * (NUM_STATES - len(names))
-    states = [state[name].data_ptr() for name in names] + unused
+    states = [shard_of(state[name]).data_ptr() for name in names] + unused
     scales = [state[name + SCALE].data_ptr() if name + SCALE in state else 0 for name in names] + unused
-    compensation = state[COMPENSATION].data_ptr() if compensated else 0
+    compensation = shard_of(state[COMPENSATION]).data_ptr() if compensated else 0
     target = 0 if copy is None else copy.data_ptr()
     return [param.data_ptr(), grad.data_ptr(), *states, *scales, compensation, target, state["step"].data_ptr()]

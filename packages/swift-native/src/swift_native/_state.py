@@ -6,7 +6,7 @@ the values are converted: to fewer bits by rounding to nearest. `step` is a floa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,8 +14,9 @@ from torch import Tensor
 from swift_native import _native
 from swift_native._blocks import SCALE, decode, encode, num_blocks
 from swift_native._formats import STATE_DTYPES
-from swift_native._layout import dense_strides, in_order
+from swift_native._layout import in_order
 from swift_native._refuse import is_plain_on_cpu
+from swift_native._shards import is_cut, is_dtensor, shard_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,18 +24,34 @@ if TYPE_CHECKING:
 COMPENSATION = "compensation"
 """Key of what rounding took from a bfloat16 weight."""
 
+MASTER = "master"
+"""Key of the float32 weights of an offloaded parameter."""
+
 _HUGE = 1 << 21
 """Bytes from which on an array gets huge pages."""
 
 
+class Home(NamedTuple):
+    """Where states belong."""
+
+    param: Tensor
+    """The parameter; the states of a DTensor are DTensors."""
+
+    dense: Tensor
+    """What this rank holds of it, dense in host memory: states take its order."""
+
+    pinned: bool = False
+    """Whether states must not be paged out, because a device copies them."""
+
+
 def make_ready(
-    state: dict[str, Any], param: Tensor, names: Sequence[str], moments: str, compensated: bool, label: str
+    state: dict[str, Any], home: Home, names: Sequence[str], moments: str, compensated: bool, label: str
 ) -> list[Tensor]:
     """Fill in what is missing in `state` with zeros and bring what was loaded into the form that the kernel reads.
 
     Args:
         state: State of one parameter; changed in place.
-        param: The parameter, or a dense tensor of its shape: states take its order in memory.
+        home: Where the states belong.
         names: Keys of the states; the first has a sign, the others are not negative.
         moments: Format of the states.
         compensated: Whether the weights need what rounding took from them.
@@ -45,55 +62,68 @@ def make_ready(
         one.
 
     Raises:
-        ValueError: A loaded state has another shape than the parameter, or is no plain tensor in host memory.
+        ValueError: A loaded state has another shape than the parameter, or is no plain tensor in host memory; or
+            8-bit moments are asked for of a parameter that is cut up among ranks.
     """
+    if moments == "8bit" and is_cut(home.param):
+        raise ValueError(
+            f"moments of {label} cannot have 8 bits: it is cut up among ranks, and a checkpoint that another number of "
+            "ranks reads would have its blocks elsewhere; take moments: bf16"
+        )
     has_past = any(state.get(name) is not None for name in names)  # torch.optim.SGD counts no steps
     state["step"] = _as_step(state.get("step", 1.0 if has_past else 0.0))
     for index, name in enumerate(names):
-        _make_state(state, name, param, moments, index == 0, label)
+        _make_state(state, name, home, moments, index == 0, label)
     if compensated:
-        _make_state(state, COMPENSATION, param, "bf16", True, label)
-    listed = [state["step"], *(state[name] for name in names)]
+        _make_state(state, COMPENSATION, home, "bf16", True, label)
+    listed = [state["step"], *(shard_of(state[name]) for name in names)]
     listed += [state[name + SCALE] for name in names] if moments == "8bit" else []
-    return [*listed, state[COMPENSATION]] if compensated else listed
+    return [*listed, shard_of(state[COMPENSATION])] if compensated else listed
 
 
 def as_float(state: dict[str, Any], name: str, *, signed: bool) -> Tensor:
     """Return the values of a state in float32, whatever its format."""
-    value: Tensor = state[name]
+    value = shard_of(state[name])
     return decode(value, state[name + SCALE], signed=signed) if value.dtype is torch.uint8 else value.float()
 
 
-def _make_state(state: dict[str, Any], name: str, param: Tensor, moments: str, signed: bool, label: str) -> None:
+def _make_state(state: dict[str, Any], name: str, home: Home, moments: str, signed: bool, label: str) -> None:
     dtype = STATE_DTYPES[moments]
     if name not in state or state[name] is None:
-        state[name] = _zeros(param, dtype)
+        state[name] = empty_state(home, dtype)
+        shard_of(state[name]).zero_()
         if moments == "8bit":
-            state[name + SCALE] = torch.zeros(num_blocks(param.numel()), dtype=torch.uint8)
+            state[name + SCALE] = torch.zeros(num_blocks(home.dense.numel()), dtype=torch.uint8)
         return
-    _check_loaded(state[name], name, param, label)
-    strides = dense_strides(param)
-    value = state[name].detach()
+    value = shard_of(state[name].detach() if isinstance(state[name], Tensor) else state[name])
+    check_loaded(value, name, home.dense, label)
+    strides = home.dense.stride()
     if value.dtype is dtype and in_order(value, strides) is value:
-        state[name] = value
         return
     value = in_order(as_float(state, name, signed=signed), strides)
     state.pop(name + SCALE, None)
     if moments == "8bit":
         state[name], state[name + SCALE] = encode(value, signed=signed)
     else:
-        state[name] = value.to(dtype)
+        state[name] = empty_state(home, dtype)
+        shard_of(state[name]).copy_(value)
 
 
-def _zeros(param: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return zeros in the shape and order of `param`, on huge pages if they are many and the system has such pages."""
-    empty = torch.empty_like(param, dtype=dtype, requires_grad=False)
+def empty_state(home: Home, dtype: torch.dtype) -> Tensor:
+    """Return memory for a state, on huge pages if it is much and the system has such pages."""
+    if is_dtensor(home.param):
+        return torch.empty_like(home.param, dtype=dtype, requires_grad=False)
+    shape, strides = home.dense.shape, home.dense.stride()
+    if home.pinned:
+        return torch.empty_strided(shape, strides, dtype=dtype, pin_memory=True)
+    empty = torch.empty_strided(shape, strides, dtype=dtype)
     if empty.nbytes >= _HUGE:
         _native.ask_for_huge_pages(empty.data_ptr(), empty.nbytes)
-    return empty.zero_()
+    return empty
 
 
-def _check_loaded(value: object, name: str, param: Tensor, label: str) -> None:
+def check_loaded(value: object, name: str, param: Tensor, label: str) -> None:
+    """Raise ValueError unless `value` is a plain tensor in host memory of the shape of `param`."""
     if not isinstance(value, Tensor) or not is_plain_on_cpu(value):
         described = f"{value.dtype} on {value.device}" if isinstance(value, Tensor) else repr(value)
         kind = f"{type(value).__name__} of {described}"

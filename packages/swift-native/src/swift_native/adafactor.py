@@ -20,7 +20,7 @@ from torch.optim.optimizer import Optimizer, ParamsT
 
 from swift_native import _native
 from swift_native._layout import in_order
-from swift_native._refuse import check_grad, check_param, check_whole
+from swift_native._refuse import check_grad, check_param, check_whole, label_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -77,7 +77,7 @@ class Adafactor(Optimizer):
         try:
             _check_options(group)
             for position, param in enumerate(group["params"]):
-                _check_param(param, _label(group, len(self.param_groups) - 1, position))
+                _check_param(param, label_of(group, len(self.param_groups) - 1, position))
         except ValueError:
             self.param_groups.pop()
             raise
@@ -105,7 +105,7 @@ class Adafactor(Optimizer):
             options.extend(_numbers(group))
             for position, param in enumerate(group["params"]):
                 if param.grad is not None:
-                    moved.append(self._add(rows, param, index, _label(group, index, position)))
+                    moved.append(self._add(rows, param, index, label_of(group, index, position)))
         _native.adafactor_step(rows, options, torch.get_num_threads())
         for param, dense, _ in moved:
             if dense.data_ptr() != param.data_ptr():
@@ -182,8 +182,3 @@ def _check_param(param: Tensor, label: str) -> None:
     check_param(param, label)
     if param.dtype is not torch.float32:
         raise ValueError(f"the native Adafactor cannot train {label}: it is {param.dtype}; its weights are float32")
-
-
-def _label(group: Mapping[str, Any], index: int, position: int) -> str:
-    names = group.get("param_names")
-    return f"parameter '{names[position]}'" if names else f"parameter {position} of group {index}"

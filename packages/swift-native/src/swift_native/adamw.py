@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from swift_native._formats import Moments, Rounding
+from swift_native._formats import Moments, Offloading, Rounding
 from swift_native._optimizer import NativeOptimizer
 
 if TYPE_CHECKING:
@@ -45,12 +45,14 @@ class AdamW(NativeOptimizer):
         max_grad_norm: Global norm of all gradients above which they are scaled down, in the same pass; 0 for no
             clipping.
         seed: Seed of the random bits of stochastic rounding, in [0, 2^53).
+        offload: cpu for parameters on a GPU or another device: the states and float32 weights are kept in host memory,
+            and the step runs there while gradients and weights travel.
 
     Raises:
         ValueError: An option is out of range, or a parameter is one that the kernels cannot take.
     """
 
-    state_bytes: ClassVar[str] = "moment_bytes * (3 if amsgrad else 2) + kahan_bytes"
+    state_bytes: ClassVar[str] = "moment_bytes * (3 if amsgrad else 2) + kahan_bytes + master_bytes"
 
     _rule = 0
 
@@ -68,10 +70,11 @@ class AdamW(NativeOptimizer):
         rounding: Rounding = "nearest",
         max_grad_norm: float = 0.0,
         seed: int = 0,
+        offload: Offloading = "none",
     ) -> None:
         options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
         formats = {"moments": moments, "rounding": rounding, "max_grad_norm": max_grad_norm, "seed": seed}
-        super().__init__(params, {**options, "maximize": maximize, **formats})
+        super().__init__(params, {**options, "maximize": maximize, **formats}, offload)
 
     def state_names(self, group: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the keys of the moments."""

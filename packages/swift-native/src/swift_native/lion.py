@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from swift_native._formats import Moments, Rounding
+from swift_native._formats import Moments, Offloading, Rounding
 from swift_native._optimizer import NativeOptimizer
 
 if TYPE_CHECKING:
@@ -35,12 +35,14 @@ class Lion(NativeOptimizer):
         max_grad_norm: Global norm of all gradients above which they are scaled down, in the same pass; 0 for no
             clipping.
         seed: Seed of the random bits of stochastic rounding, in [0, 2^53).
+        offload: cpu for parameters on a GPU or another device: the states and float32 weights are kept in host memory,
+            and the step runs there while gradients and weights travel.
 
     Raises:
         ValueError: An option is out of range, or a parameter is one that the kernels cannot take.
     """
 
-    state_bytes: ClassVar[str] = "moment_bytes + kahan_bytes"
+    state_bytes: ClassVar[str] = "moment_bytes + kahan_bytes + master_bytes"
 
     _rule = 1
 
@@ -56,10 +58,11 @@ class Lion(NativeOptimizer):
         rounding: Rounding = "nearest",
         max_grad_norm: float = 0.0,
         seed: int = 0,
+        offload: Offloading = "none",
     ) -> None:
         options = {"lr": lr, "betas": betas, "weight_decay": weight_decay, "maximize": maximize}
         formats = {"moments": moments, "rounding": rounding, "max_grad_norm": max_grad_norm, "seed": seed}
-        super().__init__(params, {**options, **formats})
+        super().__init__(params, {**options, **formats}, offload)
 
     def state_names(self, group: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the key of the momentum."""

@@ -64,7 +64,7 @@ def adamw_moves_(
         rows.extend((move.numel(), num_elements, GRAD_DTYPES[grad.dtype], 0, _STORAGES[first.dtype], 0))
         num_elements += move.numel()
     options = array("d", [lr, *betas, eps, 0.0, 0.0, 0.0, 0.0, 0.0, seed])
-    _native.take_step(_MOVE, rows, options, torch.get_num_threads())
+    _native.take_step(_MOVE, rows, options, 1.0, torch.get_num_threads())
     if moves:
         torch.autograd.graph.increment_version([*moves, *exp_avgs, *exp_avg_sqs, *steps])
 
