@@ -209,6 +209,8 @@ class Bell(TrainerCallback):
 class Brackets:
     """An agent template."""
 
+    results_role: ClassVar[Literal["user", "tool", "assistant"]] = "tool"
+
     def format_tools(self, tools: Sequence[Mapping[str, Any]], system: str, /) -> str:
         return f"{system}{len(tools)} tools"
 

@@ -1,8 +1,9 @@
 import json
+from pathlib import Path
 
 import pytest
 
-from swift_core.plugin_api import InferRequest
+from swift_core.plugin_api import InferRequest, open_agent_template
 from swift_reward_zoo.answer.toolcall import ToolCall
 
 AREA = '{"name": "calculate_area", "arguments": {"shape": "circle", "dimensions": [4]}}'
@@ -81,3 +82,21 @@ def test_a_truth_without_a_call_is_refused_with_its_row(truth):
     requests = [InferRequest(messages=[], response=AREA)] * 2
     with pytest.raises(ValueError, match=r"^ground truth of row 1 holds no tool call: "):
         ToolCall()(requests, [AREA, truth])
+
+
+@pytest.mark.parametrize("name", ["hermes", "react_en", "react_zh", "toolbench", "qwen", "llama3"])
+def test_calls_are_read_by_the_agent_template_that_wrote_them(grade, name):
+    template = open_agent_template(name, Path())
+    made = [{"name": "area", "arguments": {"side": 7, "unit": "Action: m"}}, {"name": "clock", "arguments": {}}]
+    answer = "I look it up.\n" + template.format_calls(made)
+    reward = ToolCall(agent_template=name)
+    assert grade(reward, answer, json.dumps(made)) == 1.0
+    assert grade(reward, answer, json.dumps(made[:1])) == 0.0
+    assert grade(ToolCall(agent_template=name, partial=True), answer, json.dumps(made[:1])) == pytest.approx(6 / 7)
+    assert grade(reward, "It is noon.", "[]") == 1.0
+    assert grade(reward, answer.replace("area", ""), json.dumps(made)) == 0.0
+
+
+def test_an_unknown_agent_template_is_refused_when_the_reward_is_built():
+    with pytest.raises(ValueError, match="no agent template named 'hermse'"):
+        ToolCall(agent_template="hermse")

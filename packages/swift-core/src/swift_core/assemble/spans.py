@@ -132,13 +132,17 @@ def _check_tools_shown(text: str, tools: Sequence[Mapping[str, Any]]) -> None:
             raise _drops_tools(f"the tool {name!r}")
 
 
+_OFFERS = ("system", "developer")
+
+
 def _check_results_shown(text: str, messages: Sequence[Message]) -> None:
-    """Raise RowMistake when the template leaves out what a tool answered, as templates do that know no such role."""
-    for index, message in enumerate(messages):
+    """Raise RowMistake when the template leaves out tools that are offered, or what they answered."""
+    for message in messages:
         if message["role"] == "tool" or message.get("of_tools"):
             said = message["content"].strip()
             if said not in text and json.dumps(said, ensure_ascii=False)[1:-1] not in text:
-                raise _drops_tools(f"turn {index + 1}, which a tool answered")
+                what = "the system message that offers tools" if message["role"] in _OFFERS else "what a tool answered"
+                raise _drops_tools(f"{what}, {_short(said)}")
 
 
 def _check_calls_shown(turn_text: str, message: Message) -> None:
@@ -156,8 +160,8 @@ def _drops_tools(what: str) -> RowMistake:
     return RowMistake(
         "template-drops-tools",
         f"The chat template writes nothing of {what}, so the model would not see what the row says.",
-        "name data.agent_template (swift plugins list --kind agent_template), use a model whose chat template knows tools, "
-        "or remove tools and tool calls",
+        "name data.agent_template (swift plugins list --kind agent_template), use a model whose chat template knows "
+        "tools, or remove tools and tool calls",
     )
 
 

@@ -105,9 +105,7 @@ def encode_conversation(
             "template-refuses", f"{_sentence(str(error))}.", "change the row, or model.chat_template"
         ) from error
     ids, offsets = encoder.encode_with_offsets(text)
-    encoded = (
-        Encoded(ids, _trained(offsets, own)) if pieces is None else _weighed(ids, offsets, pieces)
-    )
+    encoded = Encoded(ids, _trained(offsets, own)) if pieces is None else _weighed(ids, offsets, pieces)
     if not any(encoded.trained):
         raise RowMistake(
             "nothing-trained", "No token of this row would be trained.", "give it an assistant turn with text"

@@ -25,7 +25,7 @@ class Message(TypedDict):
     """Characters [start, end) of the content that are never trained: what tools said inside an answer."""
 
     of_tools: NotRequired[bool]
-    """The turn is what tools answered, whatever its role."""
+    """The turn offers tools, or is what they answered, whatever its role."""
 
     goes_on: NotRequired[bool]
     """A prompt's last turn, of the assistant: the answer goes on in it."""

@@ -91,7 +91,7 @@ class DataSettings:
     """System message put before conversations that have none."""
 
     agent_template: str = ""
-    """How tools and their calls are written (`swift plugins list --kind agent_template`); empty leaves it to the model's
+    """How tools and their calls are written (`swift plugins list --kind agent_template`); empty: by the model's
     chat template."""
 
     agent_template_kwargs: dict[str, Any] = field(default_factory=dict)

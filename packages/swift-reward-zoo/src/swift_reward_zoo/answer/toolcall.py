@@ -4,16 +4,18 @@
     partial: F1 over the facts of both: one for each name, one for each name with one of its arguments
 
 Read in a response: `<tool_call>{"name": ..., "arguments": ...}</tool_call>`, once or more; else a JSON object or array
-of such calls, also fenced, also in the form of the OpenAI API (`function`, arguments as text). Values are compared as
-`json_equal` does. Partial credit by names and arguments: Qian et al., 2025, "ToolRL", arXiv:2504.13958.
+of such calls, also fenced, also in the form of the OpenAI API (`function`, arguments as text). With `agent_template`,
+what that template reads. Values are compared as `json_equal` does. Partial credit by names and arguments: Qian et al.,
+2025, "ToolRL", arXiv:2504.13958.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from swift_core.plugin_api import AgentTemplate, open_agent_template, run_folder
 from swift_reward_zoo._batch import check_lengths, shown
 from swift_reward_zoo._json import NoJSONError, canonical, find_json, parse_json
 from swift_reward_zoo.answer._extract import after_thinking
@@ -30,7 +32,7 @@ Call = tuple[str, dict[str, Any]]
 """Name and arguments."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class ToolCall:
     """Whether a response makes the expected tool calls: 1.0 or 0.0, or the share of them."""
 
@@ -39,6 +41,16 @@ class ToolCall:
 
     ignore_order: bool = True
     """True lets several calls stand in any order; partial credit never looks at it."""
+
+    agent_template: str = ""
+    """The agent template that reads calls in responses, as in `data.agent_template`; empty reads the forms above."""
+
+    _template: AgentTemplate | None = field(init=False, repr=False, default=None)
+
+    def __post_init__(self) -> None:
+        """Look the agent template up; raise ValueError when there is none of this name."""
+        if self.agent_template:
+            self._template = open_agent_template(self.agent_template, run_folder())
 
     def __call__(self, infer_requests: Sequence[InferRequest], ground_truths: Sequence[Any]) -> list[float]:
         """Return the score of each response; a ground truth of `[]` expects that no tool is called.
@@ -52,12 +64,18 @@ class ToolCall:
 
     def _score(self, response: str, gold: list[Call]) -> float:
         try:
-            given = calls_in(after_thinking(response))
-        except NoJSONError:
+            given = self._read(after_thinking(response))
+        except ValueError:
             return 0.0
         if not gold or not self.partial:
             return float(self._keys(given) == self._keys(gold))
         return f1(_facts(given), _facts(gold))
+
+    def _read(self, text: str) -> list[Call]:
+        """Return the calls of a response; raise ValueError where one is malformed."""
+        if self._template is None:
+            return calls_in(text)
+        return [(call["name"], dict(call["arguments"])) for call in self._template.parse_calls(text)]
 
     def _keys(self, calls: list[Call]) -> object:
         keys = [(name, canonical(arguments)) for name, arguments in calls]

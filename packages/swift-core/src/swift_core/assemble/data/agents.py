@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from swift_core.contracts.agent_template import AgentTemplate
     from swift_core.contracts.data import Message, Record
     from swift_core.contracts.handover import PartPlan, RunPlan
@@ -59,7 +61,8 @@ class Agent:
         has_system = bool(prompt) and prompt[0]["role"] in ("system", "developer")
         said = prompt[0]["content"] if has_system else ""
         system = self._called("format_tools", lambda: self.template.format_tools(tools, said))
-        first = cast("Message", {**(prompt[0] if has_system else {"role": "system"}), "content": system})
+        turn = prompt[0] if has_system else {"role": "system"}
+        first = cast("Message", {**turn, "content": system, "of_tools": True})
         return [first, *prompt[has_system:]]
 
     def _turns(self, turns: Sequence[Message], first: int) -> tuple[list[Message], int]:
@@ -211,6 +214,19 @@ def _plain_call(call: Mapping[str, Any]) -> dict[str, Any]:
 def agent_of(plan: RunPlan) -> Agent | None:
     """Return the agent template of `plan`, built; None when the run file names none."""
     return Agent(plan, plan.agent_template, plan.create(plan.agent_template)) if plan.agent_template else None
+
+
+def open_template(name: str, base: Path) -> AgentTemplate:
+    """Return the agent template that `name` means, with its defaults; ValueError when it cannot be had."""
+    from swift_core.plugins.options import build
+    from swift_core.plugins.registry import installed
+
+    registry = installed()
+    try:
+        made: AgentTemplate = build(registry.load(registry.resolve("agent_template", name, base)), {})
+    except SwiftError as error:
+        raise ValueError(" ".join(problem.message.rstrip(".") for problem in error.problems)) from error
+    return made
 
 
 def uses_tools(record: Record) -> bool:

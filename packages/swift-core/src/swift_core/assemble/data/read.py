@@ -82,10 +82,12 @@ def _with_agent(plan: RunPlan, items: list[Item]) -> list[Item]:
     written, mistakes = [], Mistakes()
     for item in items:
         try:
-            written.append(replace(item, record=agent.written(item.record)))
+            record = agent.written(item.record)
         except ValueError as error:
             message = f"The agent template {agent.part.plugin.name} cannot write the row: {error}."
             mistakes.add("agent-template-row", message, item.row.place, "mend the row, or choose another template")
+            continue
+        written.append(replace(item, record=record))
     mistakes.raise_any()
     return written
 

@@ -36,7 +36,8 @@ def read_actions(text: str) -> list[dict[str, Any]]:
     while found:
         name, given = found[1], _INPUT.match(text, found.end())
         if not name or not given:
-            raise ValueError(f"the action {name!r} has no 'Action Input:' below it" if name else "an action has no name")
+            lack = f"the action {name!r} has no 'Action Input:' below it" if name else "an action has no name"
+            raise ValueError(lack)
         arguments, end = decoded(text, given.end(), f"the input of the action {name!r}")
         calls.append({"name": name, "arguments": dict(arguments)})
         found = _ACTION.search(text, end)

@@ -2,8 +2,8 @@
 
     {"name": "weather", "parameters": {"city": "Paris"}}
 
-The zero-shot format of Llama 3.1 and 3.2 (Meta, 2024), with the tools in the system message. Their own chat templates write a
-`tool` turn as `ipython`. A call after `<|python_tag|>` is read too, and so are calls with `; ` between them.
+The zero-shot format of Llama 3.1 and 3.2 (Meta, 2024), with the tools in the system message. Their own chat templates
+write a `tool` turn as `ipython`. A call after `<|python_tag|>` is read too, and so are calls with `; ` between them.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any, ClassVar, Literal
 from swift_core.builtins.agent_templates._json import call_of, decoded, dumped
 
 _CALL = re.compile(r"(?:^|;)[ \t]*(?:<\|python_tag\|>)?[ \t]*(?=\{\s*\"name\"\s*:)", re.MULTILINE)
+
+_ARGUMENTS = ("parameters", "arguments")
 
 _TOOLS = """\
 You have access to the following functions. To call a function, please respond with JSON for a function call.\
@@ -47,10 +49,16 @@ class Llama3:
         return "\n".join(results)
 
     def parse_calls(self, text: str, /) -> Sequence[Mapping[str, Any]]:
-        """Return the calls; ValueError for one that is not JSON or has no parameters."""
+        """Return the calls; ValueError for one that is not JSON. Other JSON with a name in it is no call."""
         calls, found = [], _CALL.search(text)
         while found:
-            value, end = decoded(text, found.end(), "a call")
-            calls.append(call_of(value, "parameters", "arguments"))
+            try:
+                value, end = decoded(text, found.end(), "a call")
+            except ValueError:
+                if any(f'"{key}"' in text[found.end() :] for key in _ARGUMENTS):
+                    raise
+                break
+            if any(key in value for key in _ARGUMENTS):
+                calls.append(call_of(value, *_ARGUMENTS))
             found = _CALL.search(text, end)
         return calls

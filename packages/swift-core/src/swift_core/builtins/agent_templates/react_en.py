@@ -7,8 +7,8 @@
     Thought: I now know the final answer
     Final Answer: It is sunny.
 
-The method: Yao et al., 2022, arXiv:2210.03629. The wording: that of the first Qwen chat models. What the data says in plain
-words is written as it stands: thoughts and `Final Answer:` are the data's own.
+The method: Yao et al., 2022, arXiv:2210.03629. The wording: that of the first Qwen chat models. What the data says in
+plain words is written as it stands: thoughts and `Final Answer:` are the data's own.
 """
 
 from __future__ import annotations
@@ -65,4 +65,3 @@ class ReActEnglish:
     def parse_calls(self, text: str, /) -> Sequence[Mapping[str, Any]]:
         """Return the actions with their inputs; ValueError for one without an input that is a JSON object."""
         return read_actions(text)
-

@@ -4,6 +4,8 @@ The key words (`Action:`, `Action Input:`, `Observation:`) stay English, so that
 arXiv:2210.03629.
 """
 
+# ruff: noqa: RUF001 -- Chinese has its own punctuation
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence

@@ -4,8 +4,8 @@
     Action: weather
     Action Input: {"city": "Paris"}
 
-The format that ToolLLaMA is trained on: Qin et al., 2023, arXiv:2307.16789. A task ends with a call of `Finish`, when the
-data has it among its tools.
+The format that ToolLLaMA is trained on: Qin et al., 2023, arXiv:2307.16789. A task ends with a call of `Finish`, when
+the data has it among its tools.
 """
 
 from __future__ import annotations
