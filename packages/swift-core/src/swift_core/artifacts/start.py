@@ -139,7 +139,8 @@ def _require_same(plan: RunPlan, about: Any, place: Path, accept_changes: bool) 
         problems.append(Problem("resume-plugins", message, None, next_step))
     if problems:
         raise SwiftError(problems)
-    return ()
+    lines = shared_otherwise(about, now)
+    return (f"as many rows a step, shared out otherwise: {', '.join(lines)}",) if lines else ()
 
 
 def _require_state(path: Path) -> None:

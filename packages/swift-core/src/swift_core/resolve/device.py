@@ -84,7 +84,7 @@ def _processes(findings: Findings, machine: Machine, *, planning: bool) -> RunCo
         message = f"parallel_method: single is one process, and {key} asks for {asked}"
         findings.wrong("process-count", message, "device.parallel_method", "write parallel_method: ddp")
         return config
-    here = machine.local_world_size or asked  # with several machines, the others have GPUs of their own
+    here = machine.local_world_size or -(-asked // device.nodes)  # other machines have GPUs of their own
     if not _on_cpu(config, machine) and here > machine.num_gpus and key == "device.num_processes":
         message = f"{key} asks for {here} processes with a GPU each, and {_have(machine)}"
         findings.wrong("too-few-gpus", message, key, f"write num_processes: {machine.num_gpus}, or use_cpu: true")

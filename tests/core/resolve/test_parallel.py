@@ -1,0 +1,230 @@
+"""What engine a run file asks for: every value is known before the start, and what would be dropped is refused."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from swift_core.contracts.parallel import PRESETS, SHARDED
+from swift_core.contracts.plan_json import plan_dict
+from swift_core.plugins.registry import installed
+from swift_core.resolve.explain import explain
+from swift_core.resolve.machine import Machine, this_machine
+from swift_core.resolve.parallel import launch_line
+from swift_core.train.engine.start import engine_arguments, zero_config
+
+RUN = "model: {model_id: demo:tiny}\ndata: {dataset: demo:chat}\n"
+KEPT = RUN + 'train: {save_strategy: "no", optimizer_type: adamw}\n'
+TWO = Machine(num_gpus=2, packages=frozenset({"deepspeed"}))
+
+
+def device(method: str, more: str = "") -> str:
+    return f"device: {{parallel_method: {method}, num_processes: 2{more}}}\n"
+
+
+@pytest.mark.parametrize("method", SHARDED)
+def test_the_plan_shows_every_value_of_the_preset(plan_of, method):
+    plan = plan_of(KEPT + device(method), machine=TWO, planning=True)
+
+    assert plan.parallel.values == PRESETS[method]
+    shown = explain(plan)
+    assert f"engine  {method}" in shown
+    for name, value in plan_dict(plan)["engine"].items():
+        assert value["origin"] == "default"
+        assert re.search(rf"^ +{name} +=", shown, re.MULTILINE)
+
+
+def test_a_value_of_the_run_file_takes_the_place_of_the_presets(plan_of):
+    text = KEPT + device("fsdp2", ", engine_kwargs: {reshard_after_forward: false}")
+
+    plan = plan_of(text, machine=TWO, planning=True)
+
+    engine = plan_dict(plan)["engine"]["reshard_after_forward"]
+    assert engine["value"] is False
+    assert engine["origin"] == "file"
+
+
+def test_what_fsdp_is_told_leaves_nothing_to_defaults(plan_of):
+    plan = plan_of(KEPT + device("fsdp2", ", engine_kwargs: {wrap: [LlamaMLP]}"), machine=TWO, planning=True)
+
+    told = engine_arguments(plan, on_cpu=False)
+
+    assert told["fsdp"] is True
+    assert told["fsdp_config"] == {
+        "version": 2,
+        "reshard_after_forward": True,
+        "cpu_offload": False,
+        "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+        "transformer_layer_cls_to_wrap": ["LlamaMLP"],
+        "state_dict_type": "FULL_STATE_DICT",
+        "cpu_ram_efficient_loading": False,
+        "activation_checkpointing": False,
+    }
+
+
+@pytest.mark.parametrize(("norm", "method", "stage"), [("0", "zero2", 2), ("1.5", "zero3", 3)])
+def test_what_deepspeed_is_told_has_no_auto_in_it_and_keeps_clipping_off(plan_of, norm, method, stage):
+    text = (
+        RUN
+        + 'train: {save_strategy: "no", gradient_accumulation_steps: 3, per_device_train_batch_size: 4, '
+        + f"max_grad_norm: {norm}}}\n"
+        + device(method, ", engine_kwargs: {offload_optimizer: true}")
+    )
+    told = zero_config(plan_of(text, machine=TWO, planning=True))
+
+    assert told["gradient_clipping"] == float(norm)
+    assert told["train_batch_size"] == 4 * 3 * 2
+    assert told["gradient_accumulation_steps"] == 3
+    assert told["zero_optimization"]["stage"] == stage
+    assert told["zero_optimization"]["offload_optimizer"] == {"device": "cpu", "pin_memory": True}
+    assert "auto" not in str(told)
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "text"),
+    [
+        (device("fsdp2", ", engine_kwargs: {reshard_after_foward: false}"), "unknown-option", "reshard_after_forward"),
+        (device("zero2", ", engine_kwargs: {stage: 3}"), "unknown-option", "zero2 has no option 'stage'"),
+        (device("fsdp2", ", engine_kwargs: {cpu_offload: 1}"), "wrong-value", "must be true or false, got 1"),
+        (device("zero2", ", engine_kwargs: {reduce_bucket_size: true}"), "wrong-value", "must be a whole number"),
+        (device("fsdp2", ", engine_kwargs: {state_dict: half}"), "wrong-value", "must be full or sharded"),
+        ("device: {parallel_method: fsdp2}\n", "process-count", "fsdp2 shares the work between processes"),
+        ("device: {num_processes: 3, nodes: 2, use_cpu: true}\n", "process-count", "cannot be shared evenly by 2 machines"),
+    ],
+)
+def test_a_wrong_engine_section_is_refused(problems_of, more, code, text):
+    problems = problems_of(KEPT + more, machine=TWO, planning=True)
+
+    assert [problem.code for problem in problems] == [code]
+    assert text in problems[0].message
+
+
+@pytest.mark.parametrize("method", ["zero2", "zero3"])
+def test_without_deepspeed_zero_is_refused_with_the_line_that_installs_it(problems_of, method):
+    (problem,) = problems_of(KEPT + device(method), machine=Machine(num_gpus=2), planning=True)
+
+    assert problem.code == "missing-package"
+    assert problem.next_step.startswith("pip install deepspeed")
+
+
+@pytest.mark.parametrize(
+    ("method", "launched", "is_right"),
+    [
+        ("ddp", "fsdp", False),
+        ("ddp", "deepspeed", False),
+        ("ddp", "megatron-lm", False),
+        ("fsdp2", "deepspeed", False),
+        ("fsdp2", "fsdp", True),
+        ("zero2", "fsdp", False),
+        ("zero2", "deepspeed", True),
+        ("zero3", "deepspeed", True),
+        ("zero3", "megatron-lm", False),
+    ],
+)
+def test_accelerate_launch_must_have_been_told_the_same_engine(plan_of, problems_of, method, launched, is_right):
+    machine = Machine(
+        num_gpus=2, world_size=2, local_world_size=2, packages=frozenset({"deepspeed"}), launched_engine=launched
+    )
+    if is_right:
+        assert plan_of(KEPT + device(method), machine=machine).parallel.method == method
+    else:
+        (problem,) = problems_of(KEPT + device(method), machine=machine)
+        assert problem.code == "wrong-engine"
+        assert f"told to run {launched}, and the run file says {method}" in problem.message
+
+
+def test_mixed_precision_of_accelerate_launch_is_refused(problems_of):
+    machine = Machine(num_gpus=2, world_size=2, local_world_size=2, launched_precision="bf16")
+
+    (problem,) = problems_of(KEPT + device("ddp"), machine=machine)
+
+    assert "mixed_precision: bf16" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("environment", "engine", "precision"),
+    [
+        ({}, "", "no"),
+        ({"ACCELERATE_USE_FSDP": "true", "ACCELERATE_MIXED_PRECISION": "bf16"}, "fsdp", "bf16"),
+        ({"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_MIXED_PRECISION": "no"}, "deepspeed", "no"),
+    ],
+)
+def test_what_accelerate_launch_was_told_is_read(tmp_path, environment, engine, precision):
+    machine = this_machine(environment, tmp_path)
+
+    assert (machine.launched_engine, machine.launched_precision) == (engine, precision)
+
+
+def test_the_line_for_several_machines_is_torchruns(plan_of):
+    plan = plan_of(KEPT + "device: {num_processes: 8, nodes: 2}\n", machine=Machine(num_gpus=4), planning=True)
+
+    line = launch_line(plan.config)
+
+    assert "--nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint FIRST_MACHINE:29500" in line
+
+
+def test_galore_under_zero_is_refused_with_the_reason(problems_of):
+    text = RUN + 'train: {save_strategy: "no", optimizer_type: galore_adamw}\n' + device("zero2")
+
+    (problem,) = problems_of(text, machine=TWO, planning=True)
+
+    assert problem.code == "optimizer-engine"
+    assert "works on whole matrices, and zero2 gives every process a flat piece of all parameters" in problem.message
+
+
+def test_an_optimizer_that_does_not_say_what_it_works_on_gets_no_pieces(problems_of, plan_of, tmp_path):
+    (tmp_path / "mine.py").write_text("import torch\n\n\nclass Mine(torch.optim.SGD):\n    '''Plain.'''\n")
+    text = RUN + 'train: {save_strategy: "no", optimizer_type: ./mine.py:Mine}\n'
+
+    (problem,) = problems_of(text + device("fsdp2"), machine=TWO, planning=True)
+
+    assert problem.code == "optimizer-engine"
+    assert "does not say what it works on" in problem.message
+    assert plan_of(text + device("ddp"), machine=TWO, planning=True)
+
+
+@pytest.mark.parametrize("method", SHARDED)
+def test_every_installed_optimizer_says_what_it_works_on_and_is_refused_or_not(plan_of, problems_of, method):
+    refused = {}
+    for spec in installed().specs("optimizer"):
+        if not spec.first_party:
+            continue
+        text = RUN + f'train: {{save_strategy: "no", optimizer_type: {spec.name}}}\n' + device(method)
+        try:
+            plan = plan_of(text, machine=TWO, planning=True)
+            assert plan.optimizer.source.declared["works_on"] in ("elements", "memory")
+            refused[spec.name] = False
+        except AssertionError:
+            raise
+        except Exception as error:  # a SwiftError: its problems are looked at
+            assert {problem.code for problem in error.problems} <= {"optimizer-engine", "one-process-only"}
+            refused[spec.name] = True
+
+    assert not refused["adamw"]
+    assert refused["galore_adamw"]
+    assert refused["adafactor"]
+
+
+@pytest.mark.parametrize(
+    ("method", "train"),
+    [
+        ("fsdp2", "sync_ref_model: true, stage: dpo, tuner_strategy: full"),
+        ("zero3", "sync_ref_model: true, stage: dpo, tuner_strategy: full"),
+    ],
+)
+def test_what_reads_whole_weights_between_steps_is_refused(problems_of, method, train):
+    text = (
+        "model: {model_id: demo:tiny}\ndata: {dataset: demo:preference}\n"
+        f'train: {{save_strategy: "no", {train}}}\n' + device(method)
+    )
+    (problem,) = problems_of(text, machine=TWO, planning=True)
+
+    assert problem.code == "engine-conflict"
+
+
+def test_zero_keeps_no_checkpoints_and_says_why(problems_of):
+    (problem,) = problems_of(RUN + device("zero2"), machine=TWO, planning=True)
+
+    assert "are pickles, which are never read here" in problem.message
+    assert problem.next_step == 'write save_strategy: "no"'

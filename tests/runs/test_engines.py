@@ -1,0 +1,228 @@
+"""One run file on one process, on DDP, on FSDP2 and on ZeRO: the same weights, bit for bit, over gloo on CPUs."""
+
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+
+import pytest
+import torch
+from ranks import Ranks, largest_difference, losses, weights
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked as on Linux")
+
+RUN = """\
+model: {model_id: "demo:tiny"}
+data: {dataset: "DATA", val_dataset: "HELD-OUT", shuffle: false}
+train:
+  stage: STAGE
+  tuner_strategy: full
+  optimizer_type: adamw
+  max_steps: 4
+  per_device_train_batch_size: 4
+  logging_steps: 1
+  max_grad_norm: 0
+  max_completion_length: 6
+  save_strategy: "no"
+output_dir: out
+"""
+LORA = ("tuner_strategy=lora", "tuner_kwargs={lora_dropout: 0.1}")
+DATA = {"sft": "demo:chat", "dpo": "demo:preference", "kto": "rows.jsonl", "grpo": "demo:prompts"}
+UNPAIRED = "".join(
+    json.dumps({"prompt": f"{a}+2?", "completion": str(a + 2 + (a % 3 == 0)), "label": a % 3 > 0}) + "\n"
+    for a in range(1, 40)
+)
+DRAWS = "reward: {orms: [math]}\nrollout: {num_generations: 2}\n"
+ALONE = ("train.gradient_accumulation_steps=2",)
+
+
+def shared(method, *more):
+    return (f"device.parallel_method={method}", "device.num_processes=2", *more)
+
+
+@pytest.fixture(scope="module")
+def ranks(demo_folder):
+    return Ranks()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return a function (name, stage) -> a new folder with a run file in it."""
+
+    def make(name, stage="sft"):
+        place = tmp_path / name
+        place.mkdir()
+        data, held_out = DATA[stage], f"{DATA[stage]}-heldout"
+        text = RUN.replace("STAGE", stage)
+        text = text.replace(', val_dataset: "HELD-OUT"', "") if stage in ("kto", "grpo") else text
+        text = text.replace("HELD-OUT", held_out).replace("DATA", data) + (DRAWS if stage == "grpo" else "")
+        (place / "run.yaml").write_text(text)
+        (place / "rows.jsonl").write_text(UNPAIRED)
+        return place
+
+    return make
+
+
+def train(ranks, place, number, *arguments, code=0):
+    return ranks(place, number, "train", "run.yaml", *arguments, code=code, OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1")
+
+
+def figures(place):
+    """Return the losses of steps and of held-out rows."""
+    lines = [json.loads(line) for line in (place / "metrics.jsonl").read_text().splitlines()]
+    return [line[name] for line in lines for name in ("loss", "eval_loss") if name in line]
+
+
+def engine_of(place):
+    return json.loads((place / "result.json").read_text())["facts"]["engine"]
+
+
+def test_ddp_and_fsdp2_train_as_one_process_with_twice_the_accumulation(ranks, folder):
+    one, two, three = folder("one"), folder("ddp"), folder("fsdp2")
+
+    train(ranks, one, 1, *ALONE)
+    train(ranks, two, 2, *shared("ddp"))
+    train(ranks, three, 2, *shared("fsdp2"))
+
+    assert figures(one / "out") == figures(two / "out") == figures(three / "out")
+    assert largest_difference(weights(one / "out"), weights(two / "out")) == 0
+    assert largest_difference(weights(one / "out"), weights(three / "out")) == 0
+    assert [engine_of(place / "out")["engine"] for place in (one, two, three)] == ["single", "ddp", "fsdp2"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["dpo", "kto"])
+def test_every_stage_trains_alike_on_ddp_and_fsdp2(ranks, folder, stage):
+    one, two, three = (folder(name, stage) for name in ("one", "ddp", "fsdp2"))
+
+    train(ranks, one, 1, *ALONE)
+    train(ranks, two, 2, *shared("ddp"))
+    train(ranks, three, 2, *shared("fsdp2"))
+
+    assert figures(one / "out") == figures(two / "out") == figures(three / "out")
+    assert largest_difference(weights(one / "out"), weights(two / "out")) == 0
+    assert largest_difference(weights(one / "out"), weights(three / "out")) == 0
+
+
+@pytest.mark.slow
+def test_answers_are_drawn_scored_and_learned_from_alike_on_ddp_and_fsdp2(ranks, folder):
+    two, three = folder("ddp", "grpo"), folder("fsdp2", "grpo")
+
+    train(ranks, two, 2, *shared("ddp"))
+    train(ranks, three, 2, *shared("fsdp2"))
+
+    assert figures(two / "out") == figures(three / "out")
+    assert largest_difference(weights(two / "out"), weights(three / "out")) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="deepspeed is not installed: nox -s engines")
+@pytest.mark.parametrize("stage", ["sft", "dpo", "kto"])
+def test_zero_trains_as_one_process(ranks, folder, stage):
+    one, two, three = (folder(name, stage) for name in ("one", "zero2", "zero3"))
+
+    train(ranks, one, 1, *ALONE)
+    train(ranks, two, 2, *shared("zero2"))
+    train(ranks, three, 2, *shared("zero3"))
+
+    assert figures(one / "out") == figures(two / "out")
+    assert largest_difference(weights(one / "out"), weights(two / "out")) == 0
+    assert figures(three / "out") == pytest.approx(figures(one / "out"), abs=1e-6)
+    assert largest_difference(weights(one / "out"), weights(three / "out")) < 1e-6
+    assert engine_of(two / "out")["clipping"] == 0
+
+
+SAVED = ("train.save_strategy=steps", "train.save_steps=2")
+
+
+@pytest.mark.parametrize("kind", ["full", "sharded"])
+def test_a_checkpoint_of_fsdp2_goes_on_exactly_and_on_one_process_too(ranks, folder, kind):
+    whole = folder("whole")
+    engine = shared("fsdp2", f"device.engine_kwargs.state_dict={kind}", *SAVED)
+    train(ranks, whole, 2, *engine)
+    again, alone = whole.with_name("again"), whole.with_name("alone")
+    shutil.copytree(whole, again)
+    shutil.copytree(whole, alone)
+
+    train(ranks, again, 2, *engine, "--resume", "out/checkpoint-2")
+    log = train(ranks, alone, 1, *ALONE, *SAVED, "--resume", "out/checkpoint-2")
+
+    assert losses(again / "out") == losses(whole / "out")
+    assert largest_difference(weights(again / "out"), weights(whole / "out")) == 0
+    assert "as many rows a step, shared out otherwise: device.num_processes: 2 -> 1" in log.replace("\n", " ")
+    assert losses(alone / "out") == pytest.approx(losses(whole / "out"), abs=1e-5)
+    assert (whole / "out" / "checkpoint-2" / "shards").is_dir() is (kind == "sharded")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["ddp", "fsdp2"])
+def test_adapters_with_dropout_go_on_exactly_and_can_be_merged(ranks, folder, method):
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    whole = folder("whole")
+    arguments = (*shared(method), *SAVED, *(f"train.{option}" for option in LORA))
+    train(ranks, whole, 2, *arguments)
+    again = whole.with_name("again")
+    shutil.copytree(whole, again)
+
+    train(ranks, again, 2, *arguments, "--resume", "out/checkpoint-2")
+
+    assert losses(again / "out") == losses(whole / "out")
+    assert largest_difference(weights(again / "out"), weights(whole / "out")) == 0
+    from swift_core.demo.recipe import cached_tiny
+
+    adapted = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(cached_tiny()), whole / "out" / "adapter")
+    ids = torch.arange(3, 9)[None]
+    before = adapted(ids).logits
+    merged = adapted.merge_and_unload()
+    assert torch.allclose(merged(ids).logits, before, atol=1e-4)
+    assert not torch.equal(before, AutoModelForCausalLM.from_pretrained(cached_tiny())(ids).logits)
+
+
+def test_an_error_of_one_rank_is_told_once_by_that_rank(folder, swift):
+    """One rank of two finds its plugin broken; torchrun's own launcher is asked through `--nproc`."""
+    place = folder("one")
+    (place / "boom.py").write_text(
+        "import os\nfrom dataclasses import dataclass\nfrom swift_core.plugin_api import LossOutput, TokenOutputs\n\n\n"
+        "@dataclass(frozen=True, kw_only=True)\nclass Boom:\n    '''Fails on rank 1.'''\n\n"
+        "    def __call__(self, tokens: TokenOutputs) -> LossOutput:\n"
+        "        if os.environ['RANK'] == '1':\n            raise ArithmeticError('boom')\n"
+        "        return LossOutput(-tokens.logps)\n"
+    )
+    file = place / "run.yaml"
+    file.write_text(file.read_text().replace("DATA", "demo:chat"))
+
+    output = swift("train", file, "train.loss_type=./boom.py:Boom", "--allow-code", "--nproc", "2", code=2)
+
+    assert output.count("error[loss-failed]") == 1
+    assert output.count("boom") == 2  # in the message, and in the name of the file
+    assert "rank 1 of 2:" in output
+    assert "Traceback" not in output
+    assert "rank 0 of 2" not in output
+
+
+@pytest.mark.slow
+def test_sigterm_ends_all_ranks_at_one_step_with_a_checkpoint(ranks, folder):
+    place, whole = folder("stopped"), folder("whole")
+    arguments = (*shared("ddp"), "train.max_steps=40", "train.save_strategy=steps", "train.save_steps=100")
+    train(ranks, whole, 2, *arguments)
+    processes = ranks.start(place, 2, "train", "run.yaml", *arguments, OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1")
+    end = time.monotonic() + 100
+    while not (place / "out" / "metrics.jsonl").exists() or len(losses(place / "out")) < 3:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+    os.kill(processes[1].pid, signal.SIGTERM)  # only one of them is told
+    for process in processes:
+        process.join(100)
+
+    assert [process.exitcode for process in processes] == [143, 143]
+    assert not (place / "out" / "model").exists()
+    (kept,) = (place / "out").glob("checkpoint-*")
+    assert int(kept.name.rpartition("-")[2]) < 40
+    train(ranks, place, 2, *arguments, "--resume", "auto")
+    assert largest_difference(weights(place / "out"), weights(whole / "out")) == 0
