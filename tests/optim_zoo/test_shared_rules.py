@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from tests.reference.trajectory import apply, gradients, parameter, reload
+from torch.distributed.tensor import Shard, distribute_tensor, init_device_mesh
 
 PYPROJECT = Path(__file__).parents[2] / "packages/swift-optim-zoo/pyproject.toml"
 SECTION = PYPROJECT.read_text(encoding="utf-8").partition('[project.entry-points."swift.optimizers"]')[2]
@@ -15,6 +16,8 @@ TARGETS = dict(re.findall(r'^(\w+) = "([\w.:]+)"$', SECTION.partition("\n[")[0],
 LOW_RANK = {"galore_adamw", "galore_adamw8bit", "galore_adafactor", "q_galore", "fira", "apollo", "apollo_mini"}
 COUNTS = {"seed", "refresh_at", "gap", "basis_right_codes", "basis_right_shape"}
 DTYPES = (torch.float32, torch.bfloat16)
+
+MOVES_EACH_WEIGHT_ALONE = {"ademamix", "adopt", "lion", "lomo", "schedule_free_adamw", "sgd", "sophia"}
 
 every_optimizer = pytest.mark.parametrize("name", sorted(TARGETS))
 
@@ -219,3 +222,28 @@ def test_it_has_a_page(name):
     assert f"optimizer_type: {name}\n" in page
     table = (PYPROJECT.parents[2] / "docs/optimizers.md").read_text(encoding="utf-8")
     assert f"[`{name}`](optimizers/{name}.md)" in table
+
+
+@pytest.mark.parametrize("name", sorted(set(TARGETS) - MOVES_EACH_WEIGHT_ALONE - {"adamw8bit"}))
+def test_what_looks_at_whole_parameters_refuses_a_part(name):
+    partitioned = parameter((0,))
+    partitioned.ds_id = 3  # ZeRO-3's mark
+    with pytest.raises(ValueError, match="needs whole matrices and got a parameter partitioned by ZeRO-3: each rank "):
+        make(name, [partitioned])
+
+
+@pytest.fixture
+def mesh():
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    yield init_device_mesh("cpu", (1,))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("name", sorted(MOVES_EACH_WEIGHT_ALONE))
+def test_what_moves_each_weight_alone_takes_a_part(name, mesh):
+    whole = parameter((6, 5))
+    part = torch.nn.Parameter(distribute_tensor(whole.detach().clone(), mesh, [Shard(0)]))
+    grads = gradients((6, 5), 3)
+    apply(make(name, [whole]), whole, grads)
+    apply(make(name, [part]), part, [distribute_tensor(grad, mesh, [Shard(0)]) for grad in grads])
+    assert torch.equal(part.full_tensor(), whole)

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from swift_optim_zoo._sharding import refuse_shards
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -39,6 +41,9 @@ class ZooOptimizer(Optimizer):
 
     works_on: ClassVar[str] = "tensors"
     """What of a parameter a step must see (see `OptimizerFactory`); a subclass may do with less, or need more."""
+
+    needs_whole: ClassVar[bool] = False
+    """Whether a step looks at a parameter as a whole (rows, columns, norms, directions): shards are then refused."""
 
     def __init__(self, params: Iterable[Any], defaults: Group) -> None:
         self.check_options(defaults)
@@ -72,6 +77,8 @@ class ZooOptimizer(Optimizer):
         for param in group["params"]:
             if param.is_complex():
                 raise ValueError(f"{type(self).__name__} cannot take complex parameters, got one of {param.dtype}")
+        if self.needs_whole:
+            refuse_shards(group["params"], type(self).__name__)
         self.prepare(group)
 
     def __setstate__(self, state: dict[str, Any]) -> None:

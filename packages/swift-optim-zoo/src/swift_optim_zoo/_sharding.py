@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 def refuse_shards(params: Iterable[Tensor], optimizer: str) -> None:
-    """Raise ValueError when a parameter is sharded: the directions of a shard are not those of its matrix."""
+    """Raise ValueError when a parameter is sharded: what is found of a shard does not hold for its matrix."""
     for param in params:
         kind = _kind_of_shard(param)
         if kind:
             raise ValueError(
-                f"{optimizer} needs whole matrices and got {kind}: each rank would find directions of its own shard, "
-                "which are not those of the matrix; replicate the parameters (DDP), or choose an optimizer that moves "
-                "each weight alone"
+                f"{optimizer} needs whole matrices and got {kind}: each rank would find directions, means and norms of "
+                "its own shard, which are not those of the matrix; replicate the parameters (DDP), or choose an "
+                "optimizer that moves each weight alone"
             )
 
 
