@@ -354,10 +354,10 @@ class TrainSettings:
     eval_steps: Positive = 500
     """Steps between two evaluations with `eval_strategy: steps`."""
 
-    eval_generation_rows: int = 100
+    eval_generation_rows: Annotated[int, Ge(0)] = 100
     """Held-out prompts the model answers before and after training for metrics on generations, at most."""
 
-    max_completion_length: int = 128
+    max_completion_length: PositiveInt = 128
     """Longest answer the model generates, in tokens."""
 
     save_strategy: Literal["no", "steps", "epoch"] = "steps"
