@@ -1,18 +1,20 @@
 """`swift ARGUMENTS` in a folder, its output in a file: run by path in a process forked from one that imported torch.
 
-`FOLDER`, `LOG` and `ARGUMENTS` are handed over as globals, and `ENVIRONMENT` by what starts several ranks.
+`FOLDER`, `LOG`, `ARGUMENTS` and `ENVIRONMENT` are handed over as globals.
 """
 
+import gc
 import os
 import sys
 
-os.environ.update(globals().get("ENVIRONMENT", {}))
 os.chdir(FOLDER)  # noqa: F821 - handed over
+os.environ.update(ENVIRONMENT)  # noqa: F821 - handed over
 handle = os.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND)  # noqa: F821 - handed over
 os.dup2(handle, 1)
 os.dup2(handle, 2)
 sys.stdout = os.fdopen(1, "w", buffering=1)
 sys.stderr = os.fdopen(2, "w", buffering=1)
+gc.freeze()  # what was imported stays: looking through it takes longer than the run
 
 from swift_core.cli.main import main  # noqa: E402 - after the streams are in place
 
