@@ -35,8 +35,18 @@ OPTIMIZER_PEERS = (
 )
 """Packages that optimizers are compared with."""
 
+DEEPSPEED = ("deepspeed==0.19.8", "einops", "hjson", "msgpack", "ninja", "py-cpuinfo")
+"""DeepSpeed with what it needs beside what is installed anyway."""
+
 TIMED = "test_272_small_tensors_cost_the_checks_of_272_tensors_once"
 """The test that compares times, which a sanitizer changes."""
+
+WORKERS = min(4, os.cpu_count() or 1)
+"""Processes that share the tests out, one core each."""
+
+IN_PARALLEL = ("--numprocesses", str(WORKERS), "--dist", "loadfile")
+NO_TESTS = 5
+"""The exit code of pytest when its arguments leave no test."""
 
 HEAVY = ("torch", "transformers", "peft", "accelerate", "datasets")
 """What `swift plan` and the documentation do without."""
@@ -70,8 +80,9 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python=False, requires=["wheels"])
 def tests(session: nox.Session) -> None:
-    """Test the installed wheels, but for what is marked slow; arguments go to pytest."""
-    run_tests(session, "not slow", *session.posargs)
+    """Test the installed wheels, but for what is marked slow; what compares times runs alone; arguments go to pytest."""
+    run_tests(session, "not slow and not timed", *IN_PARALLEL, *session.posargs)
+    run_tests(session, "timed and not slow", *session.posargs, may_be_none=bool(session.posargs))
 
 
 @nox.session(python=False, requires=["wheels"], default=False)
@@ -80,12 +91,13 @@ def slow(session: nox.Session) -> None:
     run_tests(session, "slow", *session.posargs)
 
 
-def run_tests(session: nox.Session, marked: str, *arguments: str) -> None:
+def run_tests(session: nox.Session, marked: str, *arguments: str, may_be_none: bool = False) -> None:
     """Run the tests whose markers fit the expression `marked`."""
     python = str(python_with_wheels(session))
     install_group(session, python, "tests")
     pytest = [python, "-m", "pytest", "-p", "no:cacheprovider", "-m", marked]
-    session.run(*pytest, *arguments, env=test_environment(session), external=True)
+    codes = [0, NO_TESTS] if may_be_none else [0]
+    session.run(*pytest, *arguments, env=test_environment(session), external=True, success_codes=codes)
 
 
 @nox.session(reuse_venv=True)
@@ -139,12 +151,15 @@ def escapes(session: nox.Session) -> None:
 
 @nox.session(python=False, requires=["wheels"], default=False)
 def faults(session: nox.Session) -> None:
-    """Kill a run a hundred times, two thirds of them inside saves; every one must end as if it had not been."""
+    """Hurt hundreds of runs, which must end as if they had not been, and try 10,000 run files with a mistake.
+
+    Arguments go to benchmarks/faults.py: `--scale 0.1` makes a tenth of the trials. All of them take an hour or two.
+    """
     python = str(python_with_wheels(session))
     install_group(session, python, "tests")
-    environment = {**test_environment(session), "SWIFT_FAULTS": "100"}
-    arguments = session.posargs or ["tests/runs/test_faults.py", "tests/core/artifacts/test_checkpoint.py"]
-    session.run(python, "-m", "pytest", "-p", "no:cacheprovider", *arguments, env=environment, external=True)
+    environment = {**test_environment(session), "OMP_NUM_THREADS": "1"}
+    session.run(python, "-m", "tests.fuzz.run_files", "10000", env=environment, external=True)
+    session.run(python, "benchmarks/faults.py", *session.posargs, env=environment, external=True)
 
 
 @nox.session(reuse_venv=True, requires=["wheels"], default=False)
@@ -273,6 +288,7 @@ def test_environment(session: nox.Session) -> dict[str, str | None]:
     """Return the environment of the tests: nothing from the network, and where wheels and weights lie."""
     return {
         "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // WORKERS)),
         "PYTHONPATH": None,
         "SWIFT_PLUGINS": None,
         "SWIFT_DIST": str(dist_folder(session)),
