@@ -8,7 +8,6 @@ import signal
 import sys
 
 import pytest
-
 from tests.runs.faulty import (
     STAGES,
     Forks,
