@@ -3,10 +3,10 @@
     python benchmarks/prm_processbench.py DATA --model gguf:PATH --work FOLDER [--task multistep_arithmetic]
 
 DATA holds steps_bigbench_mistake.jsonl (input, steps, mistake_index: the first wrong step or null). Every fourth row,
-of those with an error and of those without, is held out. Stage `prm` trains the others with LoRA. F1 is the harmonic mean
-of the shares found exactly among solutions with an error and without (Zheng et al., 2024, arXiv:2412.06559, section
-3.3), 0 where both are 0. It is worked out here from the scores of `local_prm`, at the threshold 0.5 and at the one that
-is best on the training rows, and must agree at 0.5 with the metric `first_error_f1` of the run.
+of those with an error and of those without, is held out. Stage `prm` trains the others with LoRA. F1 is the harmonic
+mean of the shares found exactly among solutions with an error and without (Zheng et al., 2024, arXiv:2412.06559,
+section 3.3), 0 where both are 0. It is worked out here from the scores of `local_prm`, at the threshold 0.5 and at the
+one that is best on the training rows, and must agree at 0.5 with the metric `first_error_f1` of the run.
 """
 
 from __future__ import annotations
