@@ -397,6 +397,9 @@ class TrainSettings:
     run_name: str = ""
     """Name of the run for trackers and the report; empty means the run directory's name."""
 
+    keep_text: bool = True
+    """Write texts of rows and answers into the run directory: samples and mask preview of the report, completions."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceSettings:

@@ -78,7 +78,8 @@ class SampledAnswers(SwiftTrainer):
 
     def _log_rollouts(self, groups: Sequence[Sequence[Sample]]) -> None:
         self._since_log.add_values(record.figures(groups, self.rollouts))
-        shown = self.parts.plan.settings.rollout.log_completions
+        settings = self.parts.plan.settings
+        shown = settings.rollout.log_completions if settings.train.keep_text else 0
         if shown and self.is_world_process_zero() and self._is_logged_step():
             step = self.state.global_step + 1
             record.write(self.parts.directory, step, groups[:shown], self.rollouts.weights)
