@@ -149,5 +149,6 @@ PUBLIC = [
     "require_positive",
     "run_folder",
     "run_python",
+    "withheld",
 ]
 """Every name that plugin authors may import. Adding one is a decision; taking one away breaks somebody."""

@@ -89,6 +89,7 @@ from swift_core.contracts.reward import (
 )
 from swift_core.contracts.score import ClassOutputs, ScoreOutputs, StepOutputs
 from swift_core.contracts.tuner import Tuner
+from swift_core.contracts.withheld import withheld
 from swift_core.errors import Place, Problem, SwiftError
 from swift_core.remote import RemoteClient
 from swift_core.sandbox.failures import SandboxUnavailableError, WorkerFailure
@@ -208,4 +209,5 @@ __all__ = [
     "require_positive",
     "run_folder",
     "run_python",
+    "withheld",
 ]

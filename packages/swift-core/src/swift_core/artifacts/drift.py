@@ -25,6 +25,7 @@ FREE = (
     "train.logging_steps",
     "train.report_to",
     "train.run_name",
+    "train.keep_text",
     "rollout.log_completions",
     "plugins.",
 )

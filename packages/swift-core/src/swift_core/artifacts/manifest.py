@@ -32,17 +32,18 @@ def versions(plan: RunPlan) -> dict[str, Any]:
 def result_dict(result: RunResult) -> dict[str, Any]:
     """Return what training reached as data for `result.json`."""
     parts = result.parts
+    keeps_text = parts.plan.settings.train.keep_text
     content: dict[str, Any] = {
         "before": dict(result.before),
         "after": dict(result.after),
-        "samples": [dict(sample) for sample in result.samples],
+        "samples": [dict(sample) for sample in result.samples] if keeps_text else [],
         "num_steps": result.num_steps,
         "seconds": result.seconds,
         "interrupted": result.interrupted,
         "memory": peak_memory(),
         "facts": dict(parts.facts),
     }
-    content["mask_preview"] = mask_preview(parts.train_dataset, parts.encoder)
+    content["mask_preview"] = mask_preview(parts.train_dataset, parts.encoder) if keeps_text else []
     return content
 
 

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from swift_core.config.suggest import describe
-from swift_core.errors import Problem
+from swift_core.errors import Place, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from swift_core.config.document import Node
 
+_SECRET = re.compile(
+    r"(?:^|[_-])(?:api[_-]?key|apikey|password|passwd|secret|authorization|bearer|(?:access|auth|hf|api|hub)[_-]?token)$",
+    re.IGNORECASE,
+)
 _STEP_KEYS = ("logging_steps", "eval_steps", "save_steps", "warmup_steps")
 
 
 def broken_rules(root: Node, shorthands: Mapping[str, Node]) -> list[Problem]:
     """Return what is wrong although every value has its type."""
-    return [*_steps(root), *_held_out(root), *_output(root), *_shorthands(shorthands), *_data_paths(root)]
+    return [
+        *_steps(root),
+        *_held_out(root),
+        *_output(root),
+        *_shorthands(shorthands),
+        *_data_paths(root),
+        *_secrets(root),
+    ]
 
 
 def _value(root: Node, section: str, name: str) -> Node | None:
@@ -85,3 +98,19 @@ def _data_paths(root: Node) -> list[Problem]:
                 message = f"data.{name} asks for {count} rows; #N takes N rows, N > 0"
                 problems.append(Problem("wrong-value", message, item.place, f"write {path} for all rows"))
     return problems
+
+
+def _secrets(root: Node) -> list[Problem]:
+    """Refuse keys and passwords: the run directory keeps the run file, and reports show it."""
+    problems = []
+    for key, node in root.walk():
+        if isinstance(node.value, str) and node.value and _SECRET.search(key.rpartition(".")[2]):
+            message = f"{key} looks like a secret; a run file is copied into the run directory, and shown in reports."
+            next_step = "export it as an environment variable, and name that with api_key_env"
+            problems.append(Problem("secret-in-file", message, _without_text(node.key), next_step))
+    return problems
+
+
+def _without_text(place: Place) -> Place:
+    """Return a place whose line is not shown."""
+    return replace(place, text="")

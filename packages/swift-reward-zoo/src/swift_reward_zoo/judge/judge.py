@@ -13,8 +13,15 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from swift_core.plugin_api import RemoteClient, RewardFailure, report_failure, require_nonnegative, require_positive
-from swift_reward_zoo._batch import check_lengths, shown
+from swift_core.plugin_api import (
+    RemoteClient,
+    RewardFailure,
+    report_failure,
+    require_nonnegative,
+    require_positive,
+    withheld,
+)
+from swift_reward_zoo._batch import check_lengths
 from swift_reward_zoo._conversation import question_of
 from swift_reward_zoo.answer._extract import after_thinking
 
@@ -156,12 +163,12 @@ class Judge:
             text = reply["choices"][0]["message"]["content"] or ""
             marks = self._mark.findall(after_thinking(text))
         except (KeyError, IndexError, TypeError):
-            report_failure(row, "error", f"{self.url}: not a chat completion: {shown(reply)}")
+            report_failure(row, "error", f"{self.url}: not a chat completion ({withheld(reply)})")
             return None
         mark = _number(marks[-1]) if marks else None
         if mark is None or not self.lowest <= mark <= self.highest:
             what = "gives no mark" if mark is None else f"gives the mark {mark:g}, out of range"
-            report_failure(row, "error", f"the judge's reply {what}: {shown(text[-200:])}")
+            report_failure(row, "error", f"the judge's reply {what} ({withheld(text)})")
             return None
         return (mark - self.lowest) / (self.highest - self.lowest)
 

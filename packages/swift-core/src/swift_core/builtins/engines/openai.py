@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
 from swift_core.contracts.engine import Rollout, SamplingParams
 from swift_core.contracts.reward import RewardFailure
+from swift_core.contracts.withheld import withheld
 from swift_core.errors import Problem, SwiftError
 from swift_core.remote import RemoteClient
 
@@ -126,7 +127,7 @@ class OpenAIEngine:
         try:
             text, reason = reply["choices"][0]["text"], reply["choices"][0].get("finish_reason")
         except (KeyError, IndexError, TypeError, AttributeError):
-            _fail(f"{self.url}: not a completion: {str(reply)[:200]!r}")
+            _fail(f"{self.url}: not a completion ({withheld(reply)})")
         finished = reason != "length"
         end = list(params.stop_token_ids[:1]) if finished else []
         return [*self._needed_encoder().encode(text), *end], finished
