@@ -27,7 +27,7 @@ def rates(optimizer, scheduler, num_steps: int) -> list[float]:
 
 def test_it_warms_up_to_the_peak_and_stays_within_it(spec, plugin):
     seen = rates(*make(plugin), NUM_TRAINING_STEPS)
-    assert seen[NUM_WARMUP_STEPS] == pytest.approx(PEAK)
+    assert max(seen[: NUM_WARMUP_STEPS + 1]) == pytest.approx(PEAK)
     assert seen[:NUM_WARMUP_STEPS] == sorted(seen[:NUM_WARMUP_STEPS])
     assert all(0 <= rate <= PEAK + 1e-9 and math.isfinite(rate) for rate in seen)
 

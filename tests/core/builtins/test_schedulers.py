@@ -4,7 +4,7 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swift_core.builtins.schedulers import Constant, Cosine, Linear
+from swift_core.builtins.schedulers import Constant, Cosine, Linear, Rex
 
 
 def rates(make, num_steps):
@@ -60,3 +60,18 @@ def test_a_schedule_goes_on_where_its_state_was_saved():
     resumed.load_state_dict(saved.state_dict())
     second.step(), resumed.step(), first.step(), saved.step()
     assert resumed.get_last_lr() == saved.get_last_lr()
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.2])
+def test_rex_is_its_formula(floor):
+    rex = Rex(min_lr_ratio=floor)
+    seen = rates(lambda o: rex(o, num_warmup_steps=3, num_training_steps=13), 15)
+    falling = [(1 - z / 10) / (0.5 + 0.5 * (1 - z / 10)) for z in range(11)]
+    assert seen[:3] == pytest.approx([0.0, 0.5 / 3, 1.0 / 3])
+    assert seen[3:14] == pytest.approx([0.5 * (floor + (1 - floor) * share) for share in falling])
+    assert seen[14] == pytest.approx(0.5 * floor)
+
+
+def test_rex_refuses_a_floor_above_the_peak():
+    with pytest.raises(ValueError, match=r"^min_lr_ratio must be in \[0, 1\], got 1.5$"):
+        Rex(min_lr_ratio=1.5)

@@ -4,7 +4,13 @@ import re
 import pytest
 import torch
 
-from swift_core.builtins.transformers_schedules import CosineWithMinLr, InverseSqrt, Polynomial, WarmupStableDecay
+from swift_core.builtins.transformers_schedules import (
+    CosineWarmupWithMinLr,
+    CosineWithMinLr,
+    InverseSqrt,
+    Polynomial,
+    WarmupStableDecay,
+)
 
 PEAK, WARMUP, TOTAL = 0.5, 4, 24
 
@@ -99,3 +105,13 @@ def test_the_rise_of_warmup_stable_decay_starts_at_its_floor(warmup_type, half_w
 def test_options_that_make_no_schedule_are_refused(make, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         make()
+
+
+@pytest.mark.parametrize(("rate", "start"), [(0.0, 1 / WARMUP), (0.2, 0.2)])
+def test_cosine_warmup_with_min_lr_begins_at_a_share_of_the_peak(rate, start):
+    seen = rates(CosineWarmupWithMinLr(min_lr_rate=0.1, warmup_lr_rate=rate))
+    steps = range(1, TOTAL - WARMUP + 1)  # it is one step ahead of the others
+    fall = [PEAK * (0.1 + 0.9 * (1 + math.cos(math.pi * step / len(steps))) / 2) for step in steps]
+    rise = [PEAK * (start + (1 - start) * step / (WARMUP - 1)) for step in range(WARMUP)]
+    assert seen[:WARMUP] == pytest.approx(rise)
+    assert seen[WARMUP:-1] == pytest.approx(fall)

@@ -1,8 +1,13 @@
+import re
+
 import pytest
 import torch
 
 from swift_core.assemble.model import Loading, load_weights
+from swift_core.assemble.param_groups import parameter_groups
+from swift_core.builtins.tuners.dora import Dora
 from swift_core.builtins.tuners.full import Full
+from swift_core.builtins.tuners.ia3 import IA3
 from swift_core.builtins.tuners.lora import Lora
 
 IDS = torch.tensor([[5, 6, 7, 8]])
@@ -120,3 +125,127 @@ def test_full_has_no_reference_and_refuses_quantised_weights(model):
     model.is_quantized = True
     with pytest.raises(ValueError, match="quantised weights cannot be trained"):
         Full().prepare_model(model)
+
+
+def trained_a_little(prepared):
+    """Move every trained weight of `prepared` a little, the same way each time."""
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for value in prepared.parameters():
+            if value.requires_grad:
+                value.add_(torch.randn(value.shape, generator=generator) * 0.05)
+    return prepared
+
+
+def test_pissa_begins_from_the_largest_singular_values_of_each_weight(model):
+    weight = model.get_submodule("model.layers.0.self_attn.q_proj").weight.detach().clone()
+    prepared = Lora(lora_rank=4, lora_alpha=8.0, init_lora_weights="pissa").prepare_model(model)
+    layer = prepared.get_submodule("base_model.model.model.layers.0.self_attn.q_proj")
+    update = 2.0 * layer.lora_B["default"].weight @ layer.lora_A["default"].weight
+    u, s, v = torch.linalg.svd(weight.double())
+    best = (u[:, :4] * s[:4]) @ v[:4]
+    torch.testing.assert_close(update.double(), best, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(layer.base_layer.weight.double(), weight - best, atol=1e-5, rtol=1e-4)
+
+
+FROM_BASE = [
+    {"init_lora_weights": "pissa"},
+    {"init_lora_weights": "pissa", "pissa_niter": 8, "use_rslora": True},
+    {"init_lora_weights": "olora"},
+]
+
+
+@pytest.mark.parametrize("options", FROM_BASE)
+def test_what_begins_from_base_weights_has_the_model_before_training_as_its_reference(model, options):
+    before = logits(model)
+    tuner = Lora(lora_rank=4, **options)
+    prepared = trained_a_little(tuner.prepare_model(model))
+    moved = logits(prepared)
+    assert (moved - before).abs().max() > 1e-3
+    with tuner.reference(prepared):
+        torch.testing.assert_close(logits(prepared), before, atol=2e-5, rtol=0)
+    assert torch.equal(logits(prepared), moved)
+
+
+@pytest.mark.parametrize("options", FROM_BASE)
+def test_what_begins_from_base_weights_is_saved_as_an_update_of_the_model_itself(model, tiny_folder, tmp_path, options):
+    tuner = Lora(lora_rank=4, modules_to_save=["embed_tokens"], **options)
+    prepared = trained_a_little(tuner.prepare_model(model))
+    tuner.save_pretrained(prepared, tmp_path)
+    read_back = tuner.from_pretrained(load_weights(tiny_folder, Loading()), tmp_path)
+    torch.testing.assert_close(logits(read_back), logits(prepared), atol=2e-5, rtol=0)
+    assert read_back.peft_config["default"].r == 8
+
+
+def test_a_backward_pass_is_not_disturbed_by_the_reference_between(model):
+    tuner = Lora(lora_rank=4, init_lora_weights="olora")
+    prepared = trained_a_little(tuner.prepare_model(model))
+    trained = [value for value in prepared.parameters() if value.requires_grad]
+
+    def gradients(*, between):
+        loss = prepared(input_ids=IDS).logits.square().sum()
+        if between:
+            with torch.no_grad(), tuner.reference(prepared):
+                logits(prepared)
+        return torch.autograd.grad(loss, trained)
+
+    undisturbed = gradients(between=False)
+    assert all(torch.equal(a, b) for a, b in zip(undisturbed, gradients(between=True), strict=True))
+
+
+def test_an_adapter_goes_on_and_its_reference_is_that_adapter(model, tiny_folder, tmp_path):
+    first = Lora(lora_rank=4)
+    prepared = trained_a_little(first.prepare_model(model))
+    before = logits(prepared)
+    first.save_pretrained(prepared, tmp_path / "adapter")
+    second = Lora(adapter=str(tmp_path))
+    gone_on = second.prepare_model(load_weights(tiny_folder, Loading()))
+    assert torch.equal(logits(gone_on), before)
+    trained_a_little(gone_on)
+    assert not torch.equal(logits(gone_on), before)
+    with second.reference(gone_on):
+        assert torch.equal(logits(gone_on), before)
+    second.save_pretrained(gone_on, tmp_path / "again")
+    read_back = second.from_pretrained(load_weights(tiny_folder, Loading()), tmp_path / "again")
+    assert torch.equal(logits(read_back), logits(gone_on))
+
+
+def test_an_adapter_of_another_kind_or_shape_is_refused_before_a_model_is_loaded(tiny_folder, tmp_path):
+    for tuner, name in ((IA3(), "factors"), (Lora(lora_rank=4), "adapter")):
+        tuner.save_pretrained(tuner.prepare_model(load_weights(tiny_folder, Loading())), tmp_path / name)
+    with pytest.raises(ValueError, match=r"is of the kind IA3, not LORA$"):
+        Lora(adapter=str(tmp_path / "factors"))
+    with pytest.raises(ValueError, match=r"has lora_rank 4, and 16 is asked for$"):
+        Lora(adapter=str(tmp_path), lora_rank=16)
+    with pytest.raises(ValueError, match=r"has no magnitudes; go on with tuner lora$"):
+        Dora(adapter=str(tmp_path))
+    with pytest.raises(ValueError, match=r"nowhere' is no folder with an adapter_config.json$"):
+        Lora(adapter=str(tmp_path / "nowhere"))
+
+
+def test_loraplus_lets_b_learn_faster(model):
+    tuner = Lora(loraplus_lr_ratio=16.0)
+    groups = parameter_groups(tuner.prepare_model(model), 0.1, lr=2.0, tuner=tuner)
+    rates = {name: group.get("lr", 2.0) for group in groups for name in group["param_names"]}
+    assert {rate for name, rate in rates.items() if ".lora_A." in name} == {2.0}
+    assert {rate for name, rate in rates.items() if ".lora_B." in name} == {32.0}
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        (["q_prj"], "target_modules: the model has no module 'q_prj'. Did you mean 'q_proj'"),
+        (["q_proj", "qkv"], "target_modules: the model has no module 'qkv'; it has act_fn, down_proj"),
+        (r".*\.q_prooj", "fits no module; a text is a regular expression over whole names. Did you mean 'q_proj'"),
+    ],
+)
+def test_every_pattern_must_fit_a_module(model, targets, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Lora(target_modules=targets).check(model)
+
+
+def test_a_regular_expression_picks_modules(model):
+    prepared = Lora(target_modules=r"model\.layers\.1\..*v_proj").prepare_model(model)
+    trained = {name for name, parameter in prepared.named_parameters() if parameter.requires_grad}
+    assert len(trained) == 2
+    assert all(".layers.1." in name and "v_proj" in name for name in trained)

@@ -1,13 +1,14 @@
-"""Learning-rate schedules: a linear warm-up from 0, then linear or cosine decay, or none.
+"""Learning-rate schedules: a linear warm-up from 0, then linear, cosine or REX decay, or none.
 
 `step` counts optimizer steps from 0; the factor multiplies each group's own learning rate.
 
     warm-up   step / num_warmup_steps
     linear    1 - progress
     cosine    min_lr_ratio + (1 - min_lr_ratio) * (1 + cos(pi * progress)) / 2
+    rex       min_lr_ratio + (1 - min_lr_ratio) * (1 - progress) / (1 - progress / 2)
 
 progress is (step - num_warmup_steps) / (num_training_steps - num_warmup_steps). Cosine: Loshchilov and Hutter, 2017,
-arXiv:1608.03983, eq. 5, without restarts.
+arXiv:1608.03983, eq. 5, without restarts. REX (reflected exponential): Chen et al., 2021, arXiv:2107.04197, section 3.
 """
 
 from __future__ import annotations
@@ -50,6 +51,22 @@ class Cosine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rex:
+    """Warm up, then fall slowly at first and ever faster: for runs that are short for their task."""
+
+    min_lr_ratio: float = 0.0
+    """Share of the peak learning rate that is left at the last step, in [0, 1]."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_lr_ratio <= 1:
+            raise ValueError(f"min_lr_ratio must be in [0, 1], got {self.min_lr_ratio}")
+
+    def __call__(self, optimizer: Optimizer, /, *, num_warmup_steps: int, num_training_steps: int) -> LRScheduler:
+        """Build the schedule."""
+        return _scheduled(optimizer, partial(_rex, self.min_lr_ratio), num_warmup_steps, num_training_steps)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Constant:
     """Warm up, then stay."""
 
@@ -64,6 +81,10 @@ def _falling(progress: float) -> float:
 
 def _cosine(floor: float, progress: float) -> float:
     return floor + (1.0 - floor) * (1.0 + math.cos(math.pi * progress)) / 2.0
+
+
+def _rex(floor: float, progress: float) -> float:
+    return floor + (1.0 - floor) * (1.0 - progress) / (1.0 - progress / 2.0)
 
 
 def _staying(progress: float) -> float:

@@ -1,10 +1,11 @@
 """Schedules of transformers under their own names and options, for run files that come from there.
 
-Each warms up from 0 to the peak in a straight line. `x` is the share of the steps after the warm-up that is done.
+Each warms up from 0, but for one that says from where, to the peak in a straight line. `x` is the share of the steps after the warm-up that is done.
 
     polynomial           lr_end + (peak - lr_end) * (1 - x) ^ power
     inverse_sqrt         peak / sqrt((step - num_warmup_steps + timescale) / timescale)
     cosine_with_min_lr   floor + (peak - floor) * (1 + cos(2 pi * num_cycles * x)) / 2
+    cosine_warmup_with_min_lr   the same, and the warm-up begins at warmup_lr_rate * peak and not at 0
     warmup_stable_decay  the peak, then over the last num_decay_steps a fall to min_lr_ratio * peak
 
 The formulas run in transformers' `optimization.py`; here their options are declared and checked.
@@ -87,14 +88,44 @@ class CosineWithMinLr:
         """Build the schedule; raise ValueError when the floor is above the peak."""
         from transformers import get_cosine_with_min_lr_schedule_with_warmup as schedule
 
-        peak = optimizer.defaults["lr"]
-        if self.min_lr > peak:
-            raise ValueError(f"min_lr must be <= the peak {peak}, got {self.min_lr}")
-        floor = self.min_lr_rate or self.min_lr / peak
+        floor = self.floor(optimizer)
         return cast(
             "LRScheduler",
             schedule(optimizer, num_warmup_steps, num_training_steps, self.num_cycles, min_lr_rate=floor),
         )
+
+    def floor(self, optimizer: Optimizer) -> float:
+        """Return the floor as a share of the peak; raise ValueError when it is above it."""
+        peak: float = optimizer.defaults["lr"]
+        if self.min_lr > peak:
+            raise ValueError(f"min_lr must be <= the peak {peak}, got {self.min_lr}")
+        return self.min_lr_rate or self.min_lr / peak
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CosineWarmupWithMinLr(CosineWithMinLr):
+    """Warm up from a share of the peak, then fall along a cosine to a floor."""
+
+    warmup_lr_rate: float = 0.0
+    """Share of the peak at the first step, in [0, 1]; 0 takes one over the steps of the warm-up."""
+
+    def __post_init__(self) -> None:
+        CosineWithMinLr.__post_init__(self)
+        _require_share("warmup_lr_rate", self.warmup_lr_rate)
+
+    def __call__(self, optimizer: Optimizer, /, *, num_warmup_steps: int, num_training_steps: int) -> LRScheduler:
+        """Build the schedule; raise ValueError when the floor is above the peak."""
+        from transformers import get_cosine_with_min_lr_schedule_with_warmup_lr_rate as schedule
+
+        built = schedule(
+            optimizer,
+            num_warmup_steps,
+            num_training_steps,
+            self.num_cycles,
+            min_lr_rate=self.floor(optimizer),
+            warmup_lr_rate=self.warmup_lr_rate or None,
+        )
+        return cast("LRScheduler", built)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,7 +42,11 @@ class OptimizerFactory(Protocol):
 
 
 class SchedulerFactory(Protocol):
-    """A `swift.schedulers` plugin: built from its options, then called with the optimizer."""
+    """A `swift.schedulers` plugin: built from its options, then called with the optimizer.
+
+    What it returns may have a method `observe(figures)`: it is told the figures of each evaluation while training, as
+    `{"eval_loss": 1.2}`, and raises ValueError when the one that it needs is not among them.
+    """
 
     def __call__(
         self, optimizer: torch.optim.Optimizer, /, *, num_warmup_steps: int, num_training_steps: int

@@ -65,6 +65,7 @@ def _build(parts: Parts) -> SwiftTrainer:
     from swift_core.train.engine.readback import ReadBack
     from swift_core.train.events import Events
     from swift_core.train.lines import Epochs
+    from swift_core.train.observed import Observed
     from swift_core.train.ranks import settle
 
     trainer: SwiftTrainer = parts.procedure.build(parts)
@@ -73,7 +74,7 @@ def _build(parts: Parts) -> SwiftTrainer:
     for noisy in (transformers.PrinterCallback, transformers.ProgressCallback):
         trainer.remove_callback(noisy)
     own = MetricsLog(parts.directory), Progress(parts.plan), Events(parts), Epochs(parts.train_dataset)
-    for callback in (ReadBack(trainer), *own):
+    for callback in (ReadBack(trainer), Observed(parts), *own):
         trainer.add_callback(callback)
     trainer.prove(trainer._prepare_inputs(parts.collator([parts.train_dataset[0]])))
     return trainer

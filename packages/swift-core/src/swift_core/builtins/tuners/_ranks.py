@@ -73,7 +73,7 @@ class Ranks(TrainerCallback):
         allocator = model.base_model.rankallocator
         with safe_open(file, framework="pt") as opened:
             self._pattern = json.loads(opened.metadata()["pattern"])
-            for key in list(opened.keys()):  # noqa: SIM118  # it is no mapping
+            for key in list(opened.keys()):  # it is no mapping
                 kind, _, name = key.partition("/")
                 value = torch.as_tensor(opened.get_tensor(key)).to(model.device)
                 getattr(allocator, kind)[name] = value

@@ -74,6 +74,9 @@ class AdaLora(Adapter):
     }
     excludes: ClassVar[dict[str, str]] = {
         "train.update_in_backward": "it judges ranks by gradients, which are gone after an update in the backward pass",
+        "device.parallel_method=fsdp2": "it judges ranks by whole gradients",
+        "device.parallel_method=zero2": "it judges ranks by whole gradients",
+        "device.parallel_method=zero3": "it judges ranks by whole gradients",
     }
 
     def __post_init__(self) -> None:

@@ -2,7 +2,8 @@
 
     attention(q, [P_k; K], [P_v; V])          P_k, P_v: [layer, num_virtual_tokens, key width], trained
 
-Li and Liang, 2021, arXiv:2101.00190, section 4. On peft. The reference is the model without them.
+Li and Liang, 2021, arXiv:2101.00190, section 4.2. On peft. The reference is the model without them. They are trained
+directly: of the network that may make them (section 4.3) peft keeps the result alone, and no run could go on from it.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from swift_core.builtins.tuners._adapter import Adapter
-from swift_core.builtins.tuners._virtual import REASON, VirtualTokens
-from swift_core.contracts.checks import require_nonnegative, require_positive
+from swift_core.builtins.tuners._virtual import EXCLUDED_BY_PREFIX, VirtualTokens
+from swift_core.contracts.checks import require_positive
 
 if TYPE_CHECKING:
     from peft import PrefixTuningConfig
@@ -26,31 +27,17 @@ class Prefix(VirtualTokens, Adapter):
     num_virtual_tokens: int = 20
     """Keys and values in each layer, >= 1."""
 
-    encoder_hidden_size: int = 0
-    """Width of a small network that makes them while training, >= 0; 0 trains them directly."""
-
     peft_type: ClassVar[str] = "PREFIX_TUNING"
     module_options: ClassVar[tuple[str, ...]] = ()
     said_by_adapter: ClassVar[dict[str, str]] = {"num_virtual_tokens": "num_virtual_tokens"}
-    excludes: ClassVar[dict[str, str]] = {
-        "train.packing": REASON,
-        "train.share_prompt": REASON,
-        "train.sync_ref_model": "virtual tokens cannot be mixed into the weights of a reference model",
-        "train.gradient_checkpointing": "recomputing a layer would add its keys and values to the cache again",
-    }
+    excludes: ClassVar[dict[str, str]] = EXCLUDED_BY_PREFIX
 
     def __post_init__(self) -> None:
         require_positive(num_virtual_tokens=self.num_virtual_tokens)
-        require_nonnegative(encoder_hidden_size=self.encoder_hidden_size)
         super().__post_init__()
 
     def config(self, model: PreTrainedModel) -> PrefixTuningConfig:
         """Return peft's settings of a new adapter."""
         import peft
 
-        return peft.PrefixTuningConfig(
-            task_type="CAUSAL_LM",
-            num_virtual_tokens=self.num_virtual_tokens,
-            prefix_projection=self.encoder_hidden_size > 0,
-            encoder_hidden_size=self.encoder_hidden_size or None,
-        )
+        return peft.PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=self.num_virtual_tokens)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from swift_core.builtins.tuners._adapter import Adapter
-from swift_core.builtins.tuners._virtual import REASON, VirtualTokens, without_virtual_logits
+from swift_core.builtins.tuners._virtual import EXCLUDED, VirtualTokens, without_virtual_logits
 from swift_core.contracts.checks import require_positive
 
 if TYPE_CHECKING:
@@ -32,11 +32,7 @@ class Prompt(VirtualTokens, Adapter):
     peft_type: ClassVar[str] = "PROMPT_TUNING"
     module_options: ClassVar[tuple[str, ...]] = ()
     said_by_adapter: ClassVar[dict[str, str]] = {"num_virtual_tokens": "num_virtual_tokens"}
-    excludes: ClassVar[dict[str, str]] = {
-        "train.packing": REASON,
-        "train.share_prompt": REASON,
-        "train.sync_ref_model": "virtual tokens cannot be mixed into the weights of a reference model",
-    }
+    excludes: ClassVar[dict[str, str]] = EXCLUDED
 
     def __post_init__(self) -> None:
         require_positive(num_virtual_tokens=self.num_virtual_tokens)
