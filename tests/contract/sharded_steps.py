@@ -87,15 +87,18 @@ def differences(name, mesh):
                 yield f"{name}, {way}: differs by {(one - other).abs().max().item():.3g}"
 
 
+def tried(name, mesh):
+    """Return what differs, or what the optimizer raised."""
+    try:
+        return list(differences(name, mesh))
+    except Exception:
+        return [f"{name}: {traceback.format_exc()}"]
+
+
 def rank(number, address, names):
     dist.init_process_group("gloo", init_method=f"file://{address}", rank=number, world_size=RANKS)
     mesh = init_device_mesh("cpu", (RANKS,))
-    found = []
-    for name in names:
-        try:
-            found += differences(name, mesh)
-        except Exception:
-            found.append(f"{name}: {traceback.format_exc()}")
+    found = [line for name in names for line in tried(name, mesh)]
     dist.destroy_process_group()
     print(f"rank {number}: {len(names)} optimizers", *found, sep="\n", flush=True)
     return bool(found)

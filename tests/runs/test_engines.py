@@ -35,7 +35,10 @@ UNPAIRED = "".join(
     json.dumps({"prompt": f"{a}+2?", "completion": str(a + 2 + (a % 3 == 0)), "label": a % 3 > 0}) + "\n"
     for a in range(1, 40)
 )
-DRAWS = "reward: {orms: [math]}\nrollout: {num_generations: 2}\n"
+DRAWS = """\
+reward: {orms: [{name: length, kwargs: {max_length: 2, slack: 6}}]}
+rollout: {num_generations: 4, temperature: 1.5}
+"""
 ALONE = ("train.gradient_accumulation_steps=2",)
 
 
@@ -114,12 +117,32 @@ def test_answers_are_drawn_scored_and_learned_from_alike_on_ddp_and_fsdp2(ranks,
     train(ranks, two, 2, *shared("ddp"))
     train(ranks, three, 2, *shared("fsdp2"))
 
+    assert any(figures(two / "out"))  # something was learned from
     assert figures(two / "out") == figures(three / "out")
     assert largest_difference(weights(two / "out"), weights(three / "out")) == 0
 
 
+NEEDS_DEEPSPEED = pytest.mark.skipif(
+    importlib.util.find_spec("deepspeed") is None, reason="deepspeed is not installed: nox -s engines"
+)
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="deepspeed is not installed: nox -s engines")
+@NEEDS_DEEPSPEED
+def test_answers_are_learned_from_alike_under_zero(ranks, folder):
+    one, two, three = (folder(name, "grpo") for name in ("ddp", "zero2", "zero3"))
+
+    train(ranks, one, 2, *shared("ddp"))
+    train(ranks, two, 2, *shared("zero2"))
+    train(ranks, three, 2, *shared("zero3"))
+
+    assert figures(one / "out") == figures(two / "out")
+    assert largest_difference(weights(one / "out"), weights(two / "out")) == 0
+    assert figures(three / "out") == pytest.approx(figures(one / "out"), abs=1e-6)
+
+
+@pytest.mark.slow
+@NEEDS_DEEPSPEED
 @pytest.mark.parametrize("stage", ["sft", "dpo", "kto"])
 def test_zero_trains_as_one_process(ranks, folder, stage):
     one, two, three = (folder(name, stage) for name in ("one", "zero2", "zero3"))
@@ -138,7 +161,7 @@ def test_zero_trains_as_one_process(ranks, folder, stage):
 SAVED = ("train.save_strategy=steps", "train.save_steps=2")
 
 
-@pytest.mark.parametrize("kind", ["full", "sharded"])
+@pytest.mark.parametrize("kind", [pytest.param("full", marks=pytest.mark.slow), "sharded"])
 def test_a_checkpoint_of_fsdp2_goes_on_exactly_and_on_one_process_too(ranks, folder, kind):
     whole = folder("whole")
     engine = shared("fsdp2", f"device.engine_kwargs.state_dict={kind}", *SAVED)

@@ -41,7 +41,9 @@ def logged(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize(("stage", "data"), [("sft", "chat"), ("dpo", "preference")])
+@pytest.mark.parametrize(
+    ("stage", "data"), [("sft", "chat"), pytest.param("dpo", "preference", marks=pytest.mark.slow)]
+)
 def test_two_ranks_train_as_one_with_twice_the_accumulation(swift, stage, data):
     swift.write("run.yaml", RUN.replace("STAGE", stage).replace("DATA", data))
     swift("train", "run.yaml", "output_dir=one", "train.gradient_accumulation_steps=2")

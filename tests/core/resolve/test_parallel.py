@@ -6,12 +6,16 @@ import re
 
 import pytest
 
+from swift_core.config.load import parse
 from swift_core.contracts.parallel import PRESETS, SHARDED
 from swift_core.contracts.plan_json import plan_dict
+from swift_core.errors import SwiftError
+from swift_core.plugins.options import read_source
 from swift_core.plugins.registry import installed
 from swift_core.resolve.explain import explain
 from swift_core.resolve.machine import Machine, this_machine
 from swift_core.resolve.parallel import launch_line
+from swift_core.resolve.plan import resolve
 from swift_core.train.engine.start import engine_arguments, zero_config
 
 RUN = "model: {model_id: demo:tiny}\ndata: {dataset: demo:chat}\n"
@@ -90,7 +94,7 @@ def test_what_deepspeed_is_told_has_no_auto_in_it_and_keeps_clipping_off(plan_of
         (device("zero2", ", engine_kwargs: {reduce_bucket_size: true}"), "wrong-value", "must be a whole number"),
         (device("fsdp2", ", engine_kwargs: {state_dict: half}"), "wrong-value", "must be full or sharded"),
         ("device: {parallel_method: fsdp2}\n", "process-count", "fsdp2 shares the work between processes"),
-        ("device: {num_processes: 3, nodes: 2, use_cpu: true}\n", "process-count", "cannot be shared evenly by 2 machines"),
+        ("device: {num_processes: 3, nodes: 2, use_cpu: true}\n", "process-count", "shared evenly by 2 machines"),
     ],
 )
 def test_a_wrong_engine_section_is_refused(problems_of, more, code, text):
@@ -185,25 +189,27 @@ def test_an_optimizer_that_does_not_say_what_it_works_on_gets_no_pieces(problems
 
 
 @pytest.mark.parametrize("method", SHARDED)
-def test_every_installed_optimizer_says_what_it_works_on_and_is_refused_or_not(plan_of, problems_of, method):
+def test_every_optimizer_of_ours_is_run_on_pieces_or_refused_with_the_reason(tmp_path, method):
     refused = {}
     for spec in installed().specs("optimizer"):
-        if not spec.first_party:
-            continue
-        text = RUN + f'train: {{save_strategy: "no", optimizer_type: {spec.name}}}\n' + device(method)
-        try:
-            plan = plan_of(text, machine=TWO, planning=True)
-            assert plan.optimizer.source.declared["works_on"] in ("elements", "memory")
-            refused[spec.name] = False
-        except AssertionError:
-            raise
-        except Exception as error:  # a SwiftError: its problems are looked at
-            assert {problem.code for problem in error.problems} <= {"optimizer-engine", "one-process-only"}
-            refused[spec.name] = True
+        if spec.first_party:
+            text = RUN + f'train: {{save_strategy: "no", optimizer_type: {spec.name}}}\n' + device(method)
+            refused[spec.name] = codes(text, tmp_path)
 
-    assert not refused["adamw"]
-    assert refused["galore_adamw"]
-    assert refused["adafactor"]
+    assert set().union(*refused.values()) == {"optimizer-engine", "one-process-only"}
+    declared = {spec.name: read_source(spec).declared for spec in installed().specs("optimizer") if spec.first_party}
+    taken = {name for name, problems in refused.items() if not problems}
+    assert taken == {name for name, own in declared.items() if own["works_on"] in ("elements", "memory")}
+    assert {"adamw", "native_adamw", "lion"} <= taken
+
+
+def codes(text, folder):
+    """Return the codes of what is wrong with a run file."""
+    try:
+        resolve(parse(text, folder / "run.yaml"), installed(), machine=TWO, planning=True)
+    except SwiftError as error:
+        return {problem.code for problem in error.problems}
+    return set()
 
 
 @pytest.mark.parametrize(

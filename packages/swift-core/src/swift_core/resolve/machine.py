@@ -60,9 +60,13 @@ def this_machine(environment: Mapping[str, str] = os.environ, devices: Path = Pa
         local_world_size=_count(environment.get("LOCAL_WORLD_SIZE", "")),
         has_bf16_units=_has_bf16_units(),
         packages=frozenset(name for name in _PACKAGES if importlib.util.find_spec(name)),
-        launched_engine=next((name for name, key in _LAUNCHED.items() if environment.get(key, "").lower() == "true"), ""),
+        launched_engine=next((name for name, key in _LAUNCHED.items() if _is_true(environment.get(key))), ""),
         launched_precision=environment.get("ACCELERATE_MIXED_PRECISION", "no").lower() or "no",
     )
+
+
+def _is_true(value: str | None) -> bool:
+    return (value or "").lower() == "true"
 
 
 def _count(text: str) -> int | None:

@@ -1,4 +1,4 @@
-"""What Trainer and accelerate are told of an engine: every value of the plan, so that nothing is left to their defaults.
+"""What Trainer and accelerate are told of an engine: every value of the plan; nothing is left to their defaults.
 
 accelerate drops FSDP and DeepSpeed without a word where it computes on CPUs. Both run there over gloo; its state is
 therefore made here for them, as one of several devices that happen to be CPUs.
@@ -7,6 +7,7 @@ therefore made here for them, as one of several devices that happen to be CPUs.
 from __future__ import annotations
 
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,6 +27,8 @@ def engine_arguments(plan: RunPlan, *, on_cpu: bool) -> dict[str, Any]:
         return {"use_cpu": on_cpu, "ddp_find_unused_parameters": False, **ddp}
     told: dict[str, Any]
     told = {"deepspeed": zero_config(plan)} if parallel.is_zero else {"fsdp": True, "fsdp_config": _fsdp(values)}
+    if parallel.is_zero:  # it calls torch by names that torch is about to give up
+        warnings.filterwarnings("ignore", message=r"`torch\.distributed\..*` is deprecated", category=FutureWarning)
     if on_cpu:
         _make_cpu_state(parallel)
         told["accelerator_config"] = {"use_configured_state": True}
