@@ -157,7 +157,10 @@ metric_mapping["mine"] = (compute, REDUCE)
 def test_a_metric_sees_all_batches_as_one_padded_array(made):
     metric = made(METRIC.replace("REDUCE", "lambda logits, labels: logits.argmax(-1)"))
     labels = [torch.tensor([[-100, 1, 2]]), torch.tensor([[-100, 3]])]
-    logits = [torch.nn.functional.one_hot(torch.tensor([[1, 0, 0]]), 4), torch.nn.functional.one_hot(torch.tensor([[3, 0]]), 4)]
+    logits = [
+        torch.nn.functional.one_hot(torch.tensor([[1, 0, 0]]), 4),
+        torch.nn.functional.one_hot(torch.tensor([[3, 0]]), 4),
+    ]
     kept = [metric.preprocess_logits(one.float(), two) for one, two in zip(logits, labels, strict=True)]
     assert metric.compute(Predictions(kept, labels)) == {"right": pytest.approx(2 / 3), "padded": 1.0}
 

@@ -81,7 +81,10 @@ def test_callbacks_of_the_list_are_counted_in_order(reading):
         ("from swift.plugin import rm_plugins\nrm_plugins['x'] = 1", "rm_plugins has no place here: name the run of"),
         ("from swift.plugin import multi_turns\nmulti_turns['x'] = 1", "multi_turns has no place here"),
         ("from swift.llm import register_dataset\nregister_dataset(1)", "register_dataset has no place here"),
-        ("from swift.plugin import orms\nfor n in 'ab':\n    orms[n] = 1", "the orm is registered under a name that is"),
+        (
+            "from swift.plugin import orms\nfor n in 'ab':\n    orms[n] = 1",
+            "the orm is registered under a name that is",
+        ),
         ("from swift.plugin import orms\norms['a'] = 1\norms['a'] = 2", "'a' is registered in line 2 too"),
         ("from swift.plugin import orms\norms = {}", "orms is replaced"),
     ],

@@ -90,7 +90,7 @@ def test_a_step_does_not_change_with_the_split_into_micro_batches(example, tmp_p
     for rows, batches in ((8, 1), (2, 4)):
         shutil.rmtree(tmp_path / "out", ignore_errors=True)
         split = (f"train.per_device_train_batch_size={rows}", f"train.gradient_accumulation_steps={batches}")
-        losses.append([line for line in lines(example("run.yaml", *keys, *split)) if "loss" in line][0]["loss"])
+        losses.append(next(line for line in lines(example("run.yaml", *keys, *split)) if "loss" in line)["loss"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
@@ -136,7 +136,7 @@ def test_a_token_loss_of_a_file_is_refused_in_a_pair_stage(tmp_path):
 
 
 def test_a_mistyped_name_is_told_with_those_of_the_file(tmp_path):
-    with pytest.raises(SwiftError, match="no loss named 'minn'. Did you mean 'mine'"):
+    with pytest.raises(SwiftError, match=r"no loss named 'minn'\. Did you mean 'mine'"):
         planned(tmp_path, LOSS.replace("NAME", "mine"), "loss_type: minn")
 
 

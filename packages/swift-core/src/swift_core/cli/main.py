@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "schema": ("swift_core.cli.schema:command", "Print the JSON schema of run files, for editors."),
     "demo": ("swift_core.cli.demo:command", "Train a small model and show what it learned."),
     "plugins": ("swift_core.cli.plugins:command", "List installed plugins and what they take."),
+    "migrate": ("swift_core.cli.migrate:command", "Turn arguments of ms-swift into a run file."),
     "doctor": ("swift_core.cli.doctor:command", "Look for what is wrong with this machine and what is installed."),
     "trust": ("swift_core.cli.trust:command", "Trust a folder: its files may run as plugins."),
 }

@@ -114,8 +114,8 @@ REMARKS = {
 DROPPED = {
     "deepspeed": ("A run is one process, or several of torchrun, without DeepSpeed.", "remove the key"),
     "fsdp": ("A run is one process, or several of torchrun, without FSDP.", "remove the key"),
-    "external_plugins": ("A file is named where the plugin is.", "write `loss_type: ./my_loss.py:MyLoss`"),
-    "custom_register_path": ("A file is named where the plugin is.", "write `loss_type: ./my_loss.py:MyLoss`"),
+    "external_plugins": ("A file written for ms-swift is listed.", "write `plugins: {ms_swift_files: [plugin.py]}`"),
+    "custom_register_path": ("A file written for ms-swift is listed.", "write `plugins: {ms_swift_files: [plugin.py]}`"),
     "overwrite_output_dir": ("A run never writes into the directory of another.", "give a new output_dir"),
     "do_train": ("`swift train` trains; there is nothing to switch on.", "remove the key"),
     "do_eval": ("Held-out data is judged before and after training.", "give data.val_dataset"),

@@ -87,7 +87,7 @@ class Callbacks(list[Any]):
         """Add one; they are called in the order in which they were added."""
         self.append(callback)
 
-    def __iadd__(self, callbacks: Any) -> Callbacks:  # type: ignore[misc,override]
+    def __iadd__(self, callbacks: Any) -> Callbacks:  # type: ignore[misc]
         self.extend(callbacks)
         return self
 

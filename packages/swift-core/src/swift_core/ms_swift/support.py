@@ -178,7 +178,7 @@ def calculate_max_steps(args: Any, dataset: Any) -> int:
     if args.max_steps and args.max_steps > 0:
         return int(args.max_steps)
     rows = args.per_device_train_batch_size * args.gradient_accumulation_steps * get_dist_setting()[2]
-    return math.ceil(args.num_train_epochs * max(len(dataset) // rows, 1))
+    return math.ceil(float(args.num_train_epochs) * max(len(dataset) // int(rows), 1))
 
 
 def per_token_loss_func(outputs: Any, labels: Tensor, *_: Any, **__: Any) -> Tensor:

@@ -26,7 +26,7 @@ class _LossScale:
     """Whether it is of the third version."""
 
     def __init__(self, *, arguments: dict[str, Any] | None = None) -> None:
-        self._scale = self.plugin() if inspect.isclass(self.plugin) else self.plugin
+        self._scale: Any = self.plugin() if inspect.isclass(self.plugin) else self.plugin
         if getattr(self._scale, "loss_scale_config", None):
             raise ValueError(
                 "its loss_scale_config names a file inside ms-swift; the loss scale `patterns` reads such files"

@@ -26,12 +26,13 @@ class _Metric:
     def __init__(self, *, arguments: dict[str, Any] | None = None) -> None:
         if inspect.isclass(self.plugin):
             built = made(self.plugin, arguments)
-            self._compute = built.compute_metrics
-            self._reduce = getattr(built, "preprocess_logits_for_metrics", None)
+            compute, reduce = built.compute_metrics, getattr(built, "preprocess_logits_for_metrics", None)
         else:
-            self._compute, self._reduce = self.plugin if isinstance(self.plugin, tuple) else (self.plugin, None)
-        if self._reduce is None:
+            compute, reduce = self.plugin if isinstance(self.plugin, tuple) else (self.plugin, None)
+        if reduce is None:
             raise ValueError("arguments: without a function that reduces logits a metric would keep them all")
+        self._compute: Any = compute
+        self._reduce: Any = reduce
 
     def preprocess_logits(self, logits: Tensor, labels: Tensor, /) -> Tensor:
         """Return what the plugin keeps of one batch."""
