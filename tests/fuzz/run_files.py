@@ -215,7 +215,9 @@ def _depth(value: Any) -> int:
     return depth
 
 
-def _at(tree: dict[str, Any], path: tuple[str, ...], value: Any, kind: str) -> Mutant:
+def _at(tree: dict[str, Any], path: tuple[str, ...], value: Any, kind: str) -> Mutant | None:
+    if path[0] not in tree and set(tree) - {*SECTIONS, "output_dir"}:
+        return None  # the section may be there under another name
     text = dumped(put(tree, path, value))
     return Mutant(kind, text, path, lines_of(text, path))
 
