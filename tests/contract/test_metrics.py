@@ -61,7 +61,8 @@ MAKERS = {"TokenOutputs": token_batches, "ClassOutputs": class_batches, "StepOut
 
 def test_it_says_what_it_eats(spec, source, plugin):
     assert source.declared["eats"] in ("predictions", "generations")
-    assert hasattr(plugin, "preprocess_logits") is (source.declared["eats"] == "predictions")
+    reducers = [name for name in ("preprocess_logits", "preprocess_outputs") if hasattr(plugin, name)]
+    assert len(reducers) == (source.declared["eats"] == "predictions")
 
 
 def test_its_figures_are_finite_numbers(spec, plugin, generations):
@@ -72,13 +73,13 @@ def test_its_figures_are_finite_numbers(spec, plugin, generations):
 
 
 def test_it_keeps_less_of_a_batch_than_its_logits(spec, plugin, batches):
-    if plugin.eats == "predictions":
+    if hasattr(plugin, "preprocess_logits"):
         for logits, labels in batches:
             assert plugin.preprocess_logits(logits, labels).numel() <= labels.numel()
 
 
 def test_its_figures_on_predictions_are_finite_numbers(spec, plugin, batches):
-    if plugin.eats == "predictions":
+    if hasattr(plugin, "preprocess_logits"):
         values = [plugin.preprocess_logits(logits, labels) for logits, labels in batches]
         figures = plugin.compute(Predictions(values, [labels for _, labels in batches]))
         assert figures

@@ -50,4 +50,8 @@ class Metric(Protocol):
         """Return figures by name; core logs them as `eval_NAME`."""
 
     def preprocess_logits(self, logits: Tensor, labels: Tensor, /) -> Tensor:
-        """Reduce one batch's logits to what `compute` needs; only metrics that eat predictions have it."""
+        """Reduce one batch's logits to what `compute` needs; only metrics that eat predictions have it.
+
+        One that needs no logits has `preprocess_outputs(outputs) -> Tensor` instead, and reads the lazy outputs of its
+        families as a loss does. What is returned is copied; the logits of a batch are gone before the next.
+        """

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
+
+from swift_core.assemble.broken_part import failure, named, wrong_return
 from swift_core.assemble.generate import generate
 from swift_core.assemble.rewards import columns_of
 from swift_core.contracts.metric import Generations, Metric, Predictions
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from swift_core.contracts.data import Record
-    from swift_core.contracts.handover import Parts
+    from swift_core.contracts.handover import PartPlan, Parts
 
 NUM_SAMPLES = 5
 """Answers shown before and after training."""
@@ -37,12 +40,34 @@ class PredictionMetrics:
         """Look at one batch's outputs, as the loss has read them; without metrics no logits are formed."""
         if not self._metrics:
             return
-        logits = outputs.logits
+        if any(hasattr(metric, "preprocess_logits") for _, metric, _, _ in self._metrics):
+            _ = outputs.logits  # also of a batch that does not count: all ranks must pass through the model alike
         if not counts:
             return
-        for _, metric, values, labels in self._metrics:
-            values.append(metric.preprocess_logits(logits, batch["labels"]).cpu())
+        for name, metric, values, labels in self._metrics:
+            values.append(self._kept(name, metric, outputs, batch["labels"]))
             labels.append(batch["labels"].cpu())
+
+    def _kept(self, name: str, metric: Any, outputs: Any, labels: Tensor) -> Tensor:
+        """Return what a metric keeps of a batch: a tensor of its own, so that no view keeps the logits alive."""
+        part = _part(self._parts, name)
+        try:
+            if hasattr(metric, "preprocess_outputs"):
+                value, most = metric.preprocess_outputs(outputs), None
+            else:
+                value, most = metric.preprocess_logits(outputs.logits, labels), outputs.logits.numel()
+        except (torch.OutOfMemoryError, SwiftError):
+            raise
+        except Exception as error:  # whatever a stranger's code raises
+            raise failure(self._parts.plan, part, error) from error
+        if not isinstance(value, torch.Tensor):
+            method = "preprocess_logits" if most else "preprocess_outputs"
+            raise wrong_return(self._parts.plan, part, method, "a tensor", value)
+        if most is not None and value.numel() >= most:
+            message = f"preprocess_logits of {named(part)} kept all {most:,} logits of a batch: it must reduce them."
+            place = self._parts.plan.config.place(part.key)
+            raise SwiftError(Problem("broken-plugin", message, place, part.plugin.info_command))
+        return value.detach().cpu().clone()
 
     def compute(self) -> dict[str, float]:
         """Return the figures of every metric, on the batches of all ranks in their order."""
@@ -52,13 +77,26 @@ class PredictionMetrics:
         return result
 
 
-def checked(name: str, figures: Mapping[str, float]) -> dict[str, float]:
+def checked(parts: Parts, name: str, figures: Mapping[str, float]) -> dict[str, float]:
     """Return a metric's figures; raise SwiftError when it returned something else than numbers by name."""
     if not isinstance(figures, Mapping) or not all(
         isinstance(key, str) and isinstance(value, int | float) for key, value in figures.items()
     ):
-        raise SwiftError(Problem("metric-failed", f"metric {name!r} must return numbers by name, got {figures!r}"))
+        part = _part(parts, name)
+        message = f"{named(part)} must return numbers by name, got {_short(figures)}."
+        place = parts.plan.config.place(part.key)
+        raise SwiftError(Problem("metric-failed", message, place, part.plugin.info_command))
     return dict(figures)
+
+
+def _part(parts: Parts, name: str) -> PartPlan:
+    """Return the metric called `name` as the run file chose it."""
+    return next(part for part in parts.plan.metrics if part.plugin.name == name)
+
+
+def _short(value: object) -> str:
+    shown = " ".join(repr(value).split())
+    return shown if len(shown) <= 80 else f"{shown[:77]}..."
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +172,16 @@ def generation_metrics(parts: Parts, answers: Answers) -> dict[str, float]:
 def _computed(parts: Parts, name: str, metric: Metric, evaluation: Predictions | Generations) -> dict[str, float]:
     """Return the figures of one metric; what it or a reward refuses is told at the metric's place."""
     try:
-        return checked(name, metric.compute(evaluation))
+        return checked(parts, name, metric.compute(evaluation))
     except ValueError as error:
-        where = parts.plan.config.place("train.metrics")
-        raise SwiftError(Problem("metric-failed", f"metric {name!r}: {error}.", where)) from error
+        part = _part(parts, name)
+        place = parts.plan.config.place(part.key)
+        message = f"{named(part)}: {error}."
+        raise SwiftError(Problem("metric-failed", message, place, part.plugin.info_command)) from error
+    except SwiftError:
+        raise
+    except Exception as error:  # whatever a stranger's code raises
+        raise failure(parts.plan, _part(parts, name), error) from error
 
 
 def samples(before: Answers, after: Answers) -> list[dict[str, Any]]:
