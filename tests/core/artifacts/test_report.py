@@ -107,6 +107,19 @@ def test_the_charts_hold_the_logged_figures(run):
     assert "No finite number: loss was nan at step 20." in page.within("p")
 
 
+def test_rewarded_answers_are_shown_as_text(run):
+    line = {"step": 3, "row": 0, "prompt": [{"role": "user", "content": HOSTILE}], "completion": f"{HOSTILE}!"}
+    line |= {"finished": False, "rewards": {HOSTILE: 0.5, "slow": None}, "unsaid": {"slow": "timeout"}}
+    line |= {"reward": 0.5, "advantage": -1.25}
+    (run / "completions.jsonl").write_text(json.dumps(line) + "\n")
+    page = Page(render_report(run))
+    assert page.all("img") == []
+    assert f"user: {HOSTILE}" in page.within("pre")
+    assert f"{HOSTILE}!" in page.within("pre")
+    cells = page.within("td")
+    assert cells[cells.index("3") :][:5] == ["3", "0.5", "timeout", "0.5", "-1.25"]
+
+
 def test_trained_tokens_are_marked(run):
     page = Page(render_report(run))
     assert page.within("mark") == ["Marked", "4<end>"]

@@ -89,7 +89,6 @@ REFUSED_STAGES = [
     "decision",
     "rlhf",
     "rpo",
-    "online_dpo",
     "xpo",
     "nash_md",
     "a2po",

@@ -17,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from swift_core.artifacts.atomic import write_text
+from swift_core.artifacts.completions import completion_table
 from swift_core.artifacts.curves import charts
 from swift_core.artifacts.metrics_file import METRICS_FILE, read_metrics
 from swift_core.artifacts.report_view import changes, fact_rows, headline, part_rows, sample_rows, settings, state
@@ -66,6 +67,7 @@ def _content(directory: Path) -> dict[str, Any]:
         "charts": curves,
         "chart_data": [asdict(chart) for chart in curves],
         "samples": sample_rows(result.get("samples", [])),
+        "completions": completion_table(directory),
         "mask_preview": result.get("mask_preview", []),
         "parts": part_rows(plan),
         "notes": plan.get("notes", []),
@@ -86,6 +88,7 @@ def _contents(content: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("changes", "result", "Result"),
         ("charts", "curves", "Curves"),
         ("samples", "samples", "Answers"),
+        ("completions", "completions", "Rewarded answers"),
         ("mask_preview", "mask", "What is trained"),
         ("parts", "parts", "Parts"),
         ("facts", "facts", "Data and model"),

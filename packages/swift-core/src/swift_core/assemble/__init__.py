@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
     from swift_core.assemble.needs import needed_columns, needs_reference
     from swift_core.assemble.optimizer import build_optimizer, build_scheduler
     from swift_core.assemble.packing import packed
-    from swift_core.assemble.rewards import build_rewards, check_rewards
+    from swift_core.assemble.reward_checks import check_prompt_rows, check_rewards
+    from swift_core.assemble.rewards import build_rewards
     from swift_core.assemble.tuner import apply_tuner, check_on_shape, tuner_callbacks
     from swift_core.assemble.turns import build_turns, check_conversations
     from swift_core.cache import cache_dir
@@ -67,8 +69,11 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
     tokenizer = tokenizer_for(plan, folder)
     encoder = HfEncoder(tokenizer, plan.settings.model.chat_template_kwargs)
     data = packed(plan, load_data(plan, encoder, needed_columns(plan, loss)))
-    check_conversations(plan, [*data.train, *data.eval_records])
-    if any(metric.eats == "generations" for _, metric in metrics):
+    check_conversations(plan, chain(data.train, data.eval_records))
+    draws = plan.procedure.source.declared.get("rows") == "prompts"
+    if draws:
+        check_prompt_rows(plan, rewards, data.train)
+    if draws or any(metric.eats == "generations" for _, metric in metrics):
         check_rewards(plan, rewards, data.eval_records)
     base = load_model(plan, folder, tokenizer, head_config=data.head_config)
     reference = load_reference(plan, base) if reads_reference else None

@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import logging
 import traceback
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from swift_core.contracts.reward import FailureKind, RewardFailure, RewardScores
 from swift_core.errors import Place, Problem, SwiftError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 _logger = logging.getLogger(__name__)
 
 _JUDGED_FROM = 20
 """Answers from which on a rate means something; a call in which every answer fails is judged before."""
+
+
+KINDS: tuple[FailureKind, ...] = get_args(FailureKind)
+
+_decided_later: ContextVar[bool] = ContextVar("decided_later", default=False)
+
+
+@contextmanager
+def decided_later() -> Iterator[None]:
+    """Let failures inside the block be counted and masked, and leave it to `decide` whether the run stops for them."""
+    token = _decided_later.set(True)
+    try:
+        yield
+    finally:
+        _decided_later.reset(token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +78,32 @@ class FailureTally:
         return ", ".join(f"{count} {kind}" for kind, count in sorted(self.kinds.items()))
 
 
+def counts_of(tallies: Sequence[FailureTally]) -> list[list[float]]:
+    """Return a row for each reward: answers scored, then failures by the order of `KINDS`. Rows of ranks add up."""
+    return [[float(tally.num_scored), *(float(tally.kinds.get(kind, 0)) for kind in KINDS)] for tally in tallies]
+
+
+def tally_of(counts: Sequence[float]) -> FailureTally:
+    """Return what a row of `counts_of` counted."""
+    scored, *failed = counts
+    return FailureTally(int(scored), {kind: int(n) for kind, n in zip(KINDS, failed, strict=True) if n})
+
+
+def decide(name: str, policy: FailurePolicy, tally: FailureTally) -> Problem | None:
+    """Return why the run stops for what a reward has failed on, None when it goes on.
+
+    A pure function of the counts: ranks that give it the sums over all of them decide alike.
+    """
+    if not tally.num_failed:
+        return None
+    told = f"reward {name!r} failed on {tally.num_failed} of {tally.num_scored} answers ({tally})"
+    if policy.on_error == "raise":
+        return _problem(f"{told}, and reward.on_error is raise.", policy)
+    if tally.exceeds(policy.max_failure_rate):
+        return _problem(f"{told}, and reward.max_failure_rate is {policy.max_failure_rate:g}.", policy)
+    return None
+
+
 def settled(
     name: str,
     scores: Sequence[float | None],
@@ -81,12 +124,20 @@ def settled(
         f"reward {name!r} failed on {len(failures)} of {len(scores)} answers; the first, answer {row}: {first.message}"
     )
     _logger.warning("%s (%s)", told, first.kind)
+    if _decided_later.get():
+        return _masked(scores, failures, policy)
     if policy.on_error == "raise":
         raise _stopped(f"{told} ({first.kind}).", policy)
     if tally.exceeds(policy.max_failure_rate):
         so_far = f"{tally.num_failed} of {tally.num_scored} so far ({tally})"
         limit = f"and reward.max_failure_rate is {policy.max_failure_rate:g}"
         raise _stopped(f"{told} ({first.kind}); {so_far}, {limit}.", policy)
+    return _masked(scores, failures, policy)
+
+
+def _masked(
+    scores: Sequence[float | None], failures: Mapping[int, RewardFailure], policy: FailurePolicy
+) -> RewardScores:
     instead = 0.0 if policy.on_error == "zero" else None
     return RewardScores([instead if i in failures else score for i, score in enumerate(scores)], failures)
 
@@ -106,4 +157,8 @@ def failure_of(error: Exception) -> RewardFailure:
 
 
 def _stopped(message: str, policy: FailurePolicy) -> SwiftError:
-    return SwiftError(Problem("reward-failed", message, policy.place, policy.next_step))
+    return SwiftError(_problem(message, policy))
+
+
+def _problem(message: str, policy: FailurePolicy) -> Problem:
+    return Problem("reward-failed", message, policy.place, policy.next_step)

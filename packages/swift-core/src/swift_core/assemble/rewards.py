@@ -12,10 +12,11 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from swift_core.assemble.apart import ApartReward, in_process_step, runs_apart, start
 from swift_core.assemble.failures import FailurePolicy, FailureTally, failure_of, settled
+from swift_core.assemble.routing import chosen, is_asked, nothing, scattered
 from swift_core.contracts.aggregation import Aggregation, aggregate_steps
 from swift_core.contracts.handover import RewardPart
 from swift_core.contracts.reward import (
@@ -57,6 +58,9 @@ class AdaptedReward:
     aggregate: Aggregation | None = None
     """What the scores of steps become; None of an outcome reward."""
 
+    when: Mapping[str, Any] = field(default_factory=dict)
+    """Values of columns, one or a list of them: it scores the rows that have them, and says nothing of others."""
+
     policy: FailurePolicy = field(default_factory=FailurePolicy)
     tally: FailureTally = field(default_factory=FailureTally)
     """What it has failed on so far."""
@@ -81,6 +85,13 @@ class AdaptedReward:
                 or one that is no number.
             SwiftError: It failed, and the run is to stop for that.
         """
+        if not self.when:
+            return self._judged(inputs)
+        asked = [index for index in range(len(inputs.infer_requests)) if is_asked(self.when, inputs.columns, index)]
+        return scattered(self._judged(chosen(inputs, asked)), asked, inputs) if asked else nothing(inputs)
+
+    def _judged(self, inputs: RewardInputs) -> RewardScores:
+        """Score all of `inputs`."""
         self.check(inputs)
         scores, failures = self._scored(inputs)
         if self.aggregate is None:
@@ -189,9 +200,11 @@ def build_rewards(plan: RunPlan) -> list[RewardPart]:
     for index, part in enumerate(plan.rewards):
         name = part.plugin.name if names.count(part.plugin.name) == 1 else f"{part.plugin.name}_{index}"
         try:
-            adapted = replace(_adapted(plan, part, name), policy=_policy(plan, part), aggregate=part.aggregate)
+            adapted = replace(
+                _adapted(plan, part, name), policy=_policy(plan, part), aggregate=part.aggregate, when=part.when
+            )
             kind: Any = part.kind
-            parts.append(RewardPart(name=name, weight=part.weight, score=adapted, kind=kind))
+            parts.append(RewardPart(name, part.weight, adapted, kind, part.schedule))
         except ValueError as error:
             where = plan.config.place(part.key)
             problems.append(Problem("broken-plugin", f"{error}.", where, part.plugin.info_command))
@@ -211,31 +224,6 @@ def _policy(plan: RunPlan, part: PartPlan) -> FailurePolicy:
     settings = plan.settings.reward
     step = in_process_step(part) if runs_apart(plan, part) else part.plugin.info_command
     return FailurePolicy(settings.on_error, settings.max_failure_rate, plan.config.place(part.key), step)
-
-
-def check_rewards(plan: RunPlan, rewards: Sequence[RewardPart], records: Sequence[Record]) -> None:
-    """Raise SwiftError, before a model is loaded, when the held-out rows lack what a reward asks for."""
-    prompts = [record for record in records if record.prompt is not None]
-    requests = [InferRequest(messages=[], response="") for _ in prompts]
-    inputs = RewardInputs(requests, [record.ground_truth for record in prompts], columns_of(prompts))
-    lacks = [
-        Problem(
-            "reward-data", f"{lack}.", plan.config.place(part.key), "name it in data.columns: {ground_truth: answer}"
-        )
-        for part, reward in zip(plan.rewards, rewards, strict=True)
-        if (lack := _lack(cast("AdaptedReward", reward.score), inputs))
-    ]
-    if lacks:
-        raise SwiftError(lacks)
-
-
-def _lack(reward: AdaptedReward, inputs: RewardInputs) -> str:
-    """Return what `reward` asks for and `inputs` do not have, as a sentence; empty when nothing."""
-    try:
-        reward.check(inputs)
-    except ValueError as error:
-        return str(error)
-    return ""
 
 
 def columns_of(records: Sequence[Record]) -> dict[str, list[Any]]:

@@ -59,8 +59,8 @@ def _scores(part: RewardPart, generations: Generations) -> Sequence[float | None
 
 def _abstained(scores: Sequence[float | None]) -> int:
     """Return how many answers a reward said nothing about without failing."""
-    failures = getattr(scores, "failures", {})
-    return sum(score is None and row not in failures for row, score in enumerate(scores))
+    not_said = {*getattr(scores, "failures", ()), *getattr(scores, "unasked", ())}
+    return sum(score is None and row not in not_said for row, score in enumerate(scores))
 
 
 def _mean(scores: Sequence[float | None]) -> float:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from swift_core.contracts.parallel import Parallel, parallel_of
 from swift_core.contracts.plugin import PluginSource, PluginSpec
-from swift_core.contracts.settings import RunSettings
+from swift_core.contracts.settings import RunSettings, WeightSchedule
 from swift_core.errors import Place
 
 if TYPE_CHECKING:
@@ -81,6 +81,12 @@ class PartPlan:
     aggregate: Aggregation | None = None
     """Of a process reward: what its scores of steps become; None elsewhere."""
 
+    schedule: WeightSchedule | None = None
+    """Of a reward whose weight changes; `weight` is that of the first step."""
+
+    when: Mapping[str, Any] = field(default_factory=dict)
+    """Of a reward: the values that columns have in the rows it scores; empty: it scores all."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
@@ -144,8 +150,8 @@ class RunPlan:
     def parts(self) -> tuple[PartPlan, ...]:
         """Every chosen part, in the order they are shown; formats are not among them."""
         single = (self.procedure, self.loss, self.optimizer, self.scheduler, self.tuner, self.hub)
-        single = (*single, *(part for part in (self.engine, self.multi_turn, self.agent_template) if part))
-        return (*single, *self.loss_scales, *self.metrics, *self.callbacks, *self.rewards, *self.hooks)
+        some = tuple(part for part in (self.engine, self.multi_turn, self.agent_template) if part)
+        return (*single, *some, *self.loss_scales, *self.metrics, *self.callbacks, *self.rewards, *self.hooks)
 
 
 @dataclass(slots=True)
@@ -154,10 +160,13 @@ class RewardPart:
 
     name: str
     weight: float
+    """In the sum of the rewards; procedures change it where it has a schedule."""
+
     score: OutcomeReward
     """Of a process reward, called alike; its scores of steps are made one."""
 
     kind: Literal["orm", "prm"] = "orm"
+    schedule: WeightSchedule | None = None
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +79,8 @@ def part_dict(part: PartPlan) -> dict[str, Any]:
         "options": given,
         "weight": part.weight,
         **({"aggregate": part.aggregate} if part.aggregate else {}),
+        **({"schedule": asdict(part.schedule)} if part.schedule else {}),
+        **({"when": dict(part.when)} if part.when else {}),
     }
 
 

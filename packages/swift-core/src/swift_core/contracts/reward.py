@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -59,6 +59,7 @@ class RewardScores(list["float | None"]):
         scores: Sequence[float | None],
         failures: Mapping[int, RewardFailure] | None = None,
         steps: Sequence[Sequence[float] | None] = (),
+        unasked: Collection[int] = (),
     ) -> None:
         """Make the scores of a batch.
 
@@ -66,10 +67,12 @@ class RewardScores(list["float | None"]):
             scores: One for each answer.
             failures: By the place of the answer.
             steps: Of a process reward, what it said of the steps of each answer; empty elsewhere.
+            unasked: Places of the answers that it was not asked about, for the run file leaves their rows out.
         """
         super().__init__(scores)
         self.failures: Mapping[int, RewardFailure] = failures or {}
         self.steps = steps
+        self.unasked = frozenset(unasked)
 
 
 _reported: ContextVar[dict[int, RewardFailure] | None] = ContextVar("reported", default=None)

@@ -24,6 +24,7 @@ Share = Annotated[float, Interval(ge=0, lt=1)]
 PositiveInt = Annotated[int, Ge(1)]
 Positive = Annotated[float, Gt(0)]
 NonNegative = Annotated[float, Ge(0)]
+ColumnValue = str | int | float | bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +80,22 @@ class DataSettings:
     """Held-out data, in the same forms; judged before and after training, and every `eval_steps`."""
 
     split_dataset_ratio: Share = 0.0
-    """Share of `dataset` that is held out, drawn by seed, when there is no `val_dataset`; in [0, 1)."""
+    """Share of `dataset` that is held out when there is no `val_dataset`, in [0, 1); by what a row says and the seed."""
+
+    interleave_prob: list[Positive] = field(default_factory=list)
+    """How often each data set of `dataset` is drawn from, one number each; empty takes all rows of all once."""
+
+    stopping_strategy: Literal["first_exhausted", "all_exhausted"] = "first_exhausted"
+    """When mixing ends: with the first data set that has no row left, or when all rows were taken, some again."""
+
+    streaming: bool = False
+    """Read rows one by one and keep them on disk, encoded, so that none stays in memory (JSON Lines, Parquet)."""
+
+    num_proc: PositiveInt = 1
+    """Processes that encode rows."""
+
+    cache: bool = False
+    """Keep encoded rows on disk, and read them when nothing they depend on has changed (`swift cache list`)."""
 
     format: Name = "auto"
     """Name of the row format (`swift plugins list --kind dataset`); `auto` detects it and says which."""
@@ -127,13 +143,35 @@ class PartRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WeightSchedule:
+    """A weight that changes over the optimizer steps."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
+
+    schedule: Literal["linear", "cosine", "step"] = "linear"
+    """How it goes from `start` to `end`: evenly, slowly at both ends, or at once when `steps` are over."""
+
+    start: float
+    """Weight of the first step."""
+
+    end: float
+    """Weight from step `steps` on."""
+
+    steps: PositiveInt
+    """Optimizer steps that the change takes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RewardRef(PartRef):
     """One reward of a list."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = STRICT
 
-    weight: float = 1.0
-    """Factor in the sum of the rewards; 0 only reports it."""
+    weight: float | WeightSchedule = 1.0
+    """Factor in the sum of the rewards, or how it changes; 0 only reports it."""
+
+    when: dict[str, ColumnValue | list[ColumnValue]] = field(default_factory=dict)
+    """Rows that are scored: `{task: math}`, or `{task: [math, logic]}`, by the value of a column; empty scores all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,7 +74,6 @@ REFUSED = {
     "loss_scale": "weights of tokens are train.loss_scale here, and losses on tokens heed them",
     "nash_md": _JUDGED,
     "online_contrastive": _EMBEDDINGS,
-    "online_dpo": _JUDGED,
     "pointwise_reranker": _EMBEDDINGS,
     "real": "it is in no published paper with code to check it against",
     "reranker": _EMBEDDINGS,

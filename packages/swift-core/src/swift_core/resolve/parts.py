@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from swift_core.contracts.handover import PartPlan, RunConfig, ValueOrigin
-from swift_core.contracts.settings import PartRef, RewardRef, StepRewardRef
+from swift_core.contracts.settings import PartRef, RewardRef, StepRewardRef, WeightSchedule
 from swift_core.errors import Problem, SwiftError
 from swift_core.plugins.options import check_options, read_source
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from swift_core.contracts.aggregation import Aggregation
     from swift_core.contracts.plugin import PluginSource, PluginSpec
     from swift_core.plugins.registry import Registry
     from swift_core.resolve.findings import Findings
@@ -79,8 +78,6 @@ class PartFinder:
         options_key: str,
         *,
         origins: Mapping[str, ValueOrigin] | None = None,
-        weight: float = 1.0,
-        aggregate: Aggregation | None = None,
     ) -> PartPlan:
         """Return the part with `options`, after checking them.
 
@@ -89,14 +86,12 @@ class PartFinder:
             options: What its constructor is given.
             options_key: The key under which they stand in the run file.
             origins: Of options that do not stand there.
-            weight: Of a reward.
-            aggregate: Of a process reward.
         """
         known = dict(origins or {})
         for name in options:
             known.setdefault(name, self.config.origins.get(f"{options_key}.{name}", CHOSEN))
         self._check(looked, options, options_key, known)
-        return PartPlan(looked.kind, looked.key, looked.plugin, looked.source, dict(options), known, weight, aggregate)
+        return PartPlan(looked.kind, looked.key, looked.plugin, looked.source, dict(options), known)
 
     def listed(self, kind: str, key: str, references: Sequence[PartRef]) -> tuple[PartPlan, ...]:
         """Return the parts of a list such as `train.callbacks`."""
@@ -105,9 +100,8 @@ class PartFinder:
             here = f"{key}.{index}"
             looked = self.look(kind, here, reference.name, at=f"{here}.name")
             if looked:
-                weight = reference.weight if isinstance(reference, RewardRef) else 1.0
-                how = reference.aggregate if isinstance(reference, StepRewardRef) else None
-                parts.append(self.part(looked, reference.kwargs, f"{here}.kwargs", weight=weight, aggregate=how))
+                part = self.part(looked, reference.kwargs, f"{here}.kwargs")
+                parts.append(replace(part, **_as_reward(reference)))
         return tuple(parts)
 
     def _check(self, looked: Looked, options: Mapping[str, Any], key: str, origins: Mapping[str, ValueOrigin]) -> None:
@@ -127,3 +121,16 @@ class PartFinder:
                 self.findings.wrong_key("unknown-option", message, where, next_step)
             else:
                 self.findings.wrong("wrong-option", message, where, next_step)
+
+
+def _as_reward(reference: PartRef) -> dict[str, Any]:
+    """Return what a run file says of a reward beside its options; nothing of another part."""
+    if not isinstance(reference, RewardRef):
+        return {}
+    schedule = reference.weight if isinstance(reference.weight, WeightSchedule) else None
+    return {
+        "weight": reference.weight.start if isinstance(reference.weight, WeightSchedule) else reference.weight,
+        "schedule": schedule,
+        "when": reference.when,
+        "aggregate": reference.aggregate if isinstance(reference, StepRewardRef) else None,
+    }

@@ -108,7 +108,8 @@ class _Sampler:
         from swift_core.assemble.kinds.prompts import PromptRows
         from swift_core.assemble.model import fetch, load_model, tokenizer_for
         from swift_core.assemble.other_model import ready_engine
-        from swift_core.assemble.rewards import build_rewards, check_rewards
+        from swift_core.assemble.reward_checks import check_rewards
+        from swift_core.assemble.rewards import build_rewards
         from swift_core.assemble.turns import build_turns, check_conversations
 
         transformers.set_seed(plan.settings.train.seed)

@@ -10,8 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
+from torch import nn
 
 from swift_core.train.ledger import BatchLoss
+from swift_core.train.outputs import pair_outputs
 from swift_core.train.policy.batches import pair_batch
 from swift_core.train.policy.pairs import Pair, pair_of
 from swift_core.train.policy.sampled import SampledAnswers, by_batch
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from swift_core.contracts.loss import PairOutputs
     from swift_core.train.policy.samples import Sample
     from swift_core.train.trainer import Batch
 
@@ -42,8 +45,23 @@ class OnlinePreference(SampledAnswers, Preference):
         for chosen in by_batch(batches, groups):
             found = [pair_of(group, weights, leave_cut=leave_cut) for group in chosen]
             self._since_log.add_values(_counts(found))
+            for pair in found:
+                if isinstance(pair, Pair):
+                    pair.chosen.side, pair.rejected.side = "chosen", "rejected"
             made.append(pair_batch([pair for pair in found if isinstance(pair, Pair)], chosen[0][0], pad))
         return made
+
+    def make_outputs(self, model: nn.Module, batch: Batch) -> PairOutputs:
+        """Return the lazy outputs on pairs; in steps that are logged, with how far the policy is from the reference."""
+        policy, reference = self._scored(model, batch)
+        if len(batch["margins"]):
+            self.watch(policy)
+        outputs = pair_outputs(policy, batch["margins"], reference)
+        if reference is not None and torch.is_grad_enabled() and self._is_logged_step():
+            apart = torch.cat([outputs.chosen_logps, outputs.rejected_logps]).detach()
+            apart = apart - torch.cat([outputs.reference_chosen_logps, outputs.reference_rejected_logps])
+            self._since_log.add_values({"kl": apart})
+        return outputs
 
     def batch_loss(
         self, outputs: Any, batch: Batch, num_items_in_batch: Tensor, means: Mapping[str, Tensor] = NOTHING

@@ -84,6 +84,7 @@ class Policy(SampledAnswers):
 
     def outputs_of(self, tokens: ScoredTokens, batch: Batch) -> PolicyOutputs:
         """Return the lazy outputs of scored tokens."""
+        self.watch(tokens)
         reference = None if self.reference is None else self.reference.on(batch)
 
         old = batch.get("old_logps")

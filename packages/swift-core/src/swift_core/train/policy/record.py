@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from transformers import TrainerCallback
+
+from swift_core.artifacts.completions import FILE, forget_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,7 +18,18 @@ if TYPE_CHECKING:
     from swift_core.train.policy.rollouts import Rollouts
     from swift_core.train.policy.samples import Sample
 
-FILE = "completions.jsonl"
+
+class ForgetLater(TrainerCallback):
+    """Drops the answers of steps that a resumed run takes again."""
+
+    def __init__(self, directory: Path) -> None:
+        """Take the run directory."""
+        self._directory = directory
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Drop what was drawn after the checkpoint."""
+        if state.is_world_process_zero:
+            forget_after(self._directory, state.global_step)
 
 
 def figures(groups: Sequence[Sequence[Sample]], rollouts: Rollouts) -> dict[str, Tensor]:
@@ -23,26 +37,34 @@ def figures(groups: Sequence[Sequence[Sample]], rollouts: Rollouts) -> dict[str,
     samples = [sample for group in groups for sample in group]
     values = reward_figures(samples, rollouts.weights)
     values["completion_length"] = [float(sample.num_tokens) for sample in samples]
+    values["finished_length"] = [float(sample.num_tokens) for sample in samples if sample.rollout.finished]
     if any(sample.rollout.messages for sample in samples):
         values["turns"] = [float(sample.num_turns) for sample in samples]
     values["truncated"] = [float(not sample.rollout.finished) for sample in samples]
     values["flat_groups"] = [float(rollouts.is_flat(group)) for group in groups]
     values["reward_std"] = [_deviation([sample.total(rollouts.weights) for sample in group]) for group in groups]
+    values |= {f"weight/{name}": [rollouts.weights[name]] for name in rollouts.scheduled}
     return {name: torch.tensor(numbers) for name, numbers in values.items() if numbers}
 
 
 def reward_figures(samples: Sequence[Sample], weights: Mapping[str, float]) -> dict[str, list[float]]:
-    """Return the rewards of answers in all and by name, those that abstained left out, and where they abstained."""
+    """Return the rewards of answers in all and by name, those without one left out, and where one was missing.
+
+    Of the answers that a reward was asked about, `abstained/NAME` is 1 where it abstained, `failed/NAME` where it
+    failed; a reward that always had an answer has neither.
+    """
     totals = [sample.total(weights) for sample in samples]
     values: dict[str, list[float]] = {"reward": [total for total in totals if total == total]}
     for name in weights:
-        values[f"reward/{name}"] = [v for sample in samples if (v := sample.rewards[name]) is not None]
-        values[f"abstained/{name}"] = [float(sample.rewards[name] is None) for sample in samples]
+        asked = [sample for sample in samples if sample.unsaid.get(name) != "unasked"]
+        values[f"reward/{name}"] = [v for sample in asked if (v := sample.rewards[name]) is not None]
+        values[f"abstained/{name}"] = [float(s.rewards[name] is None and name not in s.unsaid) for s in asked]
+        values[f"failed/{name}"] = [float(name in sample.unsaid) for sample in asked]
     return {name: numbers for name, numbers in values.items() if not _is_silent(name, numbers)}
 
 
 def _is_silent(name: str, numbers: Sequence[float]) -> bool:
-    return name.startswith("abstained/") and not any(numbers)
+    return name.startswith(("abstained/", "failed/")) and not any(numbers)
 
 
 def _deviation(totals: Sequence[float]) -> float:
@@ -66,6 +88,7 @@ def write(directory: Path, step: int, groups: Sequence[Sequence[Sample]], weight
                     "rewards": sample.rewards,
                     **({"steps": sample.steps} if sample.steps else {}),
                     "reward": total if total == total else None,
-                    "advantage": sample.advantage,
+                    **({"unsaid": sample.unsaid} if sample.unsaid else {}),
+                    **({"pair": sample.side} if sample.side else {"advantage": sample.advantage}),
                 }
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from swift_core.assemble.generate import stop_ids
 from swift_core.assemble.turns import draw, hash_seed
 from swift_core.contracts.engine import Rollout, SamplingParams
+from swift_core.train.engine.whole import whole_parameters
 from swift_core.train.policy.samples import Sample, scored_samples, text_of
+from swift_core.train.policy.weights import weight_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,13 +28,17 @@ class Rollouts:
         self._settings = parts.plan.settings.rollout
         self._stops = tuple(stop_ids(parts.model, parts.encoder))
         self._attached = hasattr(parts.engine, "attach")
-        self.weights = {reward.name: reward.weight for reward in parts.rewards}
+        self.scheduled = [reward.name for reward in parts.rewards if reward.schedule is not None]
+        """Names of the rewards whose weights change."""
+        self.weights: dict[str, float] = {}
+        self.weigh(0)
         if self._attached:
             parts.engine.attach(parts.model, parts.encoder.pad_token_id)
 
     def draw(self, prompts: Sequence[PromptRow], step: int) -> list[list[Sample]]:
         """Return a scored group of answers for each prompt; groups of one reward are drawn anew where asked for."""
         self._hand_over(step)
+        self.weigh(step)
         groups = self._scored(prompts, step, 0)
         for attempt in range(1, self._settings.max_resample_times + 1):
             flat = [index for index, group in enumerate(groups) if self.is_flat(group)]
@@ -42,6 +48,13 @@ class Rollouts:
             for index, group in zip(flat, again, strict=True):
                 groups[index] = group
         return groups
+
+    def weigh(self, step: int) -> None:
+        """Give the rewards the weights of a step."""
+        for reward in self._parts.rewards:
+            if reward.schedule is not None:
+                reward.weight = weight_at(reward.schedule, step)
+        self.weights = {reward.name: reward.weight for reward in self._parts.rewards}
 
     def likeliest(self, prompts: Sequence[PromptRow], step: int) -> list[Sample]:
         """Return the likeliest answer to each prompt, in as many turns as it takes, without rewards."""
@@ -65,7 +78,7 @@ class Rollouts:
     def _hand_over(self, step: int) -> None:
         """Give an engine with weights of its own the present ones."""
         if not self._attached:
-            self._parts.engine.update_weights(dict(self._parts.model.named_parameters()), step)
+            self._parts.engine.update_weights(dict(whole_parameters(self._parts.model)), step)
 
     def is_flat(self, group: Sequence[Sample]) -> bool:
         """Say whether all answers of a group have one reward: nothing can be learned from it."""

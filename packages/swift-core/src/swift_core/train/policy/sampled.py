@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from swift_core.assemble.failures import decided_later
 from swift_core.assemble.generate import prompt_ids
 from swift_core.assemble.kinds.prompts import prompt_row
 from swift_core.contracts.engine import Rollout
+from swift_core.errors import SwiftError
 from swift_core.train.evaluate import Answers, answer
 from swift_core.train.policy import record
+from swift_core.train.policy.agreement import agree, decide_failures
 from swift_core.train.policy.kept import KeepAnswers
 from swift_core.train.policy.rollouts import Rollouts
 from swift_core.train.policy.samples import Sample, score
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from transformers.trainer_utils import EvalLoopOutput
 
     from swift_core.contracts.handover import Parts
+    from swift_core.train.outputs import ScoredTokens
 
 
 class SampledAnswers(SwiftTrainer):
@@ -39,6 +43,9 @@ class SampledAnswers(SwiftTrainer):
         """The batches of the answers that steps are taken on now."""
         if iterations > 1:
             self.add_callback(KeepAnswers(self, iterations))
+        self._failures: dict[str, float] = {}
+        """Failures of rewards so far, on all processes."""
+        self.add_callback(record.ForgetLater(parts.directory))
         self._answers: tuple[int, Answers, list[Sample]] | None = None
 
     def training_batches(self, batches: Sequence[Any], groups: Sequence[Sequence[Sample]]) -> list[dict[str, Any]]:
@@ -51,12 +58,23 @@ class SampledAnswers(SwiftTrainer):
         """Return the micro-batches of answers for those of prompts; further iterations have the same answers."""
         if self.kept and self.state.global_step % self.parts.plan.settings.rollout.num_iterations:
             return self.kept
-        prompts = [row for batch in batches for row in batch["prompts"]]
-        groups = self.rollouts.draw(prompts, self.state.global_step)
+        groups = self._drawn([row for batch in batches for row in batch["prompts"]])
         made = self.training_batches(batches, groups)
         self._log_rollouts(groups)
         self.kept = [{name: value.to(self.args.device) for name, value in batch.items()} for batch in made]
         return self.kept
+
+    def _drawn(self, prompts: Sequence[Any]) -> list[list[Sample]]:
+        """Return a scored group of answers for each prompt; whether the run stops for failures all processes decide."""
+        groups, error = [], None
+        with decided_later():
+            try:
+                groups = self.rollouts.draw(prompts, self.state.global_step)
+            except SwiftError as caught:
+                error = caught
+        agree(error, self._reduce_cpu)
+        self._failures = decide_failures(self.parts.rewards, self._reduce_cpu)
+        return groups
 
     def get_batch_samples(self, *args: Any) -> tuple[list[Any], Tensor | int | None]:
         """Return one step's micro-batches; a step in which there is nothing to learn counts one item."""
@@ -74,7 +92,13 @@ class SampledAnswers(SwiftTrainer):
 
     def derived(self, means: dict[str, float]) -> dict[str, float]:
         """Return the means; the loss is 0 where no step since the last line had anything to learn."""
-        return means | {"loss": 0.0 if math.isnan(means["loss"]) else means["loss"]}
+        return means | {"loss": 0.0 if math.isnan(means["loss"]) else means["loss"]} | self._failures
+
+    def watch(self, tokens: ScoredTokens) -> None:
+        """Note how sure the model is of the answers it is trained on, in steps that are logged."""
+        if torch.is_grad_enabled() and self._is_logged_step():
+            entropies = tokens.read("entropies")  # before the loss, so that one pass over the head says all
+            self._since_log.add_values({"entropy": entropies, "top1": tokens.read("top1")})
 
     def _log_rollouts(self, groups: Sequence[Sequence[Sample]]) -> None:
         self._since_log.add_values(record.figures(groups, self.rollouts))
@@ -143,7 +167,9 @@ class SampledAnswers(SwiftTrainer):
 
         self.show_kept_weights()
         samples, prefix = self._held_out()[1], options.get("metric_key_prefix", "eval")
-        score(self.parts.plan, self.parts.rewards, samples)
+        with decided_later():
+            score(self.parts.plan, self.parts.rewards, samples)
+        self._failures = decide_failures(self.parts.rewards, self._reduce_cpu)
         values = record.reward_figures(samples, self.rollouts.weights)
         metrics: Any = {f"{prefix}_{name}": sum(numbers) / len(numbers) for name, numbers in values.items() if numbers}
         return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=len(samples))  # type: ignore[arg-type]

@@ -29,10 +29,15 @@ class Sample:
     steps: dict[str, list[float]] = field(default_factory=dict)
     """What process rewards said of the steps, by the same names."""
 
+    unsaid: dict[str, str] = field(default_factory=dict)
+    """Why a reward said nothing or failed, by the same names: `unasked`, or the kind of the failure."""
+
     penalty: float = 0.0
     """Taken off the weighted sum of the rewards, >= 0: the answer did not end by itself."""
 
     advantage: float = 0.0
+    side: str = ""
+    """`chosen` or `rejected`, of an answer that is one of a pair."""
 
     @property
     def num_tokens(self) -> int:
@@ -85,6 +90,10 @@ def score(plan: RunPlan, rewards: Sequence[RewardPart], samples: Sequence[Sample
             raise SwiftError(Problem("reward-failed", f"{error}.", plan.config.place("reward"))) from error
         for sample, value in zip(samples, values, strict=True):
             sample.rewards[reward.name] = value
+        for index in getattr(values, "unasked", ()):
+            samples[index].unsaid[reward.name] = "unasked"
+        for index, failure in getattr(values, "failures", {}).items():
+            samples[index].unsaid[reward.name] = failure.kind
         for sample, steps in zip(samples, getattr(values, "steps", ()), strict=False):
             if steps is not None:
                 sample.steps[reward.name] = list(steps)
