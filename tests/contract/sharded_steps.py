@@ -1,7 +1,8 @@
 """Run by test_sharded_optimizers.py: optimizers that say any piece will do take the same steps on pieces.
 
-Two ranks step over shards of FSDP2, and one process over flat pieces as ZeRO cuts them; both are compared, bit for bit,
-with steps over whole parameters. What differs is printed, and the exit code is then 1.
+Two ranks step over shards of FSDP2, and one process over flat pieces as ZeRO cuts them; both are compared with steps
+over whole parameters. They are equal but for the last place, once a step: a kernel that takes several elements at a
+time rounds those left over at the end of a piece otherwise. What differs is printed, and the exit code is then 1.
 """
 
 import os
@@ -20,6 +21,9 @@ from swift_core.plugins.options import prepared, read_source
 from swift_core.plugins.registry import installed
 
 RANKS, STEPS = 2, 3
+LAST_PLACE = 2**-23
+"""Of a float32, as a share of it."""
+
 FILLED = {"lr": 1e-2, "weight_decay": 0.1, "betas": [0.9, 0.99], "eps": 1e-8}
 
 
@@ -83,7 +87,7 @@ def differences(name, mesh):
     expected = after_whole_steps(name)
     for way, found in (("sharded", after_sharded_steps(name, mesh)), ("flat", after_flat_steps(name))):
         for one, other in zip(expected, found, strict=True):
-            if not torch.equal(one, other):
+            if not bool(((one - other).abs() <= STEPS * LAST_PLACE * one.abs()).all()):
                 yield f"{name}, {way}: differs by {(one - other).abs().max().item():.3g}"
 
 

@@ -69,6 +69,7 @@ class ScheduleFreeAdamW(ZooOptimizer):
     """
 
     works_on: ClassVar[str] = "elements"
+    puts_weights: ClassVar[bool] = True
     moves_parameters_alone: ClassVar[bool] = False
     state_bytes: ClassVar[str] = "8 * size"
 

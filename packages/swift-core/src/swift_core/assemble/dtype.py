@@ -34,6 +34,8 @@ def resolve_dtype(settings: RunSettings, trains_adapter: bool, num_parameters: i
     """
     if settings.model.dtype != "auto":
         return DtypeChoice(settings.model.dtype, "model.dtype says so")
+    if settings.device.parallel_method.startswith("zero"):
+        return DtypeChoice("float32", "ZeRO trains in float32 here")
     if not trains_adapter:
         return DtypeChoice("float32", "the weights themselves are trained")
     if num_parameters <= SMALL:

@@ -34,7 +34,9 @@ class OptimizerFactory(Protocol):
     - `"tensors"`: norms, means or blocks of a whole parameter.
     - `"matrices"`: whole matrices in their shape.
 
-    One that does not say is not run on pieces. A method `metrics() -> dict[str, float]` of the optimizer is logged with the loss.
+    One that does not say is not run on pieces. `puts_weights` says that `eval()` puts other weights into the parameters
+    than are trained; it is read of callbacks too. A method `metrics() -> dict[str, float]` of the optimizer is logged
+    with the loss.
     """
 
     def __call__(self, params: Iterable[ParamGroup], /, **options: Any) -> torch.optim.Optimizer:

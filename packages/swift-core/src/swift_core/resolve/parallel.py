@@ -12,7 +12,7 @@ from swift_core.contracts.parallel import CHOICES, PRESETS, SHARDED, Parallel, p
 from swift_core.plugins.policy import did_you_mean
 
 if TYPE_CHECKING:
-    from swift_core.contracts.handover import RunConfig
+    from swift_core.contracts.handover import RunConfig, RunPlan
     from swift_core.resolve.findings import Findings
     from swift_core.resolve.machine import Machine
     from swift_core.resolve.parts import Looked
@@ -107,28 +107,52 @@ def check_optimizer_engine(findings: Findings, optimizer: Looked) -> None:
         message = f"the optimizer {name!r} {_NEEDS[works_on]}, and {method} {_GIVEN[method]}"
     elif works_on not in ("elements", "memory"):
         message = f"{method} {_GIVEN[method]}, and the optimizer {name!r} does not say what it works on"
-    elif works_on == "memory" and device.engine_kwargs.get("cpu_offload"):
-        return
     else:
         return
     next_step = "write parallel_method: ddp, or choose an optimizer that moves every weight alone, such as adamw"
     findings.wrong("optimizer-engine", message, "train.optimizer_type", next_step)
 
 
+def check_parts_engine(findings: Findings, plan: RunPlan) -> None:
+    """Keep which parts put weights of their own into a model whose weights are kept elsewhere too, or in pieces."""
+    method = plan.parallel.method
+    for part in (plan.optimizer, *plan.callbacks) if method in SHARDED else ():
+        is_optimizer = part.kind == "optimizer"
+        if part.source.declared.get("puts_weights") and (plan.parallel.is_zero or not is_optimizer):
+            message = f"{part.kind} {part.plugin.name!r} puts weights into the model, and {method} {_GIVEN[method]}"
+            findings.wrong("engine-conflict", message, part.key, "leave it out, or write parallel_method: ddp")
+
+
 def check_rest(findings: Findings) -> None:
-    """Keep what else of the run file does not go with sharded weights."""
+    """Keep what else of the run file does not go with a method that shares weights, or their training, out."""
     settings = findings.config.settings
     parallel: Parallel = parallel_of(settings.device)
-    if parallel.method not in SHARDED:
-        return
-    for key, is_on, why in (
-        ("train.sync_ref_model", settings.train.sync_ref_model, "mixes whole weights into the reference"),
-        ("rollout.max_resample_times", bool(settings.rollout.max_resample_times), "lets processes draw unevenly often"),
-        ("model.quantization_bit", bool(settings.model.quantization_bit) and parallel.is_zero, "keeps packed weights"),
-    ):
-        if is_on:
-            message = f"{key} {why}, and {parallel.method} {_GIVEN[parallel.method]}"
-            findings.wrong("engine-conflict", message, key, "leave the key out, or write parallel_method: ddp")
-    if parallel.is_zero and settings.train.save_strategy != "no":
-        message = f"DeepSpeed's checkpoints are pickles, which are never read here, so {parallel.method} keeps none"
+    if parallel.shards_weights:
+        for key, is_on, why in (
+            ("train.sync_ref_model", settings.train.sync_ref_model, "mixes whole weights into the reference"),
+            ("rollout.max_resample_times", settings.rollout.max_resample_times, "lets processes draw unevenly often"),
+            ("rollout.multi_turn", settings.rollout.multi_turn, "lets processes draw unevenly often"),
+        ):
+            if is_on:
+                message = f"{key} {why}, and {parallel.method} {_GIVEN[parallel.method]}"
+                findings.wrong("engine-conflict", message, key, "leave the key out, or write parallel_method: ddp")
+    if parallel.is_zero:
+        _check_zero(findings, parallel.method)
+
+
+def _check_zero(findings: Findings, method: str) -> None:
+    """Keep what DeepSpeed does in a way that is not followed here."""
+    model, train = findings.config.settings.model, findings.config.settings.train
+    ddp = "write parallel_method: fsdp2, or ddp"
+    if train.save_strategy != "no":
+        message = f"DeepSpeed's checkpoints are pickles, which are never read here, so {method} keeps none"
         findings.wrong("engine-conflict", message, "train.save_strategy", 'write save_strategy: "no"')
+    if model.dtype not in ("auto", "float32"):
+        message = f"{method} trains in float32 here, and model.dtype is {model.dtype}"
+        findings.wrong("engine-conflict", message, "model.dtype", f"remove dtype, or {ddp}")
+    if model.quantization_bit:
+        message = f"{method} cuts weights into pieces, and quantised ones are packed"
+        findings.wrong("engine-conflict", message, "model.quantization_bit", ddp)
+    if train.on_nonfinite == "skip":
+        message = f"{method} takes a step before its gradient can be judged, so none can be left out"
+        findings.wrong("engine-conflict", message, "train.on_nonfinite", f"write on_nonfinite: stop, or {ddp}")

@@ -19,7 +19,7 @@ from swift_core.resolve.loss_scales import find_loss_scales
 from swift_core.resolve.machine import Machine, this_machine
 from swift_core.resolve.ms_swift import always_on, with_ms_swift_files
 from swift_core.resolve.optimizer import check_groups, check_in_backward, fill, find_optimizer
-from swift_core.resolve.parallel import check_optimizer_engine, check_parallel, check_rest
+from swift_core.resolve.parallel import check_optimizer_engine, check_parallel, check_parts_engine, check_rest
 from swift_core.resolve.parts import Looked, PartFinder
 from swift_core.resolve.shorthands import OptionSet, place_shorthands
 from swift_core.resolve.sources import check_data, check_model_files, find_hub
@@ -64,6 +64,8 @@ def resolve(
     check_parallel(findings, machine or this_machine())
     check_rest(findings)
     plan = _plan(finder, looked, sampling=sampling)
+    if plan is not None:
+        check_parts_engine(findings, plan)
     check_settings(findings, plan, sampling=sampling)
     findings.stop_if_any()
     assert plan is not None  # a part is left out only where a problem was kept

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import TrainerCallback
 
@@ -34,6 +34,8 @@ class EarlyStopping(TrainerCallback):
         min_delta: Least change that counts as better, >= 0, in the figure's unit.
         greater_is_better: Whether a larger figure is better, as for an accuracy.
     """
+
+    puts_weights: ClassVar[bool] = True
 
     def __init__(
         self,

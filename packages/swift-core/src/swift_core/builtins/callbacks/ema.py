@@ -8,7 +8,7 @@ Polyak and Juditsky, 1992, "Acceleration of stochastic approximation by averagin
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import TrainerCallback
 
@@ -38,6 +38,8 @@ class EMA(TrainerCallback):
         decay: Share of the average that a step keeps, in (0, 1).
         ramps_up: Whether the decay starts small, so that the first weights are soon forgotten.
     """
+
+    puts_weights: ClassVar[bool] = True
 
     def __init__(self, *, decay: float = 0.999, ramps_up: bool = True) -> None:
         if not 0 < decay < 1:
