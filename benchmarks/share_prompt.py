@@ -1,9 +1,10 @@
 """A DPO step whose prompts are computed once, against one that computes them for each answer: CPU seconds and memory.
 
-    python benchmarks/share_prompt.py [--vocabulary 49152] [--rounds 5]
+    python benchmarks/share_prompt.py [--vocabulary 49152] [--shape small] [--pairs 4] [--rounds 5] [--prompts 512 ...]
 
-The model and the rows are those of `step_case.py`: 4 pairs a step, hidden size 256, 4 layers. Each figure is a run of
-its own through `swift`'s own pipeline (reference, clipping, AdamW), one thread, alternated; medians.
+The model and the rows are those of `step_case.py`: 4 pairs a step, hidden size 256, 4 layers, unless told otherwise.
+Each figure is a run of its own through `swift`'s own pipeline (reference, clipping, AdamW), one thread, alternated;
+medians.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SHAPES = ((512, 64), (256, 256), (64, 256))
-"""Tokens of prompt and answer."""
+ANSWERS = {512: 64, 256: 256, 64: 256}
+"""Tokens of the prompt -> of each answer."""
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
@@ -36,13 +37,20 @@ def main() -> None:
     """Print one line for each shape and tuner, with the ratio of unshared to shared."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--vocabulary", type=int, default=49_152)
+    parser.add_argument("--shape", default="small")
+    parser.add_argument("--pairs", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--prompts", type=int, nargs="*", default=list(ANSWERS), choices=ANSWERS)
     arguments = parser.parse_args()
     print(f"{'prompt + answer':<16} {'tuner':<6} {'twice s':>8} {'once s':>8} {'ratio':>6} {'MiB':>6} {'once':>6}")
-    for prompt, answer in SHAPES:
+    for prompt in arguments.prompts:
+        answer = ANSWERS[prompt]
         with tempfile.TemporaryDirectory() as scratch:
-            case = [str(HERE / "step_case.py"), scratch, "--vocabulary", str(arguments.vocabulary)]
-            subprocess.run([sys.executable, *case, "--prompt", str(prompt), "--completion", str(answer)], check=True)
+            sizes = {"vocabulary": arguments.vocabulary, "shape": arguments.shape, "pairs": arguments.pairs}
+            sizes |= {"prompt": prompt, "completion": answer}
+            options = [text for name, value in sizes.items() for text in (f"--{name}", str(value))]
+            case = [sys.executable, str(HERE / "step_case.py"), scratch, *options]
+            subprocess.run(case, check=True, capture_output=True)
             for tuner in ("full", "lora"):
                 report(f"{prompt} + {answer}", tuner, Path(scratch), arguments.rounds)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from step_case import PAIRS, STEPS
+from step_case import STEPS
 from step_meter import Meter
 from transformers import TrainerCallback
 
@@ -37,17 +37,19 @@ class Watch(TrainerCallback):
 
 def run_file(folder: Path, stage: str, tuner: str, share_prompt: bool) -> dict[str, Any]:
     """Return the run file."""
-    rows = "pairs" if stage == "dpo" else "answers"
+    rows = folder / ("pairs.jsonl" if stage == "dpo" else "answers.jsonl")
+    with rows.open(encoding="utf-8") as lines:
+        num_rows = sum(1 for _ in lines)
     return {
         "model": {"model_id": str(folder / "model"), "dtype": "float32"},
-        "data": {"dataset": str(folder / f"{rows}.jsonl"), "shuffle": False},
+        "data": {"dataset": str(rows), "shuffle": False},
         "train": {
             "stage": stage,
             "tuner_strategy": tuner,
             "share_prompt": share_prompt,
             "learning_rate": 1e-5,
             "max_steps": STEPS,
-            "per_device_train_batch_size": PAIRS if stage == "dpo" else 2 * PAIRS,
+            "per_device_train_batch_size": num_rows // STEPS,
             "eval_generation_rows": 0,
             "save_strategy": "no",
         },
