@@ -55,7 +55,7 @@ STAGE_OPTIONS = {
 _EMBEDDINGS = "it trains embeddings or rerankers, and no stage here does"
 _DECISIONS = "it trains decisions over ordered options, and no stage here does"
 _JUDGED = (
-    "it judges pairs of its own samples while it trains; sample and judge first, then take stage dpo with its pairs"
+    "it judges its own samples by a rule of its own; train.stage: online_dpo makes pairs of them by their rewards"
 )
 
 REFUSED = {
