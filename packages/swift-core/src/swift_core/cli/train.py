@@ -8,6 +8,8 @@ from typing import Literal, cast
 
 import click
 
+from swift_core.errors import InterruptedRunError
+
 
 @click.command("train")
 @click.argument("run_file", type=click.Path(path_type=Path))
@@ -45,17 +47,32 @@ def command(
     is_first = os.environ.get("RANK", "0") == "0"
     if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0":
         resume = "auto"  # the launcher started all processes again, because one of them died
-    directory = run(
-        run_file,
-        overrides,
-        resume=Path(resume) if resume not in ("auto", "never") else cast("Literal['auto', 'never']", resume),
-        resume_changed=resume_changed,
-        allow_code=allow_code,
-        tell=lambda line: click.echo(line, err=True) if is_first else None,
-    )
+    try:
+        directory = run(
+            run_file,
+            overrides,
+            resume=Path(resume) if resume not in ("auto", "never") else cast("Literal['auto', 'never']", resume),
+            resume_changed=resume_changed,
+            allow_code=allow_code,
+            tell=lambda line: click.echo(line, err=True) if is_first else None,
+        )
+    except InterruptedRunError:  # all processes end at the same step
+        _leave()
+        raise
+    _leave()
     if is_first:
         click.echo(f"next: swift report {directory} · swift infer {directory} --prompt ...")
     return 0
+
+
+def _leave() -> None:
+    """End the group of processes before Python ends its threads, which some engines do not survive."""
+    import sys
+
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
 
 
 def _several(run_file: Path, overrides: tuple[str, ...], nproc: str, flags: list[str], max_restarts: int) -> int:

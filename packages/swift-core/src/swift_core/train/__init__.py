@@ -46,13 +46,13 @@ def _stopped(parts: Parts, steps: int, number: int) -> InterruptedRunError:
     """Return the end of a run that signal `number` stopped, with the way to go on."""
     from swift_core.errors import InterruptedRunError, Problem, TerminatedRunError
 
-    return (TerminatedRunError if number == signal.SIGTERM else InterruptedRunError)(
-        Problem(
-            "interrupted",
-            f"stopped after step {steps}; the checkpoint is {parts.directory / f'checkpoint-{steps}'}.",
-            next_step=f"swift train {parts.plan.config.path} --resume {parts.directory}",
-        )
-    )
+    message = f"stopped after step {steps}; the checkpoint is {parts.directory / f'checkpoint-{steps}'}."
+    next_step = f"swift train {parts.plan.config.path} --resume {parts.directory}"
+    if parts.plan.parallel.is_zero:
+        message = f"stopped after step {steps}; {parts.plan.parallel.method} keeps no checkpoint to go on from."
+        next_step = "start it again, in another output_dir; fsdp2 keeps checkpoints"
+    error = TerminatedRunError if number == signal.SIGTERM else InterruptedRunError
+    return error(Problem("interrupted", message, next_step=next_step))
 
 
 def _build(parts: Parts) -> SwiftTrainer:
@@ -96,7 +96,8 @@ def _fit(trainer: SwiftTrainer) -> tuple[float, int | None]:
     """Train; return the seconds it took and the signal that ended it, None when it went to its end."""
     from swift_core.train.interrupt import Interrupt
 
-    interrupt = Interrupt(trainer._reduce, trainer.args.world_size)
+    saves = not trainer.parts.plan.parallel.is_zero
+    interrupt = Interrupt(trainer._reduce, trainer.args.world_size, saves=saves)
     trainer.add_callback(interrupt)
     resume = trainer.parts.resume_from
     start = time.monotonic()
