@@ -10,7 +10,7 @@ import time
 
 import pytest
 import torch
-from ranks import Ranks, largest_difference, losses, weights
+from tests.runs.ranks import Ranks, largest_difference, losses, weights
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked as on Linux")
 
