@@ -40,4 +40,5 @@ class RLOO:
             return LossOutput(-advantages * row_sums(policy, policy.logps))
         ratios = bounded_exp(row_sums(policy, log_ratios(policy)))
         losses = clipped(ratios, advantages, self.epsilon, self.epsilon)
-        return LossOutput(losses, metrics={"ratio": ratios})
+        up, down = (ratios > 1 + self.epsilon) & (advantages > 0), (ratios < 1 - self.epsilon) & (advantages < 0)
+        return LossOutput(losses, metrics={"ratio": ratios, "clipped": (up | down).to(ratios.dtype)})
