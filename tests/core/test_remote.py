@@ -35,6 +35,7 @@ def test_only_a_busy_server_is_asked_again(status, tries):
         assert len(server.asked) == tries
 
 
+@pytest.mark.timed
 def test_a_request_that_succeeds_later_is_answered_and_the_servers_wait_is_kept():
     turns = iter([(429, {}, {"Retry-After": "1"}), (200, {"ok": 1})])
     with loopback_server(lambda path, body: next(turns)) as server:
@@ -51,6 +52,7 @@ def test_what_is_no_json_fails_alone():
         assert kinds(RemoteClient(url=server.url).ask("/x", [{"n": 0}, {"n": 1}, {"n": 2}])) == [0, "error", 2]
 
 
+@pytest.mark.timed
 def test_a_slow_answer_and_a_passed_deadline_are_timeouts():
     release = threading.Event()
 

@@ -166,6 +166,7 @@ def test_neither_gradients_nor_the_optimizer_are_kept_alive():
     assert seen() is None
 
 
+@pytest.mark.timed
 def test_272_small_tensors_cost_the_checks_of_272_tensors_once():
     params, optimizer = made(272)
     by_plan, in_full = [], []

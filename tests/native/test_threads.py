@@ -67,6 +67,7 @@ def test_helpers_are_started_once_and_no_more_than_asked_for(threads):
     assert _native.num_pool_threads() == started
 
 
+@pytest.mark.timed
 def test_other_python_threads_run_during_a_step(threads):
     threads(1)
     param = torch.nn.Parameter(torch.ones(8_000_000))

@@ -47,6 +47,7 @@ def seconds(work):
     return time.process_time() - start
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(("name", "pattern"), CASES)
 def test_a_megabyte_takes_less_than_a_second(name, pattern):
     reward, columns, _ = REWARDS[name]
@@ -54,6 +55,7 @@ def test_a_megabyte_takes_less_than_a_second(name, pattern):
     assert seconds(lambda: reward([InferRequest(messages=[], response=text)], **columns)) < 1.0
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("pattern", ["\n", "```\n", "$$", "Step 1: a\n", "1. a\n", "#", "\n\na"])
 def test_splitting_a_megabyte_takes_less_than_a_second(pattern):
     assert seconds(lambda: split_steps(pattern * (SIZE // len(pattern)))) < 1.0

@@ -74,6 +74,7 @@ def test_text_is_trained_whole_in_stage_pt(swift):
     assert figures["after"]["eval_loss"] < figures["before"]["eval_loss"]
 
 
+@pytest.mark.timed
 def test_a_typo_is_told_before_anything_starts(swift):
     swift.write("run.yaml", SFT.replace("max_steps", "max_step"))
     start = time.monotonic()

@@ -42,6 +42,7 @@ def things():
         yield made
 
 
+@pytest.mark.timed
 @pytest.mark.skipif(sys.platform != "linux", reason="L2 is of Linux")
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_is_contained(name, things):

@@ -70,6 +70,7 @@ def test_a_worker_that_answers_is_kept_and_one_that_fails_is_replaced(make_pool)
     assert pool.num_replaced == 1
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(
     ("num_workers", "hung"), [(1, (1, 2, 300)), (3, (0, 1, 2)), (3, (100, 300, 500)), (3, (597, 598, 599))]
 )

@@ -309,6 +309,7 @@ def test_every_readable_truth_is_right_against_itself(score):
         assert score(rf"\boxed{{{truth}}}", truth) == 1.0, truth
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("answer", HEAVY, ids=[answer[:20] for answer in HEAVY])
 def test_heavy_answers_are_wrong_at_once(answer):
     reward = Math(timeout=5.0)
@@ -318,6 +319,7 @@ def test_heavy_answers_are_wrong_at_once(answer):
     assert time.monotonic() - start < 4.0
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(
     "text", [r"\boxed{" * 50_000, "<answer>" * 50_000, "1 " * 200_000, "$" * 200_000, "answer is " * 50_000]
 )
@@ -388,6 +390,7 @@ def hanging_pool(tmp_path, monkeypatch):
     pool.close()
 
 
+@pytest.mark.timed
 def test_answers_that_hang_cost_themselves_alone_and_their_time_is_shared(hanging_pool):
     truths = ["x+x", "x+y+x", "4", "y+y+x", "x+x+x"] * 4
     requests = [InferRequest(messages=[], response=r"\boxed{4}" if t == "4" else r"\boxed{2z}") for t in truths]
@@ -422,6 +425,7 @@ def test_refuses_a_timeout_that_is_none(timeout):
         Math(timeout=timeout)
 
 
+@pytest.mark.timed
 def test_importing_and_scoring_numbers_needs_neither_sympy_nor_torch():
     code = """
 import json, sys, time
