@@ -77,7 +77,7 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(python=False, requires=["wheels"])
 def tests(session: nox.Session) -> None:
-    """Test the installed wheels, but for what is marked slow; what compares times runs alone; arguments go to pytest."""
+    """Test the installed wheels, but for what is slow; what compares times runs alone; arguments go to pytest."""
     run_tests(session, "not slow and not timed", *IN_PARALLEL, *session.posargs)
     run_tests(session, "timed and not slow", *session.posargs, may_be_none=bool(session.posargs))
 
