@@ -23,7 +23,8 @@ def test_survey_says_what_loading_then_counts(plan_of, write_rows, chatml_folder
     write_rows("train.jsonl", *[chat("q", "a" * number) for number in range(1, 40)])
     plan = plan_of({"dataset": "train.jsonl", "max_length": 40, "overlong": "truncate", "split_dataset_ratio": 0.1})
     found, facts = survey(plan), load_data(plan, LightEncoder.open(chatml_folder)).facts
-    assert (found.num_rows, found.num_held_out) == (35, 4)
+    assert (found.num_rows, found.num_held_out) == (facts["rows_read"], facts["eval_rows_read"])
+    assert found.num_rows + found.num_held_out == 39
     lengths = found.lengths
     assert (lengths.p50, lengths.p99, lengths.longest) == tuple(
         facts[f"length_{name}"] for name in ("p50", "p99", "max")

@@ -46,6 +46,11 @@ class ChatTemplate:
                 f"the chat template has a syntax error in its line {error.lineno}: {error.message}"
             ) from error
 
+    @property
+    def facts(self) -> tuple[str, dict[str, Any]]:
+        """What it is made of: its source, and the variables that it always sees."""
+        return self.source, self._variables
+
     def render(
         self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]], add_generation_prompt: bool
     ) -> str:

@@ -7,9 +7,11 @@ torch. `HfEncoder` wraps the tokenizer a run trains with. Both give the same tex
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +61,15 @@ class _Encoder:
         )
         variables = {**named_tokens, **template_kwargs}
         self._templates = {name: ChatTemplate(source, variables) for name, source in templates.items()}
+
+    def fingerprint(self) -> str:
+        """Return a hash of all that decides which tokens a text becomes; of the date, where a template writes it."""
+        templates = {name: template.facts for name, template in sorted(self._templates.items())}
+        dated = any("strftime_now" in template.source for template in self._templates.values())
+        facts = [templates, list(self.opening_ids), self.eos_token_id, self.pad_token_id, sorted(self.special_tokens)]
+        facts.append(date.today().isoformat() if dated else "")
+        text = self._tokenizer.to_str() + json.dumps(facts, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def encode(self, text: str) -> list[int]:
         """Return token ids without added special tokens."""

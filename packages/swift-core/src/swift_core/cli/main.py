@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "infer": ("swift_core.cli.infer:command", "Answer prompts with a trained model."),
     "sample": ("swift_core.cli.sample:command", "Draw answers, score them, and keep them as training data."),
     "rewards": ("swift_core.cli.rewards:command", "Check the ground truths of a run's data."),
+    "cache": ("swift_core.cli.cache:command", "List what is kept on disk to be read again, and remove it."),
     "report": ("swift_core.cli.report:command", "Write the report of a run again."),
     "runs": ("swift_core.cli.runs:command", "List runs, and check their checkpoints."),
     "schema": ("swift_core.cli.schema:command", "Print the JSON schema of run files, for editors."),

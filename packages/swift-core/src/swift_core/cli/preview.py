@@ -32,7 +32,7 @@ def command(run_file: Path, overrides: tuple[str, ...], rows: int, allow_code: b
 
     plan = resolve(load(run_file, overrides), installed(allow_code=allow_code), planning=True)
     data = read_data(plan)
-    encoder, items = _encoder(plan), data.train[:rows]
+    encoder, items = _encoder(plan), data.first(rows)
     stage = stage_of(plan, data.train)
     shown = [_encoded(plan, encoder, stage, item) for item in items]
     for source in data.sources:

@@ -119,7 +119,6 @@ DROPPED = {
     "overwrite_output_dir": ("A run never writes into the directory of another.", "give a new output_dir"),
     "do_train": ("`swift train` trains; there is nothing to switch on.", "remove the key"),
     "do_eval": ("Held-out data is judged before and after training.", "give data.val_dataset"),
-    "streaming": ("There is no streaming yet; data is read whole.", "remove the key"),
     "trust_remote_code": ("Code of a model repository is never run.", "remove the key"),
     "resume_from_checkpoint": ("A run is resumed on the command line.", "swift train RUN.yaml --resume DIRECTORY"),
     "include": ("A run file stands alone; overrides change single values.", "remove the key"),

@@ -13,6 +13,7 @@ from swift_core.errors import Problem, SwiftError
 from swift_core.ms_swift.arguments import run_arguments
 from swift_core.plugins.building import OptionError, build
 from swift_core.resolve.checks import check_settings
+from swift_core.resolve.data import check_data_keys
 from swift_core.resolve.device import check_device
 from swift_core.resolve.findings import Findings
 from swift_core.resolve.loss_scales import find_loss_scales
@@ -58,6 +59,7 @@ def resolve(
     finder = PartFinder(config, with_ms_swift_files(findings, _restricted(findings, registry)), findings)
     looked = _chosen(finder)
     check_data(finder)
+    check_data_keys(findings, looked["procedure"])
     check_model_files(finder)
     findings.config = with_bits(findings.config, looked["tuner"])
     findings.config = check_device(findings, machine or this_machine(), looked["tuner"], planning=planning)

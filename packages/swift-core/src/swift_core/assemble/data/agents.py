@@ -190,7 +190,7 @@ class _Turn:
         read, position = [], 0
         for piece, is_trained in zip(self.pieces, trains, strict=True):
             if not is_trained:
-                read.append((position, position + len(piece.text)))
+                read.append([position, position + len(piece.text)])
             position += len(piece.text)
         silent = not any(piece.own for piece in self.pieces)
         return cast("Message", made | ({"loss": False} if silent else {"read": read}))

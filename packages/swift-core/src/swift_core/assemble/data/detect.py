@@ -107,6 +107,11 @@ def detect(source: Source, formats: Formats, place: Place | None) -> Detected:
     raise SwiftError(_unclear(source.rows[unclear], formats, fitting[unclear]))
 
 
+def fits(detected: Detected, formats: Formats, row: Row) -> bool:
+    """Say whether `row` is of the detected format, and of no other."""
+    return _fitting(formats, row) == (detected.name,)
+
+
 def records(source: Source, detected: Detected, formats: Formats, mistakes: Mistakes) -> list[Item]:
     """Return the rows in common form; what is wrong in a row goes to `mistakes`."""
     items = []

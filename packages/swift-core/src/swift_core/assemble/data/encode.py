@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+from swift_core.assemble.data.parallel_encode import in_processes
 from swift_core.assemble.data.rows import Item, Mistakes
 from swift_core.assemble.kinds.kind import JudgesRows, SplitsRecords
 from swift_core.assemble.spans import RowMistake
 from swift_core.errors import Place, Problem, SwiftError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from swift_core.assemble.kinds.kind import RowKind, Sequences
     from swift_core.contracts.data import Record, TextEncoder
@@ -59,6 +61,19 @@ class Tally:
 
     num_overlong: int = 0
 
+    def add(self, other: Tally) -> None:
+        """Count in what happened to other rows."""
+        self.lengths += other.lengths
+        self.ends |= other.ends
+        self.longest = max(self.longest, other.longest, key=lambda pair: pair[0])
+        for name in _COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+_COUNTS = tuple(each.name for each in fields(Tally) if each.name not in ("lengths", "ends", "longest"))
+
+_Encoded = tuple[list[dict[str, Any]], Tally, Mistakes, tuple[Problem, ...]]
+
 
 def split_items(items: Sequence[Item], stage: Stage) -> list[Item]:
     """Return an item for each row of the stage: some kinds of rows make several of one record."""
@@ -67,17 +82,69 @@ def split_items(items: Sequence[Item], stage: Stage) -> list[Item]:
     return [replace(item, record=record) for item in items for record in stage.kind.split(item.record)]
 
 
+def count_rows(items: Iterable[Item], stage: Stage) -> int:
+    """Return how many rows of the stage the items make."""
+    return sum(len(split_items([item], stage)) for item in items)
+
+
 def encode_rows(
-    items: Sequence[Item], encoder: TextEncoder, stage: Stage, limit: Limit, tally: Tally
+    items: Iterable[Item], encoder: TextEncoder, stage: Stage, limit: Limit, tally: Tally, num_proc: int = 1
 ) -> list[dict[str, Any]]:
     """Return the rows that are trained on, and count in `tally` what became of the others.
 
     Raises:
         SwiftError: Rows that cannot be encoded, or that are too long under `overlong: error`; all of them together.
     """
+    return stage.kind.finish(list(stream_rows(items, encoder, stage, limit, tally, num_proc)))
+
+
+def stream_rows(
+    items: Iterable[Item], encoder: TextEncoder, stage: Stage, limit: Limit, tally: Tally, num_proc: int = 1
+) -> Iterator[dict[str, Any]]:
+    """Yield rows as `encode_rows` returns them, unfinished; what is wrong is raised behind the last."""
     mistakes = Mistakes()
+    job = partial(_encode_batch, encoder=encoder, stage=stage, limit=limit)
+    number = 0
+    for rows, counted, found, raised in in_processes(job, items, num_proc) if num_proc > 1 else _batches(job, items):
+        if raised:
+            raise SwiftError(raised)
+        tally.add(counted)
+        mistakes.extend(found)
+        for row in rows:
+            yield {**row, "row": number}
+            number += 1
+    if limit.overlong == "error" and tally.num_overlong:
+        mistakes.found["overlong-rows"] = [_overlong(limit, tally, tally.num_rows)]
+        mistakes.counts["overlong-rows"] = 1
+    mistakes.raise_any()
+
+
+def _batches(job: Callable[[Sequence[Item]], _Encoded], items: Iterable[Item]) -> Iterator[_Encoded]:
+    for item in items:
+        yield job([item])
+
+
+def _encode_batch(items: Sequence[Item], encoder: TextEncoder, stage: Stage, limit: Limit) -> _Encoded:
+    """Return rows, what became of the others, mistakes, and the problems of a plugin that failed."""
+    tally, mistakes = Tally(), Mistakes()
     rows: list[dict[str, Any]] = []
-    for item in split_items(items, stage):
+    try:
+        _encode_each(split_items(items, stage), encoder, stage, limit, rows, tally, mistakes)
+    except SwiftError as error:  # it does not travel between processes, and its problems do
+        return rows, tally, mistakes, tuple(error.problems)
+    return rows, tally, mistakes, ()
+
+
+def _encode_each(
+    items: Sequence[Item],
+    encoder: TextEncoder,
+    stage: Stage,
+    limit: Limit,
+    rows: list[dict[str, Any]],
+    tally: Tally,
+    mistakes: Mistakes,
+) -> None:
+    for item in items:
         try:
             sequences = encode_record(encoder, item.record, stage)
         except RowMistake as mistake:
@@ -87,15 +154,10 @@ def encode_rows(
         if kept is not None:
             rows.append(stage.kind.row(kept, item.record, len(rows)))
             _count(kept, encoder, tally)
-    if limit.overlong == "error" and tally.num_overlong:
-        mistakes.found["overlong-rows"] = [_overlong(limit, tally, tally.num_rows)]
-        mistakes.counts["overlong-rows"] = 1
-    mistakes.raise_any()
-    return stage.kind.finish(rows)
 
 
 def judge_rows(
-    rows: Sequence[dict[str, Any]], items: Sequence[Item], plan: RunPlan, stage: Stage, *, trained: bool
+    rows: Sequence[dict[str, Any]], items: Iterable[Item], plan: RunPlan, stage: Stage, *, trained: bool
 ) -> tuple[str, ...]:
     """Return what is to be told of all rows of one part of the data together.
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from swift_core.assemble.data.encode import Limit, Stage, Tally, encode_rows, judge_rows
+from swift_core.assemble.data.encode import Limit, Stage, Tally, encode_rows, judge_rows, stream_rows
 from swift_core.assemble.data.read import RunData, read_data
+from swift_core.assemble.data.row_cache import NotKeptError, can_keep, keep, key_of
 from swift_core.assemble.kinds import row_kind
 from swift_core.assemble.kinds.heads import HeadRows
 from swift_core.assemble.kinds.prompts import PromptRows
@@ -15,11 +17,12 @@ from swift_core.assemble.scales import LossScales
 from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from torch import Tensor
 
     from swift_core.assemble.data.rows import Item
+    from swift_core.assemble.data.streaming import StreamedItems
     from swift_core.contracts.data import Record, TextEncoder
     from swift_core.contracts.handover import RunPlan
 
@@ -61,15 +64,17 @@ def load_data(plan: RunPlan, encoder: TextEncoder, columns: Sequence[str] = ()) 
     data = read_data(plan)
     stage, limit = stage_of(plan, data.train), limit_of(plan)
     judged = [item for item in data.held_out if is_judged(item, stage)]
-    require_columns([*data.train, *judged], columns, plan.loss.plugin.name)
-    train_tally, eval_tally = Tally(), Tally()
-    train = encode_rows(data.train, encoder, stage, limit, train_tally)
+    if columns:
+        require_columns(chain(data.train, judged), columns, plan.loss.plugin.name)
+    encoding = Encoding(plan, encoder, stage, limit)
+    train, train_tally, kept_note = encoding.rows(data.train)
     if not train:
         raise SwiftError(_all_dropped(plan, train_tally))
+    eval_tally = Tally()
     held_out = encode_rows(judged, encoder, stage, limit, eval_tally)
     facts = _facts(data, encoder, train_tally)
     facts["conversations"] = any(isinstance(item.record.prompt, list) for item in data.train)
-    facts["notes"] = list(data.notes)
+    facts["notes"] = [*data.notes, *([kept_note] if kept_note else [])]
     for name, rows, items in (("notes", train, data.train), ("eval_notes", held_out, judged)):
         if rows and (notes := judge_rows(rows, items, plan, stage, trained=name == "notes")):
             facts[name] = [*facts.get(name, ()), *notes]
@@ -88,7 +93,58 @@ def load_data(plan: RunPlan, encoder: TextEncoder, columns: Sequence[str] = ()) 
     )
 
 
-def stage_of(plan: RunPlan, train: Sequence[Item] = ()) -> Stage:
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How the training rows of a run are encoded: by how many processes, kept on disk or in memory."""
+
+    plan: RunPlan
+    encoder: TextEncoder
+    stage: Stage
+    limit: Limit
+
+    def rows(self, items: Sequence[Item] | StreamedItems) -> tuple[Sequence[Any], Tally, str]:
+        """Return the rows, what became of those read, and what is to be told of where they are."""
+        data = self.plan.settings.data
+        if not data.streaming and not data.cache:
+            return *self._made(items), ""
+        if not can_keep(self.stage, self.encoder):
+            return *self._made(
+                items
+            ), f"encoded rows are not kept: those of stage {self.stage.name} depend on each other"
+        key = key_of(self.plan, items, self.encoder, self.stage, self.limit)
+        named = data.dataset if isinstance(data.dataset, str) else ", ".join(data.dataset)
+        try:
+            kept = keep(key, named, self._made_for_keeping(items, whole=not data.streaming))
+        except NotKeptError as error:
+            if data.streaming:
+                raise SwiftError(_cannot_stream(self.plan, error)) from error
+            return *self._made(items), f"encoded rows are not kept: {error}"
+        rows: Sequence[Any] = kept.rows if data.streaming else list(kept.rows)
+        return rows, kept.rows.tally, kept.note
+
+    def _made(self, items: Iterable[Item]) -> tuple[list[dict[str, Any]], Tally]:
+        tally = Tally()
+        num_proc = self.plan.settings.data.num_proc
+        return encode_rows(items, self.encoder, self.stage, self.limit, tally, num_proc), tally
+
+    def _made_for_keeping(self, items: Iterable[Item], *, whole: bool) -> Iterator[tuple[dict[str, Any], Tally]]:
+        """Yield rows with the tally; `whole`: after all are made, so that mistakes come before anything is written."""
+        if whole:
+            rows, tally = self._made(items)
+            yield from ((row, tally) for row in rows)
+            return
+        tally = Tally()
+        num_proc = self.plan.settings.data.num_proc
+        made = stream_rows(items, self.encoder, self.stage, self.limit, tally, num_proc)
+        yield from ((row, tally) for row in made)
+
+
+def _cannot_stream(plan: RunPlan, error: NotKeptError) -> Problem:
+    message = f"rows cannot be kept on disk, which data.streaming needs: {error}."
+    return Problem("cannot-stream", message, plan.config.place("data.streaming"), "remove data.streaming")
+
+
+def stage_of(plan: RunPlan, train: Sequence[Item] | StreamedItems = ()) -> Stage:
     """Return what the procedure of `plan` eats; `train` are all training rows, which say what labels there are."""
     name = plan.procedure.plugin.name
     scales = LossScales([(part, plan.create(part)) for part in plan.loss_scales], plan) if plan.loss_scales else None

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import random
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING
 
 from swift_core.assemble.data.agents import agent_of, uses_tools
 from swift_core.assemble.data.detect import check_columns, detect, formats_of, records
-from swift_core.assemble.data.rows import Item, Mistakes
-from swift_core.assemble.data.sources import read, references
+from swift_core.assemble.data.mixing import interleaved, told
+from swift_core.assemble.data.rows import Item, Mistakes, Row
+from swift_core.assemble.data.sources import Source, read, references
+from swift_core.assemble.data.split import draw_of
+from swift_core.assemble.data.streaming import Stream, StreamedItems
 from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
     from swift_core.contracts.data import Message, Record
     from swift_core.contracts.handover import RunPlan
@@ -37,59 +44,144 @@ class SourceFacts:
 class RunData:
     """The rows of a run in common form."""
 
-    train: Sequence[Item]
+    train: Sequence[Item] | StreamedItems
     held_out: Sequence[Item]
     sources: tuple[SourceFacts, ...]
     held_out_sources: tuple[SourceFacts, ...]
     notes: tuple[str, ...] = ()
     """What is to be told of all rows."""
 
+    def first(self, count: int) -> list[Item]:
+        """Return the first training rows."""
+        return list(islice(self.train, count))
+
 
 def read_data(plan: RunPlan) -> RunData:
     """Read everything `data` names; raise SwiftError with every row that is wrong."""
-    train, sources = _read(plan, "data.dataset")
-    held_out, held_out_sources = _read(plan, "data.val_dataset")
-    ratio = plan.settings.data.split_dataset_ratio
-    if not held_out_sources and ratio > 0:
-        train, held_out = _split(plan, train, ratio)
-    return RunData(train, held_out, sources, held_out_sources, agent_notes(plan, (*sources, *held_out_sources)))
+    data = plan.settings.data
+    held_parts, held_out_sources = _read(plan, "data.val_dataset", lambda _: None)
+    split = Split(plan, 0.0 if held_out_sources else data.split_dataset_ratio)
+    parts, sources = (_stream if data.streaming else _read)(plan, "data.dataset", split.see)
+    counts = split.settled(parts)
+    notes = agent_notes(plan, (*sources, *held_out_sources))
+    order = None
+    if data.interleave_prob:
+        order = partial(interleaved, counts, data.interleave_prob, data.stopping_strategy, plan.settings.train.seed)
+        counts_taken = Counter(order())
+        taken = [counts_taken[index] for index in range(len(counts))]
+        notes = (*notes, told([source.reference for source in sources], counts, taken, data.stopping_strategy))
+    total = sum(1 for _ in order()) if order else sum(counts)
+    train = StreamedItems(parts, split.is_kept, order, total)
+    held_out = split.held_out or [item for part in held_parts for item in part]
+    return RunData(train if data.streaming else list(train), held_out, sources, held_out_sources, notes)
 
 
-def _read(plan: RunPlan, key: str) -> tuple[list[Item], tuple[SourceFacts, ...]]:
+def _read(plan: RunPlan, key: str, see: Callable[[Item], None]) -> tuple[list[Sequence[Item]], tuple[SourceFacts, ...]]:
+    """Return the rows of each data set, and show each row to `see`."""
     found = references(plan.config, key)
     sources = [read(reference) for reference in found]
-    formats = formats_of(plan)
+    formats, finish = formats_of(plan), Finish(plan)
     if sources:
         check_columns(plan, sources)
-    items, facts, mistakes = [], [], Mistakes()
+    parts, facts, mistakes = [], [], Mistakes()
     for source, reference in zip(sources, found, strict=True):
         detected = detect(source, formats, reference.place)
-        read_now = records(source, detected, formats, mistakes)
-        num_tools = sum(uses_tools(item.record) for item in read_now)
+        items = records(source, detected, formats, mistakes)
+        num_tools = sum(uses_tools(item.record) for item in items)
         facts.append(SourceFacts(source.reference, len(source.rows), detected.name, detected.because, num_tools))
-        items += read_now
+        parts.append([each for item in items if (each := finish(item, mistakes)) is not None])
     mistakes.raise_any()
-    system = plan.settings.data.system
-    items = [replace(item, record=_with_system(item.record, system)) for item in items]
-    return _with_agent(plan, items), tuple(facts)
+    for item in (item for part in parts for item in part):
+        see(item)
+    return parts, tuple(facts)
 
 
-def _with_agent(plan: RunPlan, items: list[Item]) -> list[Item]:
-    """Write tools, calls and results as the agent template of the run does."""
-    agent = agent_of(plan)
-    if agent is None:
-        return items
-    written, mistakes = [], Mistakes()
-    for item in items:
+def _stream(
+    plan: RunPlan, key: str, see: Callable[[Item], None]
+) -> tuple[list[Iterable[Item]], tuple[SourceFacts, ...]]:
+    """Return the data sets as streams, gone through once."""
+    formats, facts = formats_of(plan), []
+    streams: list[Iterable[Item]] = []
+    looked: list[Source] = []
+    for reference in references(plan.config, key):
+        stream = Stream(reference, formats, Finish(plan))
+        stream.look(see)
+        assert stream.detected is not None  # by the look
+        known = stream.detected
+        facts.append(SourceFacts(reference.text, stream.num_rows, known.name, known.because, stream.finish.num_tools))
+        looked.append(Source(reference.text, [Row(dict.fromkeys(stream.columns), reference.text, 1)]))
+        stream.finish.num_tools = 0
+        streams.append(stream)
+    check_columns(plan, looked)
+    return streams, tuple(facts)
+
+
+class Finish:
+    """What becomes of a record after its format was read: the system message, and the agent template."""
+
+    def __init__(self, plan: RunPlan) -> None:
+        """Build the agent template."""
+        self._system, self._agent = plan.settings.data.system, agent_of(plan)
+        self.num_tools = 0
+        """Rows with tools so far."""
+
+    def __call__(self, item: Item, mistakes: Mistakes) -> Item | None:
+        """Return the row, or None after its mistake was kept."""
+        record = _with_system(item.record, self._system)
+        self.num_tools += uses_tools(record)
+        if self._agent is None:
+            return replace(item, record=record)
         try:
-            record = agent.written(item.record)
+            return replace(item, record=self._agent.written(record))
         except ValueError as error:
-            message = f"The agent template {agent.part.plugin.name} cannot write the row: {error}."
+            message = f"The agent template {self._agent.part.plugin.name} cannot write the row: {error}."
             mistakes.add("agent-template-row", message, item.row.place, "mend the row, or choose another template")
-            continue
-        written.append(replace(item, record=record))
-    mistakes.raise_any()
-    return written
+            return None
+
+
+class Split:
+    """Tells rows that are held out from those that are trained on."""
+
+    def __init__(self, plan: RunPlan, ratio: float) -> None:
+        """Hold out the share `ratio` of the rows; 0 holds out none."""
+        self._plan, self._ratio, self._seed = plan, ratio, plan.settings.train.seed
+        self._num_rows, self._lowest, self._highest = 0, 1.0, 0.0
+        self._nearest: Item | None = None
+        self.held_out: list[Item] = []
+
+    def see(self, item: Item) -> None:
+        """Look at one row."""
+        self._num_rows += 1
+        if not self._ratio:
+            return
+        draw = draw_of(item.row.values, self._seed)
+        self._highest = max(self._highest, draw)
+        if draw < self._lowest:
+            self._lowest, self._nearest = draw, item
+        if draw < self._ratio:
+            self.held_out.append(item)
+
+    def settled(self, parts: Sequence[Iterable[Item]]) -> list[int]:
+        """Return the training rows of each part; at least one row of all is held out, and one is not."""
+        if self._ratio:
+            self._settle()
+        return [sum(1 for item in part if self.is_kept(item)) for part in parts]
+
+    def _settle(self) -> None:
+        if self._num_rows < 2 or self._lowest == self._highest:
+            few = "there is one" if self._num_rows < 2 else "all say the same"
+            message = f"data.split_dataset_ratio needs at least two rows to divide, and {few}."
+            place = self._plan.config.place("data.split_dataset_ratio")
+            raise SwiftError(Problem("too-few-rows", message, place, "give more rows, or set it to 0"))
+        if not self.held_out and self._nearest is not None:
+            self._ratio, self.held_out = math.nextafter(self._lowest, 1), [self._nearest]
+        if self._highest < self._ratio:
+            self._ratio = self._highest
+            self.held_out = [item for item in self.held_out if not self.is_kept(item)]
+
+    def is_kept(self, item: Item) -> bool:
+        """Say whether a row is trained on."""
+        return not self._ratio or draw_of(item.row.values, self._seed) >= self._ratio
 
 
 def agent_notes(plan: RunPlan, sources: Sequence[SourceFacts]) -> tuple[str, ...]:
@@ -112,17 +204,3 @@ def _with_system(record: Record, system: str) -> Record:
         return record
     first: Message = {"role": "system", "content": system}
     return replace(record, prompt=[first, *prompt])
-
-
-def _split(plan: RunPlan, items: list[Item], ratio: float) -> tuple[list[Item], list[Item]]:
-    """Draw the held-out share by seed; both parts keep the order of the file."""
-    if len(items) < 2:
-        message = "data.split_dataset_ratio needs at least two rows to divide, and there is one."
-        place = plan.config.place("data.split_dataset_ratio")
-        raise SwiftError(Problem("too-few-rows", message, place, "give more rows, or set it to 0"))
-    count = min(max(1, round(len(items) * ratio)), len(items) - 1)
-    drawn = set(random.Random(plan.settings.train.seed).sample(range(len(items)), count))
-    kept: Any = [[], []]
-    for index, item in enumerate(items):
-        kept[index in drawn].append(item)
-    return kept[0], kept[1]

@@ -66,6 +66,13 @@ class Mistakes:
         if len(kept) < _SHOWN_PROBLEMS:
             kept.append(Problem(code, message, place, next_step))
 
+    def extend(self, other: Mistakes) -> None:
+        """Keep the problems of other rows too; of each code the first few."""
+        for code, problems in other.found.items():
+            kept = self.found.setdefault(code, [])
+            kept += problems[: max(_SHOWN_PROBLEMS - len(kept), 0)]
+            self.counts[code] = self.counts.get(code, 0) + other.counts[code]
+
     def raise_any(self) -> None:
         """Raise SwiftError with everything found; do nothing when nothing was."""
         problems = [problem for code, kept in self.found.items() for problem in self._with_rest(code, kept)]

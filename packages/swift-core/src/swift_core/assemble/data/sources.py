@@ -77,7 +77,7 @@ def read(reference: Reference) -> Source:
     rows = _all_rows(reference, name)
     if not rows:
         raise _problem(reference, "no-rows", f"{name} has no rows.", "give a file with at least one row")
-    return Source(reference.text, rows if count < 0 else _drawn(reference, rows, count))
+    return Source(reference.text, rows if count < 0 else [rows[i] for i in drawn_indices(reference, len(rows), count)])
 
 
 def _all_rows(reference: Reference, name: str) -> list[Row]:
@@ -129,15 +129,13 @@ def _hub(reference: Reference, name: str) -> list[Row]:
     return [Row(dict(row), name, number) for number, row in enumerate(table, start=1)]
 
 
-def _drawn(reference: Reference, rows: Sequence[Row], count: int) -> list[Row]:
-    """Return `count` rows in their own order, drawn by the seed and by what is named."""
-    if not 0 < count <= len(rows):
-        message = f"{reference.text} asks for {count} rows and there are {len(rows):,}."
-        raise _problem(
-            reference, "too-few-rows", message, f"write a number from 1 to {len(rows)} after #, or leave it out"
-        )
-    draw = random.Random(f"{reference.seed} {reference.text}")
-    return [rows[index] for index in sorted(draw.sample(range(len(rows)), count))]
+def drawn_indices(reference: Reference, total: int, count: int) -> list[int]:
+    """Return which `count` of `total` rows are taken, ascending, drawn by the seed and by what is named."""
+    if not 0 < count <= total:
+        message = f"{reference.text} asks for {count} rows and there are {total:,}."
+        next_step = f"write a number from 1 to {total} after #, or leave it out"
+        raise _problem(reference, "too-few-rows", message, next_step)
+    return sorted(random.Random(f"{reference.seed} {reference.text}").sample(range(total), count))
 
 
 def _problem(reference: Reference, code: str, message: str, next_step: str) -> SwiftError:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from swift_core.assemble.data.encode import Tally, encode_rows, judge_rows, split_items
+from swift_core.assemble.data.encode import Tally, count_rows, encode_rows, judge_rows
 from swift_core.assemble.data.load import is_judged, limit_of, percentile, stage_of
 from swift_core.assemble.data.read import SourceFacts, read_data
 from swift_core.assemble.data.sources import needs_network, references
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from swift_core.assemble.data.encode import Stage
     from swift_core.assemble.data.rows import Item
+    from swift_core.assemble.data.streaming import StreamedItems
     from swift_core.contracts.handover import RunPlan
     from swift_core.contracts.settings import TrainSettings
 
@@ -80,7 +81,7 @@ def survey(plan: RunPlan) -> DataSurvey | None:
     stage = stage_of(plan, data.train)
     lengths, rows, notes = _lengths(plan, stage, data.train, data.held_out)
     share_kept = 1 - lengths.num_dropped / lengths.num_looked_at if lengths else 1.0
-    num_train_rows = round(len(split_items(data.train, stage)) * share_kept)
+    num_train_rows = round(count_rows(data.train, stage) * share_kept)
     num_items, line_notes = _lines(plan, rows, num_train_rows)
     per_epoch = _steps_per_epoch(num_items, plan.settings.train, plan.settings.device.num_processes)
     train = plan.settings.train
@@ -106,7 +107,7 @@ def model_folder(plan: RunPlan) -> Path | None:
 
 
 def _lengths(
-    plan: RunPlan, stage: Stage, train: Sequence[Item], held_out: Sequence[Item]
+    plan: RunPlan, stage: Stage, train: Sequence[Item] | StreamedItems, held_out: Sequence[Item]
 ) -> tuple[Lengths | None, list[dict[str, Any]], tuple[str, ...]]:
     """Return what is known of lengths, the rows that were looked at, and notes."""
     folder = model_folder(plan)
@@ -163,11 +164,12 @@ def _lines(plan: RunPlan, rows: Sequence[dict[str, Any]], num_rows: int) -> tupl
     return num_rows, ()
 
 
-def _spread(items: Sequence[Item]) -> list[Item]:
+def _spread(items: Sequence[Item] | StreamedItems) -> list[Item]:
     """Return at most `MOST_ROWS` items at equal distances."""
     if len(items) <= MOST_ROWS:
         return list(items)
-    return [items[index * len(items) // MOST_ROWS] for index in range(MOST_ROWS)]
+    chosen = {index * len(items) // MOST_ROWS for index in range(MOST_ROWS)}
+    return [item for index, item in enumerate(items) if index in chosen]
 
 
 def _steps_per_epoch(num_rows: int, train: TrainSettings, num_processes: int) -> int:
