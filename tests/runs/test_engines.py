@@ -222,7 +222,7 @@ def test_an_error_of_one_rank_is_told_once_by_that_rank(folder, swift):
     output = swift("train", file, "train.loss_type=./boom.py:Boom", "--allow-code", "--nproc", "2", code=2)
 
     assert output.count("error[loss-failed]") == 1
-    assert output.count("boom") == 2  # in the message, and in the name of the file
+    assert output.count("raised ArithmeticError: boom") == 1
     assert "rank 1 of 2:" in output
     assert "Traceback" not in output
     assert "rank 0 of 2" not in output

@@ -39,7 +39,8 @@ def _claims() -> bool:
     """Count up in the launcher's store, which outlives all processes; without one every process tells."""
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return True
-    from torch.distributed import DistError, TCPStore
+    from torch._C._distributed_c10d import TCPStore
+    from torch.distributed import DistError
 
     try:
         store = TCPStore(

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
-import torch.distributed.checkpoint as dcp
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from swift_core.errors import Problem, SwiftError
@@ -53,7 +54,7 @@ def save_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, checkpoin
         writer = HuggingFaceStorageWriter(str(checkpoint / FOLDER), save_distributed=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # remarks on the state of the format
-            dcp.save(parts, storage_writer=writer)
+            save(parts, storage_writer=writer)
     plain = _mapped(state, lambda value: None if sharded else value.full_tensor().cpu())
     if not dist.is_initialized() or dist.get_rank() == 0:
         torch.save(plain, checkpoint / OPTIMIZER)
@@ -108,7 +109,7 @@ def load_optimizer(optimizer: torch.optim.Optimizer, checkpoint: Path) -> None:
 def _read_parts(parts: dict[str, Any], checkpoint: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        dcp.load(parts, storage_reader=HuggingFaceStorageReader(str(checkpoint / FOLDER)))
+        load(parts, storage_reader=HuggingFaceStorageReader(str(checkpoint / FOLDER)))
 
 
 def _trained(model: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -6,6 +6,7 @@ therefore made here for them, as one of several devices that happen to be CPUs.
 
 from __future__ import annotations
 
+import importlib
 import os
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -76,17 +77,15 @@ def zero_config(plan: RunPlan) -> dict[str, Any]:
 
 def _make_cpu_state(parallel: Parallel) -> None:
     """Make accelerate's state for processes on CPUs, such that it runs the engine that it is told."""
-    from accelerate import DistributedType, PartialState
-    from accelerate.state import AcceleratorState
-
-    AcceleratorState._reset_state(reset_partial_state=True)
+    state_of: Any = importlib.import_module("accelerate.state")  # without types
+    state_of.AcceleratorState._reset_state(reset_partial_state=True)
     asked = {"ACCELERATE_TORCH_DEVICE": "cpu", "DS_ACCELERATOR": "cpu"}
     if parallel.is_zero:
         asked["ACCELERATE_USE_DEEPSPEED"] = "true"
     before = {name: os.environ.get(name) for name in asked}
     os.environ.update(asked)
     try:
-        state = PartialState(cpu=False, backend="gloo")
+        state = state_of.PartialState(cpu=False, backend="gloo")
     finally:
         for name, value in before.items():
             if value is None:
@@ -94,5 +93,5 @@ def _make_cpu_state(parallel: Parallel) -> None:
             else:
                 os.environ[name] = value
     if not parallel.is_zero:
-        state.distributed_type = DistributedType.MULTI_GPU
+        state.distributed_type = state_of.DistributedType.MULTI_GPU
     torch.distributed.barrier()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,7 @@ def whole_parameters(model: nn.Module, *, keep: bool = True) -> Iterator[tuple[s
             if isinstance(value, DTensor):
                 value = value.full_tensor()
             elif hasattr(parameter, "ds_id"):
-                import deepspeed
-
+                deepspeed: Any = importlib.import_module("deepspeed")
                 stack.enter_context(deepspeed.zero.GatheredParameters([parameter]))
                 value = parameter.data.clone()
             yield name, value if keep else torch.empty(0)
