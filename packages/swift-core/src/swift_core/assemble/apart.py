@@ -14,12 +14,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from swift_core.contracts.reward import InferRequest, RewardFailure, RewardScores
 from swift_core.errors import Problem, SwiftError
 from swift_core.ms_swift.arguments import part_arguments
+from swift_core.plugins.cpp_source import is_cpp
 from swift_core.plugins.source import find_module
 from swift_core.sandbox.failures import SandboxUnavailableError, WorkerFailure, WorkerStartError
 from swift_core.sandbox.levels import Level, require_everywhere
 from swift_core.sandbox.pool import WorkerPool
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from swift_core.contracts.handover import PartPlan, RunPlan
     from swift_core.contracts.metric import Generations
 
@@ -117,13 +120,22 @@ def _placed(plan: RunPlan, key: str, error: SwiftError) -> SwiftError:
 def _plugin(part: PartPlan) -> dict[str, Any]:
     spec = part.plugin
     told = {name: getattr(spec, name) for name in _TOLD}
-    return told | {"path": str(spec.path) if spec.path else ""}
+    return told | {"path": str(_importable(spec.path)) if spec.path else ""}
+
+
+def _importable(path: Path) -> Path:
+    """Return what a worker imports: of a C++ file the module, built here since a worker may start no compiler."""
+    if not is_cpp(path):
+        return path
+    from swift_core.plugins.cpp_build import built
+
+    return built(path)
 
 
 def _code(part: PartPlan) -> list[str]:
     """Return where the code of a part lies: its file, or its package, which an editable install has anywhere."""
     if part.plugin.path is not None:
-        return [str(part.plugin.path)]
+        return [str(part.plugin.path), str(_importable(part.plugin.path))]
     words = part.plugin.target.partition(":")[0].split(".")
     found = (find_module(".".join(words[:length])) for length in range(1, len(words) + 1))
     path = next((path for path in found if path), None)

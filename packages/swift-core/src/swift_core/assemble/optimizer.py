@@ -59,7 +59,10 @@ def build_optimizer(
 def _takes_trainer_form(factory: Any) -> bool:
     if inspect.isclass(factory):
         return False
-    names = tuple(inspect.signature(factory).parameters)
+    try:
+        names = tuple(inspect.signature(factory).parameters)
+    except ValueError:  # a compiled function that does not say how it is called
+        return False
     return names[: len(_TRAINER_FORM)] == _TRAINER_FORM
 
 

@@ -42,7 +42,9 @@ class PluginSpec:
 
     @property
     def info_command(self) -> str:
-        """The command that shows what this plugin is and takes."""
+        """The command that shows what this plugin is and takes; one written for ms-swift takes what its code reads."""
+        if self.dialect and self.path is not None:
+            return f"look into {self.path.name}; its one option is arguments: {{NAME: VALUE}}"
         return f"swift plugins info {self.kind}/{self.name if self.path is None else self.target}"
 
 

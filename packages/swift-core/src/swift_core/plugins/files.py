@@ -1,4 +1,4 @@
-"""Plugins in a file beside the run file: `./my_loss.py:FocalLoss`.
+"""Plugins in a file beside the run file: `./my_loss.py:FocalLoss`, `./kernel.cpp:Lion`.
 
 A file becomes a module named by the hash of its content, so that two files called plugin.py never meet, and one file
 changed between two runs of a process is loaded anew. `sys.path` is left as it is.
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from swift_core.contracts.plugin import PluginSpec
 from swift_core.contracts.registration import registered_by, registering_for
+from swift_core.plugins.cpp_source import bindings_in, is_cpp
 from swift_core.plugins.errors import PluginError
 from swift_core.plugins.policy import did_you_mean
 from swift_core.plugins.source import read_file
@@ -46,11 +47,11 @@ def find_file(kind: Kind, reference: str, base: Path) -> PluginSpec:
         message = f"{reference!r} says which file and not what in it."
         raise PluginError("malformed-reference", message, f"write {reference.rstrip(':')}:NAME")
     path = path_in(base, written)
-    if path.suffix != ".py":
-        message = f"{written} is not a Python file; plugins in other languages come as wheels."
-        raise PluginError("unsupported-file", message, "write a .py file")
+    if path.suffix != ".py" and not is_cpp(path):
+        message = f"{written} is neither a Python file nor a C++ file; plugins in other languages come as wheels."
+        raise PluginError("unsupported-file", message, "write a .py or .cpp file")
     content = _content(path, written)
-    names = _names_in(path, written)
+    names = _names_bound(content) if is_cpp(path) else _names_in(path, written)
     if attribute.split(".")[0] not in names and "*" not in names:
         hint = did_you_mean(attribute, sorted(names)) or (f" It has {', '.join(sorted(names))}." if names else "")
         message = f"{written} has no {attribute!r}.{hint}"
@@ -77,6 +78,10 @@ def load_file(spec: PluginSpec) -> object:
         plugin: object = load_plugin(spec)
         return plugin
     path = spec.path or Path()
+    if path.suffix != ".py":
+        from swift_core.plugins.cpp import load_cpp
+
+        return load_cpp(spec)
     module = _module(path)
     registered = registered_by(module.__name__, spec.kind)
     if spec.name in registered:
@@ -115,6 +120,11 @@ def _content(path: Path, written: str) -> bytes:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def _names_bound(content: bytes) -> set[str]:
+    """Return what a C++ file binds; `*` when nothing of it can be seen, as where macros bind."""
+    return set(bindings_in(content.decode(errors="replace"))) or {"*"}
 
 
 def _names_in(path: Path, written: str) -> set[str]:

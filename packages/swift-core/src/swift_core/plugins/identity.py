@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from swift_core.plugins.cpp_source import is_cpp, sources_of
 from swift_core.plugins.source import find_module
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def content_hash(spec: PluginSpec) -> str:
     root = spec.path or _root(spec.target)
     if root is None:
         return ""
+    if is_cpp(root) and root.is_file():
+        return hashlib.sha256(b"".join(file.read_bytes() for file in sources_of(root))).hexdigest()
     if root.is_file():
         return hashlib.sha256(root.read_bytes()).hexdigest()
     total = hashlib.sha256()

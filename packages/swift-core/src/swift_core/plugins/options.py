@@ -23,6 +23,7 @@ from swift_core.plugins.classes import (
     is_dataclass,
     literal,
 )
+from swift_core.plugins.cpp_source import is_cpp, source_of_cpp
 from swift_core.plugins.docs import argument_help, as_line, docstring, summary
 from swift_core.plugins.errors import PluginError
 from swift_core.plugins.kinds import KINDS
@@ -42,6 +43,8 @@ def read_source(spec: PluginSpec) -> PluginSource:
         from swift_core.ms_swift.sources import source_of
 
         return source_of(spec)
+    if is_cpp(spec.path):
+        return source_of_cpp(spec)
     try:
         module = _module(spec)
         return _compiled(spec) if module is None else _read(spec, module)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from swift_core.contracts.handover import PartPlan, RunConfig, ValueOrigin
 from swift_core.contracts.settings import PartRef, RewardRef, StepRewardRef, WeightSchedule
 from swift_core.errors import Problem, SwiftError
+from swift_core.plugins.cpp_source import is_cpp
 from swift_core.plugins.options import check_options, read_source
+from swift_core.resolve.cpp import check_cpp
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,6 +71,8 @@ class PartFinder:
     def try_look(self, kind: str, key: str, reference: str) -> Looked:
         """Return the plugin that `reference` means; raises PluginError."""
         plugin = self.registry.resolve(kind, reference, self.base)
+        if is_cpp(plugin.path):
+            check_cpp(self.findings, plugin, key)
         return Looked(kind, key, plugin, read_source(plugin))
 
     def part(
