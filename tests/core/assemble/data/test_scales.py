@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from swift_core.artifacts.mask_preview import mask_preview
 from swift_core.assemble.data.load import load_data
 from swift_core.assemble.encoder import LightEncoder
 from swift_core.assemble.kinds.tokens import TokenCollator
@@ -105,3 +106,89 @@ def test_a_broken_scale_is_named_with_its_place(plan_of, write_rows, encoder, tm
     (problem,) = caught.value.problems
     assert problem.code == "loss-scale-failed"
     assert problem.place is not None
+
+
+THOUGHT = "<think>\n\n</think>\n\n"
+
+
+def trained_text(encoder, labels):
+    """Return the runs of trained tokens of one sequence as text."""
+    runs = [[]]
+    for label in labels.tolist():
+        if label != -100:
+            runs[-1].append(label)
+        elif runs[-1]:
+            runs.append([])
+    return [encoder.decode(run) for run in runs if run]
+
+
+def pair(chosen, rejected):
+    return {"prompt": TURNS[:2], "chosen": chosen, "rejected": rejected}
+
+
+def test_in_pairs_a_weight_is_trained_or_not(plan_of, write_rows, encoder):
+    write_rows("pairs.jsonl", pair(f"{THOUGHT}yes", "no"), pair("a", f"b {THOUGHT}c"))
+    plan = plan_of({"dataset": "pairs.jsonl"}, stage="dpo", loss_scale="ignore_empty_think")
+    data = load_data(plan, encoder)
+    labels = data.collator(data.train)["labels"]
+    found = [trained_text(encoder, each) for each in labels]
+    assert found == [["yes<|im_end|>"], ["a<|im_end|>"], ["no<|im_end|>"], ["b ", "c<|im_end|>"]]
+    assert encoder.decode(data.train[0]["chosen_ids"]) == f"{THOUGHT}yes<|im_end|>"
+    assert "chosen_trained" not in data.train[1]
+    plain = load_data(plan_of({"dataset": "pairs.jsonl"}, stage="dpo"), encoder)
+    assert [row["prompt_ids"] for row in data.train] == [row["prompt_ids"] for row in plain.train]
+    assert data.facts["trained_tokens"] < plain.facts["trained_tokens"]
+
+
+def test_in_labelled_answers_too_and_in_those_of_others(plan_of, write_rows, encoder):
+    rows = [
+        {"prompt": [{"role": "user", "content": each}], "completion": f"{THOUGHT}{each}", "label": each == "one"}
+        for each in ("one", "two")
+    ]
+    write_rows("labelled.jsonl", *rows)
+    plan = plan_of({"dataset": "labelled.jsonl"}, stage="kto", loss_scale="ignore_empty_think")
+    data = load_data(plan, encoder)
+    batch = data.collator(data.train)
+    answers = ["one<|im_end|>", "two<|im_end|>"]
+    assert [trained_text(encoder, each) for each in batch["labels"]] == [[text] for text in answers]
+    assert [trained_text(encoder, each) for each in batch["kl_labels"]] == [[text] for text in reversed(answers)]
+
+
+@pytest.mark.parametrize(("stage", "side"), [("dpo", "chosen"), ("kto", "labelled")])
+def test_a_fraction_in_pairs_is_an_error_with_its_row(plan_of, write_rows, encoder, stage, side):
+    write_rows("pairs.jsonl", pair("yes", "no"), pair("a <tool_call>b</tool_call>", "no"))
+    half = [{"name": "hermes", "kwargs": {"call_weight": 0.5}}]
+    plan = plan_of({"dataset": "pairs.jsonl"}, stage=stage, loss_scale=half)
+    with pytest.raises(SwiftError) as caught:
+        load_data(plan, encoder)
+    (problem,) = caught.value.problems
+    assert problem.code == "fractional-weight"
+    assert problem.place.line == 2
+    assert problem.message == (
+        f"The loss scale default+hermes gives a token of the {side} answer the weight 0.5, and where answers are "
+        "compared a token is trained (1) or not (0)."
+    )
+
+
+def test_a_scale_that_trains_prompts_has_no_meaning_in_pairs(plan_of, write_rows, encoder):
+    write_rows("pairs.jsonl", pair("yes", "no"))
+    with pytest.raises(SwiftError, match="The loss scale all trains what stands before the chosen answer"):
+        load_data(plan_of({"dataset": "pairs.jsonl"}, stage="dpo", loss_scale="all"), encoder)
+
+
+def test_a_pair_of_which_nothing_is_left_is_an_error(plan_of, write_rows, encoder, tmp_path):
+    (tmp_path / "none.py").write_text(
+        "class Nothing:\n    def get_loss_scale(self, context, context_type, is_last_round):\n"
+        "        return [context], [0.0]\n"
+    )
+    write_rows("pairs.jsonl", pair("yes", "no"))
+    plan = plan_of({"dataset": "pairs.jsonl"}, allow_code=True, stage="dpo", loss_scale=["./none.py:Nothing"])
+    with pytest.raises(SwiftError, match="No token of this row would be trained"):
+        load_data(plan, encoder)
+
+
+def test_what_a_scale_keeps_out_of_an_answer_is_shown(plan_of, write_rows, encoder):
+    write_rows("pairs.jsonl", pair(f"{THOUGHT}yes", "no"))
+    plan = plan_of({"dataset": "pairs.jsonl"}, stage="dpo", loss_scale="ignore_empty_think")
+    chosen, _ = mask_preview(load_data(plan, encoder).train, encoder)
+    assert [piece["text"] for piece in chosen["pieces"] if piece["trained"]] == ["yes<|im_end|>"]

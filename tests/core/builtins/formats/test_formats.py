@@ -151,6 +151,25 @@ def test_function_calls_of_sharegpt_become_tool_calls(formats):
     assert record.completion[0]["tool_calls"] == [{"type": "function", "function": function}]
 
 
+def test_turns_of_sharegpt_keep_their_own_loss_and_weight(formats):
+    call = {"from": "function_call", "value": '{"name": "f", "arguments": {}}', "loss": False}
+    row = {"conversations": [human("a"), call, {**gpt("b"), "weight": 0.5}, human("c"), {**gpt("d"), "loss": True}]}
+    record = formats["sharegpt"].record(row, "x:1")
+    turns = [*record.prompt, *record.completion]
+    assert [(turn.get("loss"), turn.get("weight")) for turn in turns] == [
+        (None, None), (False, None), (None, 0.5), (None, None), (True, None),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("mark", "message"),
+    [({"loss": "no"}, r"\[1\]\.loss must be true or false"), ({"weight": -1}, r"\[1\]\.weight must be a finite")],
+)
+def test_marks_of_sharegpt_turns_are_checked(formats, mark, message):
+    with pytest.raises(ValueError, match=message):
+        formats["sharegpt"].record({"conversations": [human("a"), {**gpt("b"), **mark}]}, "x:1")
+
+
 def test_alpaca_joins_input_history_and_system(formats):
     row = {"instruction": "Add.", "input": "1 2", "output": "3", "system": "s", "history": [["hi", "hello"]]}
     record = formats["alpaca"].record(row, "f:1")

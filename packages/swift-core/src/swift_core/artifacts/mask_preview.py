@@ -43,7 +43,7 @@ def _sequences(index: int, row: Mapping[str, Any]) -> list[tuple[str, list[int],
     if "chosen_ids" in row:
         prompt = _integers(row["prompt_ids"])
         return [
-            (f"row {index + 1}, {side}", prompt + answer, [False] * len(prompt) + [True] * len(answer))
+            (f"row {index + 1}, {side}", prompt + answer, _answered(prompt, answer, row.get(f"{side}_trained")))
             for side in ("chosen", "rejected", "gold")
             if f"{side}_ids" in row
             for answer in (_integers(row[f"{side}_ids"]),)
@@ -51,8 +51,14 @@ def _sequences(index: int, row: Mapping[str, Any]) -> list[tuple[str, list[int],
     if "completion_ids" in row:
         prompt, answer = _integers(row["prompt_ids"]), _integers(row["completion_ids"])
         label = "desirable" if row["desirable"] else "undesirable"
-        return [(f"row {index + 1}, {label}", prompt + answer, [False] * len(prompt) + [True] * len(answer))]
+        trained = _answered(prompt, answer, row.get("completion_trained"))
+        return [(f"row {index + 1}, {label}", prompt + answer, trained)]
     return []
+
+
+def _answered(prompt: Sequence[int], answer: Sequence[int], trained: Sequence[bool] | None) -> list[bool]:
+    """Return which tokens of a prompt with an answer are trained; all of the answer when `trained` is None."""
+    return [False] * len(prompt) + ([True] * len(answer) if trained is None else list(trained))
 
 
 def _scored(ids: Any) -> tuple[list[int], list[bool]]:

@@ -28,6 +28,11 @@ class LossScales:
     scales: Sequence[tuple[PartPlan, LossScale]]
     plan: RunPlan
 
+    @property
+    def names(self) -> list[str]:
+        """The names of the loss scales, in the order of the run file."""
+        return [part.plugin.name for part, _ in self.scales]
+
     def weigh(self, context: str, context_type: Any, is_last_round: bool) -> list[Piece]:
         """Return `context` in pieces.
 

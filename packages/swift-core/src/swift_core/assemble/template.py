@@ -33,6 +33,13 @@ class Encoded:
     """How much each token counts in the loss; None: every trained one 1."""
 
     @property
+    def taught(self) -> list[bool]:
+        """Of each token whether it is trained and counts: a weight of 0 keeps it out."""
+        if self.weights is None:
+            return self.trained
+        return [mine and weight > 0 for mine, weight in zip(self.trained, self.weights, strict=True)]
+
+    @property
     def first_trained(self) -> int:
         """Index of the first trained token; raise ValueError when there is none."""
         return self.trained.index(True)

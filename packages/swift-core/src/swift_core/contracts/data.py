@@ -118,6 +118,11 @@ class PairRow(TypedDict):
     gold_ids: NotRequired[list[int]]
     """Tokens of the third answer, of data with a `reference` column."""
 
+    chosen_trained: NotRequired[list[bool]]
+    """Which tokens of the answer are trained, where loss scales keep some out; left out, all are."""
+
+    rejected_trained: NotRequired[list[bool]]
+    gold_trained: NotRequired[list[bool]]
     row: int
 
 
@@ -128,10 +133,15 @@ class UnpairedRow(TypedDict):
     completion_ids: list[int]
     """Completion tokens, the end of turn included."""
 
+    completion_trained: NotRequired[list[bool]]
+    """Which tokens of the answer are trained, where loss scales keep some out; left out, all are."""
+
     desirable: bool
     row: int
     kl_ids: NotRequired[list[int]]
     """Completion tokens of a row with another prompt; not there when no row has one."""
+
+    kl_trained: NotRequired[list[bool]]
 
 
 class PromptRow(TypedDict):

@@ -217,7 +217,7 @@ def _fit(sequences: Sequences, where: str, stage: Stage, limit: Limit, tally: Ta
         tally.num_dropped += 1
         return None
     tally.num_truncated += 1
-    tally.num_answers_cut += any(sum(a.trained) < sum(b.trained) for a, b in zip(cut, sequences, strict=True))
+    tally.num_answers_cut += any(sum(a.taught) < sum(b.taught) for a, b in zip(cut, sequences, strict=True))
     return cut
 
 
@@ -225,10 +225,11 @@ def _count(kept: Sequences, encoder: TextEncoder, tally: Tally) -> None:
     ends = []
     for part in kept:
         tally.num_tokens += len(part.ids)
-        tally.num_trained_tokens += sum(part.trained[1:])
-        if True not in part.trained:
+        taught = part.taught
+        tally.num_trained_tokens += sum(taught[1:])
+        if True not in taught:
             continue
-        last = part.ids[len(part.ids) - 1 - part.trained[::-1].index(True)]
+        last = part.ids[len(part.ids) - 1 - taught[::-1].index(True)]
         if last in tally.ends or last == encoder.eos_token_id or encoder.decode([last]) in encoder.special_tokens:
             tally.ends.add(last)
             ends.append(last)

@@ -28,8 +28,14 @@ KINDS: dict[str, type[RowKind]] = {
 """By what a procedure declares as `rows`."""
 
 
+WEIGHED: dict[str, type[TokenRows | PairRows | UnpairedRows]] = {
+    "tokens": TokenRows,
+    "pairs": PairRows,
+    "unpaired": UnpairedRows,
+}
+"""Kinds that read loss scales."""
+
+
 def row_kind(name: str, scales: LossScales | None = None) -> RowKind:
     """Return a new row kind; one object serves the training and the held-out rows of one run, in this order."""
-    if scales is None:
-        return KINDS[name]()
-    return TokenRows(scales=scales)
+    return KINDS[name]() if scales is None else WEIGHED[name](scales=scales)

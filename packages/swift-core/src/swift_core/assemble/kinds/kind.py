@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from swift_core.assemble.spans import RowMistake
@@ -85,13 +85,59 @@ class JudgesRows(Protocol):
 
 def has_trained_tokens(sequences: Sequences) -> bool:
     """Say whether each has a trained token that something stands before; the first token has no prediction."""
-    return all(any(part.trained[1:]) for part in sequences)
+    return all(any(part.taught[1:]) for part in sequences)
 
 
-def answer_of(encoder: TextEncoder, record: Record, answer: str | Sequence[Message], side: str) -> Encoded:
-    """Return the prompt with one answer that has no turns of others inside; `side` names it in messages."""
+def answer_of(
+    encoder: TextEncoder,
+    record: Record,
+    answer: str | Sequence[Message],
+    side: str,
+    scales: LossScales | None = None,
+) -> Encoded:
+    """Return the prompt with one answer that has no turns of others inside; `side` names it in messages.
+
+    What loss scales keep out of the answer has the weight 0, all else of it 1.
+    """
     if isinstance(record.prompt, str) and isinstance(answer, str):
-        return encode_plain(encoder, record.prompt, answer)
+        encoded = encode_plain(encoder, record.prompt, answer)
+        weighed = encode_plain(encoder, record.prompt, answer, scales=scales) if scales else None
+    else:
+        encoded = _one_answer(encoder, record, answer, side)
+        weighed = conversation_of(encoder, record, answer, scales) if scales else None
+    if weighed is None or scales is None:
+        return encoded
+    return replace(encoded, weights=_switches(encoded, weighed, side, scales))
+
+
+def _switches(encoded: Encoded, weighed: Encoded, side: str, scales: LossScales) -> list[float]:
+    """Return 1 for each token of the answer that loss scales leave in, and 0 for the others.
+
+    Raises:
+        RowMistake: They give a token of the answer another weight, or train what stands before it.
+    """
+    names = "+".join(scales.names)
+    weights = (weighed.weights or [])[: len(encoded.ids)]
+    answer = [weight for weight, mine in zip(weights, encoded.trained, strict=True) if mine]
+    odd = next((weight for weight in answer if weight not in (0.0, 1.0)), None)
+    if odd is not None:
+        raise RowMistake(
+            "fractional-weight",
+            f"The loss scale {names} gives a token of the {side} answer the weight {odd:g}, and where answers are "
+            "compared a token is trained (1) or not (0).",
+            "give the loss scale weights of 1 and 0, or remove train.loss_scale",
+        )
+    if any(weight for weight, mine in zip(weights, encoded.trained, strict=True) if not mine):
+        raise RowMistake(
+            "prompt-weighed",
+            f"The loss scale {names} trains what stands before the {side} answer, and answers to one prompt are "
+            "compared.",
+            "write loss_scale: default, or last_round",
+        )
+    return [1.0 if weight or not mine else 0.0 for weight, mine in zip(weights, encoded.trained, strict=True)]
+
+
+def _one_answer(encoder: TextEncoder, record: Record, answer: str | Sequence[Message], side: str) -> Encoded:
     encoded = conversation_of(encoder, record, answer)
     if any(weight not in (0.0, 1.0) for weight in encoded.weights or ()):
         raise RowMistake(
@@ -120,6 +166,18 @@ def conversation_of(
         )
     messages = [*prompt, *turns]
     return encode_conversation(encoder, messages, tools=record.tools, first=len(prompt), scales=scales)
+
+
+def switched(part: Encoded, first: int) -> list[bool] | None:
+    """Return which tokens from `first` on are trained; None when all are."""
+    taught = part.taught[first:]
+    return None if all(taught) else taught
+
+
+def labels_of(prompt: Sequence[int], answer: Sequence[int], trained: Sequence[bool] | None) -> list[int]:
+    """Return the labels of a prompt with an answer, of which all tokens are trained when `trained` is None."""
+    kept = [True] * len(answer) if trained is None else trained
+    return [IGNORED] * len(prompt) + [token if mine else IGNORED for token, mine in zip(answer, kept, strict=True)]
 
 
 def padded(ids: Sequence[list[int]], labels: Sequence[list[int]], pad_token_id: int) -> dict[str, Tensor]:

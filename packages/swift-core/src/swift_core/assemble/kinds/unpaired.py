@@ -12,12 +12,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from swift_core.assemble.kinds.kind import IGNORED, Judgement, Row, Sequences, answer_of, has_trained_tokens, padded
+from swift_core.assemble.kinds.kind import (
+    Judgement,
+    Row,
+    Sequences,
+    answer_of,
+    has_trained_tokens,
+    labels_of,
+    padded,
+    switched,
+)
 from swift_core.assemble.spans import RowMistake
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from swift_core.assemble.scales import LossScales
     from swift_core.contracts.data import Message, Record, TextEncoder, UnpairedRow
 
 
@@ -30,6 +40,8 @@ class UnpairedRows:
     """A prompt with one labelled answer; a pair counts as two such rows."""
 
     needs: ClassVar[str] = "prompt, completion and label, or prompt, chosen and rejected"
+    scales: LossScales | None = None
+    """The run's loss scales: they say which tokens of an answer are trained."""
 
     def split(self, record: Record) -> tuple[Record, ...]:
         """Return a pair as its chosen answer, wanted, and its rejected one, unwanted; another record as it is."""
@@ -53,7 +65,7 @@ class UnpairedRows:
             )
         record = _last_turn(record)
         assert record.completion is not None  # it was there before
-        return (answer_of(encoder, record, record.completion, "labelled"),)
+        return (answer_of(encoder, record, record.completion, "labelled", self.scales),)
 
     def is_trainable(self, sequences: Sequences) -> bool:
         """Say whether the answer has a trained token."""
@@ -68,6 +80,9 @@ class UnpairedRows:
             "desirable": bool(record.label),
             "row": index,
         }
+        trained = switched(part, part.first_trained)
+        if trained is not None:
+            row["completion_trained"] = trained
         return {**row, _PROMPT: json.dumps(_last_turn(record).prompt, sort_keys=True)}
 
     def finish(self, rows: list[Row]) -> list[Row]:
@@ -77,7 +92,7 @@ class UnpairedRows:
             return rows
         longest = max(len(row["prompt_ids"]) + len(row["completion_ids"]) for row in rows)
         return [
-            {**row, "kl_ids": rows[partner]["completion_ids"][: longest - len(row["prompt_ids"])]}
+            {**row, **_borrowed(rows[partner], longest - len(row["prompt_ids"]))}
             for row, partner in zip(rows, partners, strict=True)
         ]
 
@@ -100,6 +115,14 @@ class UnpairedRows:
     def collator(self, pad_token_id: int) -> UnpairedCollator:
         """Return the collator."""
         return UnpairedCollator(pad_token_id)
+
+
+def _borrowed(partner: Row, room: int) -> Row:
+    """Return the answer of another row, cut to `room` tokens, with which of them are trained."""
+    taken: Row = {"kl_ids": partner["completion_ids"][:room]}
+    if "completion_trained" in partner:
+        taken["kl_trained"] = partner["completion_trained"][:room]
+    return taken
 
 
 def mismatched(prompts: Sequence[object]) -> list[int] | None:
@@ -187,15 +210,17 @@ class UnpairedCollator:
         """
         import torch
 
-        batch = self._sequences([(row["prompt_ids"], row["completion_ids"]) for row in rows])
+        batch = self._sequences(
+            [(row["prompt_ids"], row["completion_ids"], row.get("completion_trained")) for row in rows]
+        )
         if all("kl_ids" in row for row in rows):
-            other = self._sequences([(row["prompt_ids"], row["kl_ids"]) for row in rows])
+            other = self._sequences([(row["prompt_ids"], row["kl_ids"], row.get("kl_trained")) for row in rows])
             batch |= {f"kl_{name}": values for name, values in other.items()}
         return batch | {
             "desirable": torch.tensor([row["desirable"] for row in rows], dtype=torch.bool),
             "rows": torch.tensor([row["row"] for row in rows], dtype=torch.int64),
         }
 
-    def _sequences(self, parts: Sequence[tuple[list[int], list[int]]]) -> dict[str, Tensor]:
-        ids = [prompt + completion for prompt, completion in parts]
-        return padded(ids, [[IGNORED] * len(prompt) + answer for prompt, answer in parts], self.pad_token_id)
+    def _sequences(self, parts: Sequence[tuple[list[int], list[int], list[bool] | None]]) -> dict[str, Tensor]:
+        ids = [prompt + completion for prompt, completion, _ in parts]
+        return padded(ids, [labels_of(*part) for part in parts], self.pad_token_id)

@@ -143,6 +143,17 @@ def _tool_call(call: Mapping[str, Any], column: str) -> dict[str, Any]:
     return {"type": "function", **rest, "function": {"name": function["name"], "arguments": arguments}}
 
 
+def marks(turn: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """Return a turn's own `loss` and `weight`, checked."""
+    given = {key: turn[key] for key in ("loss", "weight") if turn.get(key) is not None}
+    if not isinstance(given.get("loss", True), bool):
+        raise ValueError(f"{place}.loss must be true or false, got {_shown(given['loss'])}")
+    weight = given.get("weight", 1)
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
+        raise ValueError(f"{place}.weight must be a finite number >= 0, got {_shown(weight)}")
+    return given
+
+
 def _message(turn: Any, place: str) -> Message:
     if not isinstance(turn, Mapping):
         raise ValueError(f"{place} must be a turn with role and content, got {_shown(turn)}")
@@ -150,11 +161,7 @@ def _message(turn: Any, place: str) -> Message:
     if role not in ROLES:
         raise ValueError(f"{place}.role must be one of {', '.join(ROLES)}, got {_shown(role)}")
     checked = {key: value for key, value in turn.items() if value is not None}
-    if "loss" in checked and not isinstance(checked["loss"], bool):
-        raise ValueError(f"{place}.loss must be true or false, got {_shown(checked['loss'])}")
-    weight = checked.get("weight", 1)
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
-        raise ValueError(f"{place}.weight must be a finite number >= 0, got {_shown(weight)}")
+    marks(checked, place)
     if checked.get("tool_calls"):
         checked["tool_calls"] = tool_calls(checked["tool_calls"], f"{place}.tool_calls")
         checked.setdefault("content", "")

@@ -1,7 +1,7 @@
 """ShareGPT: `{"conversations": [{"from": "human", "value": "..."}, {"from": "gpt", "value": "..."}]}`.
 
-Also `function_call` and `observation` turns with a `tools` column, a `system` column, a pair of single turns `chosen`
-and `rejected` after the conversation, and `label` or `kto_tag`.
+A turn may have `loss` and `weight`. Also `function_call` and `observation` turns with a `tools` column, a `system`
+column, a pair of single turns `chosen` and `rejected` after the conversation, and `label` or `kto_tag`.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def _turn(turn: Any, place: str) -> Message:
     role = _ROLES.get(str(speaker))
     if role is None:
         raise ValueError(f"{place}.from must be one of {', '.join(_ROLES)}, got {speaker!r}")
+    kept = _turns.marks(turn, place)
     if role == "function_call":
         calls = _turns.tool_calls(value, f"{place}.value")
-        return cast("Message", {"role": "assistant", "content": "", "tool_calls": calls})
-    kept = {"loss": turn["loss"]} if isinstance(turn.get("loss"), bool) else {}
+        return cast("Message", {"role": "assistant", "content": "", "tool_calls": calls, **kept})
     return cast("Message", {"role": role, "content": value, **kept})

@@ -12,6 +12,7 @@ class All:
     """Weight 1 on every token; a turn with `loss: false` stays out."""
 
     base: ClassVar[bool] = True
+    trains_prompts: ClassVar[bool] = True
 
     def get_loss_scale(
         self, context: str, context_type: Literal["query", "response", "system", "other"], is_last_round: bool, /
