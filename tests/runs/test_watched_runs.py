@@ -73,7 +73,8 @@ def test_a_run_whose_loss_runs_away_is_stopped_with_its_steps_in_the_log(swift):
     output = swift("train", "run.yaml", code=2)
     assert "error[loss-spike]: callback loss_guard stopped the run: the loss was " in output
     last = lines(swift.folder)[-1]["step"]
-    assert f" at step {last}, more than 3 times" in output
+    assert f" at step {last}, worst in step {last} (micro-batch 1 of 1, rows " in output
+    assert ": more than 3 times" in output
     assert not (swift.folder / "out" / "adapter").exists()
 
 

@@ -42,7 +42,7 @@ def test_the_error_names_the_steps_and_the_losses(make_run):
     (problem,) = error.value.problems
     assert problem.code == "loss-spike"
     assert problem.message == (
-        "callback loss_guard stopped the run: the loss was 5 at step 4, 60 at step 5, more than 3 times its running "
+        "callback loss_guard stopped the run: the loss was 5 at step 4; 60 at step 5: more than 3 times its running "
         "median 1.1."
     )
 

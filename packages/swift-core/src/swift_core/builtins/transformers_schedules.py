@@ -1,6 +1,7 @@
 """Schedules of transformers under their own names and options, for run files that come from there.
 
 Each warms up from 0, but for one that says from where, to the peak in a straight line. `x` is the share of the steps
+after the warm-up that is done.
 
     polynomial           lr_end + (peak - lr_end) * (1 - x) ^ power
     inverse_sqrt         peak / sqrt((step - num_warmup_steps + timescale) / timescale)

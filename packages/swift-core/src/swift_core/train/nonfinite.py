@@ -46,6 +46,11 @@ class NonFinite:
         """Remember the loss of a micro-batch, without waiting for it."""
         self._parts.append((batch.get("rows"), loss.detach()))
 
+    @property
+    def num_noted(self) -> int:
+        """Micro-batches of the present step whose loss is known."""
+        return len(self._parts)
+
     def judge(self, name: str, value: float) -> None:
         """Leave the step out, or raise, when `value`, its loss or gradient norm called `name`, is not finite.
 
@@ -67,10 +72,16 @@ class NonFinite:
         if self._trainer.args.process_index == 0 or self._guilty():
             print(text, file=sys.stderr)
 
-    def _what(self, name: str, value: float) -> str:
-        return f"the {name} of step {self._trainer.state.global_step + 1} is {value}{self._rows()}"
+    def leave_out(self) -> None:
+        """Leave the present step out, between its backward pass and the optimizer's step; alike on all ranks."""
+        self.leaves_out = True
+        self._trainer.forget_step(self._logged)
+        self._trainer.accelerator.gradient_state._set_sync_gradients(False)  # the optimizer then takes no step
 
-    def _rows(self) -> str:
+    def _what(self, name: str, value: float) -> str:
+        return f"the {name} of step {self._trainer.state.global_step + 1} is {value}{self.rows()}"
+
+    def rows(self) -> str:
         """Return the rows of the micro-batches whose own loss is not finite, or else of all, on this process."""
         chosen = self._guilty() or [(index, rows) for index, (rows, _) in enumerate(self._parts, start=1)]
         numbers = [int(row) for _, rows in chosen if rows is not None for row in rows.flatten().tolist()]
