@@ -26,7 +26,8 @@ COUNTS = {
     "damaged checkpoint": {"sft": 200, "dpo": 200, "grpo": 40},
     "disk full or file limit": {"sft": 20, "dpo": 20, "grpo": 4},
     "loss not finite": {"sft": 20, "dpo": 20},
-    "a worker crashes": {"sft": 20, "dpo": 20},
+    "one of two ranks crashes": {"sft": 20, "dpo": 20},
+    "a data worker crashes": {"sft": 20, "dpo": 20},
 }
 
 

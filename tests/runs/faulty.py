@@ -18,6 +18,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import psutil
 from safetensors.numpy import load_file
 
 from swift_core.artifacts.checkpoint import newest_first, standing
@@ -295,6 +296,26 @@ def crash_of_a_worker(forks, undisturbed, folder, stage, seed):
     return int(struck)
 
 
+def crash_of_a_data_worker(forks, undisturbed, folder, stage, seed):
+    """SIGKILL to a process that makes batches: it is named, without a traceback, and the run can go on."""
+    draw, workers = random.Random(seed), "train.dataloader_num_workers=2"
+    write_run(folder, stage)
+    process, after = forks.start(folder, "train", "run.yaml", workers), draw.randint(1, STEPS - 3)
+    alive = wait_for(process, lambda: logged_steps(folder) >= after)
+    children = psutil.Process(process.pid).children() if alive else []
+    for child in children[:1]:
+        child.kill()
+    ended(process)
+    log = (folder / "log.txt").read_text()
+    struck = process.exitcode != 0
+    assert not struck or "error[worker-died]" in log, log
+    assert "Traceback" not in log, log
+    forks(folder, "train", "run.yaml", workers, "--resume", "auto")
+    assert left_by(folder) == left_by(undisturbed(stage))
+    shutil.rmtree(folder)
+    return int(struck)
+
+
 def damage(forks, undisturbed, folder, stage, seed):
     """A flipped bit, a cut, an emptied, grown or missing file in the newest checkpoint: named, an older one is taken.
 
@@ -387,5 +408,6 @@ TRIALS = {
     "damaged checkpoint": damage,
     "disk full or file limit": starve,
     "loss not finite": poison,
-    "a worker crashes": crash_of_a_worker,
+    "one of two ranks crashes": crash_of_a_worker,
+    "a data worker crashes": crash_of_a_data_worker,
 }

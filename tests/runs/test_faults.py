@@ -12,6 +12,7 @@ from tests.runs.faulty import (
     STAGES,
     Forks,
     Undisturbed,
+    crash_of_a_data_worker,
     crash_of_a_worker,
     damage,
     kill_any_time,
@@ -94,6 +95,11 @@ def test_a_signal_to_one_of_two_processes_ends_both_at_one_step(forks, undisturb
 @pytest.mark.slow
 def test_a_crash_of_one_of_two_processes_ends_the_other_and_both_go_on(forks, undisturbed, tmp_path):
     struck(crash_of_a_worker, 2, forks, undisturbed, tmp_path, "dpo")
+
+
+@pytest.mark.slow
+def test_a_crash_of_a_data_worker_is_told_and_leaves_no_trace(forks, undisturbed, tmp_path):
+    struck(crash_of_a_data_worker, 2, forks, undisturbed, tmp_path, "sft")
 
 
 @pytest.mark.slow

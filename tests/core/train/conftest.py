@@ -65,7 +65,7 @@ def make_parts(tmp_path):
         plan = SimpleNamespace(
             settings=settings(**train),
             loss=part,
-            config=SimpleNamespace(place=lambda key: None),
+            config=SimpleNamespace(place=lambda key: None, path="run.yaml"),
             parallel=Parallel("single", 1, 1, {}),
         )
         return Parts(

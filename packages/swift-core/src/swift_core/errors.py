@@ -81,3 +81,9 @@ class NonFiniteError(SwiftError):
     """A loss, gradient or weight was no finite number; nothing that is not finite was saved."""
 
     exit_code = 3
+
+
+class OutOfMemoryError(SwiftError):
+    """Memory ran out; the last checkpoint stays."""
+
+    exit_code = 4

@@ -19,6 +19,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from swift_core.artifacts.atomic import new_folder, write_text
+from swift_core.artifacts.disk import telling_no_room
 from swift_core.artifacts.drift import identity
 from swift_core.artifacts.manifest import report_sections, result_dict, versions
 from swift_core.artifacts.plain import plain
@@ -48,12 +49,17 @@ def create(plan: RunPlan, directory: Path, *, resumes: bool = False) -> Path:
         message = f"The run directory {directory} cannot be made: {error.strerror}."
         place = plan.config.place("output_dir")
         raise SwiftError(Problem("output-dir", message, place, "choose a folder that you may write to")) from error
-    _write_json(directory / "plan.json", plan_dict(plan))
-    _write_json(directory / "identity.json", identity(plan))
-    _write_json(directory / "versions.json", versions(plan))
-    shutil.copyfile(plan.config.path, directory / "run.yaml")
-    _copy_file_plugins(plan, directory / "plugins")
+    with telling_no_room(directory, "The record of the run", f"make room, then {_again(plan, directory)}"):
+        _write_json(directory / "plan.json", plan_dict(plan))
+        _write_json(directory / "identity.json", identity(plan))
+        _write_json(directory / "versions.json", versions(plan))
+        shutil.copyfile(plan.config.path, directory / "run.yaml")
+        _copy_file_plugins(plan, directory / "plugins")
     return directory
+
+
+def _again(plan: RunPlan, directory: Path) -> str:
+    return f"swift train {plan.config.path} --resume auto output_dir={directory}"
 
 
 def _is_first_process() -> bool:
@@ -72,17 +78,20 @@ def write(result: RunResult) -> Path:
     directory = parts.directory
     if not _is_first_process():
         return directory
-    with new_folder(directory / parts.tuner.artifact) as folder:
+    again = f"make room, then {_again(parts.plan, directory)}"
+    with new_folder(directory / parts.tuner.artifact) as folder, telling_no_room(folder, "What was trained", again):
         parts.tuner.save_pretrained(parts.model, folder)
         parts.tokenizer.save_pretrained(folder)
         if head := _head(parts):
             _write_json(folder / HEAD_FILE, head)
     content = result_dict(result)
-    _write_json(directory / "result.json", content)
-    content["sections"] = report_sections(result)
-    if content["sections"]:
+    with telling_no_room(directory, "The result", again):
         _write_json(directory / "result.json", content)
-    write_report(directory)
+    content["sections"] = report_sections(result)
+    with telling_no_room(directory, "The report", f"make room, then swift report {directory}"):
+        if content["sections"]:
+            _write_json(directory / "result.json", content)
+        write_report(directory)
     return directory
 
 

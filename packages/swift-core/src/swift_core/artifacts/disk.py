@@ -6,11 +6,13 @@ import errno
 import os
 import shutil
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from swift_core.errors import Problem
+from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -47,6 +49,22 @@ def no_room(error: BaseException, folder: Path, what: str, *, last_good: str, ne
         None,
         next_step,
     )
+
+
+@contextmanager
+def telling_no_room(folder: Path, what: str, next_step: str) -> Iterator[None]:
+    """Tell of a disk or limit that leaves no room for what the block writes into `folder`.
+
+    Raises:
+        SwiftError: There is no room.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        problem = no_room(error, folder, what, last_good="Checkpoints stay as they are.", next_step=next_step)
+        if problem is None:
+            raise
+        raise SwiftError(problem) from error
 
 
 def _existing(folder: Path) -> Path:

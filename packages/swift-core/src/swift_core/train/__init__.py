@@ -83,10 +83,12 @@ def _build(parts: Parts) -> SwiftTrainer:
 def _judge(trainer: SwiftTrainer) -> tuple[dict[str, float], Answers]:
     """Return the held-out metrics and the answers they were taken on."""
     from swift_core.train.evaluate import generation_metrics
+    from swift_core.train.exhausted import naming_what_ran_out
 
-    metrics: dict[str, float] = dict(trainer.evaluate()) if trainer.parts.eval_dataset else {}
-    answers = trainer.answers()
-    generated = generation_metrics(trainer.parts, answers)
+    with naming_what_ran_out(trainer.parts, lambda: "the judging of held-out rows", judges=True):
+        metrics: dict[str, float] = dict(trainer.evaluate()) if trainer.parts.eval_dataset else {}
+        answers = trainer.answers()
+        generated = generation_metrics(trainer.parts, answers)
     if generated:
         trainer.log(dict(generated))
     return metrics | generated, answers
@@ -94,6 +96,7 @@ def _judge(trainer: SwiftTrainer) -> tuple[dict[str, float], Answers]:
 
 def _fit(trainer: SwiftTrainer) -> tuple[float, int | None]:
     """Train; return the seconds it took and the signal that ended it, None when it went to its end."""
+    from swift_core.train.exhausted import naming_what_ran_out
     from swift_core.train.interrupt import Interrupt
 
     saves = not trainer.parts.plan.parallel.is_zero
@@ -101,7 +104,7 @@ def _fit(trainer: SwiftTrainer) -> tuple[float, int | None]:
     trainer.add_callback(interrupt)
     resume = trainer.parts.resume_from
     start = time.monotonic()
-    with interrupt.listening():
+    with interrupt.listening(), naming_what_ran_out(trainer.parts, trainer.under_way):
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
         trainer.show_kept_weights()
     return time.monotonic() - start, interrupt.signal

@@ -27,6 +27,7 @@ from swift_core.train.arguments import training_arguments
 from swift_core.train.engine import shards
 from swift_core.train.engine.whole import mark_sharded
 from swift_core.train.evaluate import Answers, answer
+from swift_core.train.exhausted import is_no_fault_of_a_part, shape_of
 from swift_core.train.forward import OutputHead
 from swift_core.train.held_out import OwnBatches, summed
 from swift_core.train.in_backward import BackwardSteps
@@ -83,6 +84,7 @@ class SwiftTrainer(transformers.Trainer):
         self.loss_is_scaled_for_ga = True
         self.saving, self.nonfinite = Saving(self), NonFinite(self)
         self._random_numbers_of: str | None = None
+        self._micro_batch: Batch | None = None
 
     @classmethod
     def build(cls, parts: Parts) -> SwiftTrainer:
@@ -138,15 +140,18 @@ class SwiftTrainer(transformers.Trainer):
         """Tell what the loss's code raises with its place."""
         try:
             yield
-        except (torch.OutOfMemoryError, SwiftError):
+        except SwiftError:
             raise
         except Exception as error:  # whatever a stranger's code raises
+            if is_no_fault_of_a_part(error):
+                raise
             raise loss_failure(self.parts, error) from error
 
     def get_batch_samples(
         self, epoch_iterator: Any, num_batches: int, device: torch.device
     ) -> tuple[list[Any], Tensor | int | None]:
         """Collect one step's micro-batches and count their items on all ranks."""
+        self._micro_batch = None
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         if self._random_numbers_of is not None:  # what prepares a step draws numbers too
             self._load_rng_state(self._random_numbers_of)
@@ -159,6 +164,13 @@ class SwiftTrainer(transformers.Trainer):
         if self.coupling.is_needed and len(batches) > 1:
             self._look_ahead(batches)
         return batches, self._step_items
+
+    def under_way(self) -> str:
+        """Return what training is at, as a message says it."""
+        step = f"step {self.state.global_step + 1}"
+        if self._micro_batch is None:
+            return f"{step}, before its first micro-batch"
+        return f"{step} (micro-batch {self.nonfinite.num_noted + 1}, {shape_of(self._micro_batch)})"
 
     def _look_ahead(self, batches: Sequence[dict[str, Any]]) -> None:
         """Form the means that the losses of a step of several micro-batches depend on, before the first of them."""
@@ -196,6 +208,7 @@ class SwiftTrainer(transformers.Trainer):
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Tensor | int | None = None) -> Tensor:
         """Return the loss of a micro-batch after its backward pass, in which parameters may move already."""
+        self._micro_batch = inputs
         if self.parts.plan.parallel.is_zero:
             return self._zero_step(model, inputs)
         if self.in_backward is None:

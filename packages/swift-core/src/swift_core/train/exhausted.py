@@ -1,0 +1,116 @@
+"""Memory that ran out and data workers that died, told with the step and with what to change next."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from swift_core.errors import OutOfMemoryError, Problem, SwiftError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from swift_core.contracts.handover import Parts
+    from swift_core.contracts.settings import RunSettings
+
+_NO_MEMORY = re.compile(
+    r"can't allocate memory|out of memory|not enough memory|CUBLAS_STATUS_ALLOC_FAILED", re.IGNORECASE
+)
+_DEAD_WORKER = re.compile(
+    r"DataLoader worker \(pid(?:\(s\))? (?P<pid>[\d, ]+)\).*?(?P<how>killed by signal: \w+|exited unexpectedly)",
+    re.DOTALL,
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an error means that memory ran out: on the CPU torch raises a plain RuntimeError."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error)))
+
+
+def is_no_fault_of_a_part(error: BaseException) -> bool:
+    """Say whether an error came up in a plugin's code without being its own: torch raises dead workers anywhere."""
+    return is_out_of_memory(error) or (isinstance(error, RuntimeError) and bool(_DEAD_WORKER.search(str(error))))
+
+
+@contextmanager
+def naming_what_ran_out(parts: Parts, what: Callable[[], str], *, judges: bool = False) -> Iterator[None]:
+    """Tell of memory that ran out, and of a data worker that died, in the block.
+
+    Args:
+        parts: The run.
+        what: Says what was being done, as `step 3 (micro-batch 2, 8 x 747 tokens)`.
+        judges: Whether held-out rows are judged, whose batches have a size of their own.
+
+    Raises:
+        OutOfMemoryError: Memory ran out.
+        SwiftError: A data worker died.
+    """
+    try:
+        yield
+    except SwiftError:
+        raise
+    except (MemoryError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise OutOfMemoryError(_no_memory(parts, what(), error, judges)) from error
+        if (dead := _DEAD_WORKER.search(str(error))) is not None:
+            raise SwiftError(_dead_worker(parts, what(), dead)) from error
+        raise
+
+
+def _no_memory(parts: Parts, what: str, error: BaseException, judges: bool) -> Problem:
+    settings, place = parts.plan.settings, parts.plan.config.place
+    knobs = _judging_knobs(settings) if judges else _training_knobs(settings)
+    asked = re.search(r"tried to allocate ([\d.,]+ ?\w+)", str(error), re.IGNORECASE)
+    size = f", which asked for {asked[1]} more" if asked else ""
+    key = "train.per_device_eval_batch_size" if judges else "train.per_device_train_batch_size"
+    next_step = f"{'; or '.join(knobs)}{_resume(parts)}"
+    return Problem("out-of-memory", f"Memory ran out in {what}{size}.", place(key), next_step)
+
+
+def _training_knobs(settings: RunSettings) -> list[str]:
+    """Return what to change, the least of a loss first: the first ones leave what is trained as it is."""
+    train, knobs = settings.train, []
+    if (rows := train.per_device_train_batch_size) > 1:
+        accumulation = train.gradient_accumulation_steps * 2
+        knobs.append(
+            f"train.per_device_train_batch_size={rows // 2} with train.gradient_accumulation_steps={accumulation}"
+        )
+    if not train.gradient_checkpointing:
+        knobs.append("train.gradient_checkpointing=true")
+    if settings.data.max_length > 256:
+        knobs.append("a lower data.max_length")
+    if train.tuner_strategy == "full":
+        knobs.append("train.tuner_strategy=lora")
+    return knobs or ["a smaller model, or model.quantization_bit=4 on a GPU"]
+
+
+def _judging_knobs(settings: RunSettings) -> list[str]:
+    rows = settings.train.per_device_eval_batch_size
+    halved = [f"train.per_device_eval_batch_size={rows // 2}"] if rows > 1 else []
+    return [*halved, "a lower train.max_completion_length, or shorter held-out rows"]
+
+
+def _resume(parts: Parts) -> str:
+    if not any(parts.directory.glob("checkpoint-*")):
+        return ""
+    return f"; then swift train {parts.plan.config.path} --resume {parts.directory} --resume-changed"
+
+
+def _dead_worker(parts: Parts, what: str, dead: re.Match[str]) -> Problem:
+    message = f"A data worker, process {dead['pid'].strip(' ,')}, ended before {what}: {dead['how']}"
+    place = parts.plan.config.place("train.dataloader_num_workers")
+    next_step = (
+        f"swift train {parts.plan.config.path} --resume auto; with train.dataloader_num_workers=0 if memory is short"
+    )
+    return Problem("worker-died", f"{message}.", place, next_step)
+
+
+def shape_of(batch: Mapping[str, Any]) -> str:
+    """Return the size of a batch in words: `8 x 747 tokens`."""
+    ids = (value for name, value in batch.items() if "input_ids" in name and getattr(value, "ndim", 0) == 2)
+    return ", ".join(f"{rows} x {tokens} tokens" for rows, tokens in (tuple(value.shape) for value in ids))
