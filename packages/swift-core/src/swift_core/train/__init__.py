@@ -76,6 +76,9 @@ def _build(parts: Parts) -> SwiftTrainer:
     own = MetricsLog(parts.directory), Progress(parts.plan), Events(parts), Epochs(parts.train_dataset)
     for callback in (ReadBack(trainer), Observed(parts), *own):
         trainer.add_callback(callback)
+    for watching in parts.callbacks:
+        if hasattr(watching, "attach"):
+            watching.attach(trainer)
     trainer.prove(trainer._prepare_inputs(parts.collator([parts.train_dataset[0]])))
     return trainer
 

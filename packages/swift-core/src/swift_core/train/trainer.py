@@ -85,6 +85,8 @@ class SwiftTrainer(transformers.Trainer):
         self.saving, self.nonfinite = Saving(self), NonFinite(self)
         self._random_numbers_of: str | None = None
         self._micro_batch: Batch | None = None
+        self.step_loss = math.nan
+        """Mean loss of the present step over all ranks, known after its last backward pass."""
 
     @classmethod
     def build(cls, parts: Parts) -> SwiftTrainer:
@@ -201,7 +203,8 @@ class SwiftTrainer(transformers.Trainer):
         return batch.numerator / self._step_items * self.args.world_size
 
     def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: Any) -> Any:
-        prepared = super()._prepare_for_training(max_steps, train_dataloader, resume_from_checkpoint)
+        arguments = (max_steps, train_dataloader, resume_from_checkpoint)
+        prepared = super()._prepare_for_training(*arguments)  # type: ignore[no-untyped-call]
         if self.parts.plan.parallel.shards_weights:
             mark_sharded(self.module)
         return prepared
@@ -267,6 +270,7 @@ class SwiftTrainer(transformers.Trainer):
         """Return what makes the step's loss a mean over the weights of its losses, once the loss is judged."""
         (loss, weights), items = self._step.loss(self._reduce), float(self._step_items)
         self._step.clear()
+        self.step_loss = loss
         self.nonfinite.judge("loss", loss)
         return items / weights if weights not in (items, 0) else 1.0
 
