@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 
+import psutil
 import pytest
 import torch
 from tests.runs.ranks import Ranks, largest_difference, losses, weights
@@ -248,4 +249,28 @@ def test_sigterm_ends_all_ranks_at_one_step_with_a_checkpoint(ranks, folder):
     (kept,) = (place / "out").glob("checkpoint-*")
     assert int(kept.name.rpartition("-")[2]) < 40
     train(ranks, place, 2, *arguments, "--resume", "auto")
+    assert largest_difference(weights(place / "out"), weights(whole / "out")) == 0
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_comes_back_by_itself(folder, swift):
+    """torchrun starts all processes again, and they go on from the last checkpoint as if nothing had happened."""
+    place, whole = folder("killed"), folder("whole")
+    arguments = ("train.max_steps=30", "train.save_strategy=steps", "train.save_steps=5", "train.logging_steps=1")
+    swift("train", whole / "run.yaml", *arguments, f"output_dir={whole / 'out'}", "--nproc", "2")
+    launcher = swift.start(
+        *("train", place / "run.yaml", *arguments, f"output_dir={place / 'out'}", "--nproc", "2", "--max-restarts", "1")
+    )
+    end = time.monotonic() + 150
+    while not (place / "out" / "checkpoint-5").exists():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+    children = psutil.Process(launcher.pid).children(recursive=True)
+    rank_one = next(child for child in children if child.environ().get("RANK") == "1")
+    rank_one.kill()
+    output, _ = launcher.communicate(timeout=200)
+
+    assert launcher.returncode == 0, output
+    assert "resume: going on from" in output
     assert largest_difference(weights(place / "out"), weights(whole / "out")) == 0
