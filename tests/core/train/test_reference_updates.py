@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from swift_core.assemble.kinds.pairs import PairCollator
-from swift_core.builtins.tuners.lora import _without_peft_warnings
+from swift_core.builtins.tuners._adapter import without_peft_warnings
 from swift_core.errors import SwiftError
 from swift_core.train.preference import Preference
 from swift_core.train.reference_updates import FILE, ReferenceUpdates
@@ -34,7 +34,7 @@ def adapted(**options):
         config = peft.LoraConfig(
             r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False, modules_to_save=["norm"], **options
         )
-        with _without_peft_warnings():
+        with without_peft_warnings():
             return peft.get_peft_model(model, config)
 
     return apply
