@@ -176,12 +176,14 @@ def test_a_checkpoint_of_fsdp2_goes_on_exactly_and_on_one_process_too(ranks, fol
 
     assert losses(again / "out") == losses(whole / "out")
     assert largest_difference(weights(again / "out"), weights(whole / "out")) == 0
-    assert "as many rows a step, shared out otherwise: device.num_processes: 2 -> 1" in log.replace("\n", " ")
+    assert "as many rows a step, shared out otherwise: " in log
+    assert "device.num_processes: 2 -> 1" in log
     assert losses(alone / "out") == pytest.approx(losses(whole / "out"), abs=1e-5)
     assert (whole / "out" / "checkpoint-2" / "shards").is_dir() is (kind == "sharded")
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft reads it
 @pytest.mark.parametrize("method", ["ddp", "fsdp2"])
 def test_adapters_with_dropout_go_on_exactly_and_can_be_merged(ranks, folder, method):
     from peft import PeftModel
