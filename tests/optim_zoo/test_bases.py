@@ -49,6 +49,17 @@ def test_subspace_iteration_started_near_the_answer_finds_it(shape):
     assert is_orthonormal(warm)
 
 
+@pytest.mark.parametrize("shape", [(288, 288), (96, 288), (400, 288)])
+def test_many_directions_of_a_flat_spectrum_are_found_from_a_noisy_start(shape):
+    rank, short = 72, min(shape)
+    generator = torch.Generator().manual_seed(3)
+    left, right = (torch.linalg.qr(torch.randn(side, short, generator=generator))[0] for side in shape)
+    matrix = (left * torch.arange(1, short + 1) ** -0.7) @ right.T
+    noise = 0.5 * matrix.std() * torch.randn(shape, generator=generator)
+    warm = _bases.subspace_basis(matrix, _bases.svd_basis(matrix + noise, rank))
+    assert energy(matrix, warm) >= 0.997 * energy(matrix, _bases.svd_basis(matrix, rank))
+
+
 def test_subspace_iteration_in_bfloat16_captures_as_much():
     old = low_rank_plus_noise(60, 40, rank=5, noise=0.05, seed=1).float()
     basis = _bases.subspace_basis(old, _bases.svd_basis(old, 5), narrow=True)
@@ -83,6 +94,13 @@ def test_alignment_stays_in_the_span_and_comes_nearest():
     for seed in range(20):
         turn = torch.linalg.qr(low_rank_plus_noise(3, 3, 3, 0.0, seed))[0]
         assert (near - old).norm() <= (new @ turn - old).norm() + 1e-12
+
+
+def test_alignment_of_spaces_at_a_right_angle_gives_a_basis():
+    identity = torch.eye(6, dtype=torch.float64)
+    near = _bases.aligned(identity[:, [0, 4, 5]], identity[:, :3])
+    assert is_orthonormal(near)
+    torch.testing.assert_close(near[:, 0], identity[:, 0])
 
 
 def test_a_basis_that_only_was_turned_is_turned_back():
