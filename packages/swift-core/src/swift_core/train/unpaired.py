@@ -8,31 +8,21 @@ import torch
 from torch import Tensor, nn
 
 from swift_core.contracts.loss import UnpairedOutputs
-from swift_core.train.outputs import ScoredTokens
-from swift_core.train.reference import Reference, mismatched_rows, reference_of
-from swift_core.train.reference_updates import ReferenceUpdates
+from swift_core.train.reference import mismatched_rows
+from swift_core.train.referenced import Referenced
 from swift_core.train.statistics import kept_random_numbers
-from swift_core.train.trainer import Batch, SwiftTrainer
+from swift_core.train.trainer import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from swift_core.contracts.handover import Parts
 
-
-class Unpaired(SwiftTrainer):
+class Unpaired(Referenced):
     """Training on completions that are wanted or not, with a reference model where the loss reads one."""
 
     feeds: ClassVar[str] = "UnpairedOutputs"
     rows: ClassVar[str] = "unpaired"
     default_loss: ClassVar[str] = "kto"
-
-    def __init__(self, parts: Parts) -> None:
-        """Take the live parts of a run, and the reference its loss needs."""
-        super().__init__(parts)
-        self.reference: Reference | None = reference_of(parts, self.head)
-        if parts.plan.settings.train.sync_ref_model:
-            self.add_callback(ReferenceUpdates(parts))
 
     def count_items(self, batch: Batch) -> Tensor:
         """Return the number of rows."""
@@ -40,7 +30,7 @@ class Unpaired(SwiftTrainer):
 
     def make_outputs(self, model: nn.Module, batch: Batch) -> UnpairedOutputs:
         """Return the lazy outputs on labelled completions."""
-        tokens, known = self._scored(model, batch, "policy", ahead="reference_logps" in self.coupling.known_next)
+        tokens, known = self.scored(model, batch, ahead="reference_logps" in self.coupling.known_next)
         values: dict[str, Callable[[], Tensor]] = {
             "logps": lambda: tokens.row_sums(tokens.logps),
             "lengths": tokens.row_counts,
@@ -57,7 +47,7 @@ class Unpaired(SwiftTrainer):
         rows = mismatched_rows(batch)
         if not rows:
             return {}
-        tokens, known = self._scored(model, rows, "kl")
+        tokens, known = self.scored(model, rows, reader="kl")
 
         @torch.no_grad()
         def own() -> Tensor:
@@ -67,25 +57,6 @@ class Unpaired(SwiftTrainer):
         if known is None:
             return {"kl_logps": own}
         return {"kl_logps": own, "reference_kl_logps": torch.no_grad()(lambda: tokens.row_sums(known()))}
-
-    def _scored(
-        self, model: nn.Module, rows: Batch, reader: str, *, ahead: bool = False
-    ) -> tuple[ScoredTokens, Callable[[], Tensor] | None]:
-        """Return the policy's tokens and the reference's log-probabilities, in one pass over a head that they share.
-
-        Args:
-            model: The policy.
-            rows: Sequences with labels.
-            reader: Who reads.
-            ahead: The reference's were read ahead: only the policy has to run.
-        """
-        reference = self.reference
-        if reference is None:
-            return ScoredTokens(self.head, model, rows, reader=reader), None
-        if ahead or not reference.shares(self.head):
-            return ScoredTokens(self.head, model, rows, reader=reader), reference.on(rows)
-        tokens = ScoredTokens(self.head, model, rows, reader=reader, reference=lambda: reference.hidden(rows))
-        return tokens, lambda: tokens.read("reference_logps")
 
     def derived(self, means: dict[str, float]) -> dict[str, float]:
         """Return the means with the reward margin between wanted and unwanted completions."""

@@ -53,7 +53,7 @@ class OnlinePreference(SampledAnswers, Preference):
 
     def make_outputs(self, model: nn.Module, batch: Batch) -> PairOutputs:
         """Return the lazy outputs on pairs; in steps that are logged, with how far the policy is from the reference."""
-        policy, reference = self._scored(model, batch)
+        policy, reference = self.scored(model, batch)
         if len(batch["margins"]):
             self.watch(policy)
         outputs = pair_outputs(policy, batch["margins"], reference)

@@ -91,10 +91,10 @@ class ProximalPolicy(Policy):
     def _values(self, tokens: ScoredTokens) -> Tensor:
         return tokens.padded(self.value_head(tokens.hidden.float()).squeeze(-1))
 
-    def outputs_of(self, tokens: ScoredTokens, batch: Batch) -> PolicyOutputs:
-        """Return the lazy outputs with the value function's."""
-        outputs = super().outputs_of(tokens, batch)
-        return outputs.extended(
+    def make_outputs(self, model: nn.Module, batch: Batch) -> PolicyOutputs:
+        """Return the lazy outputs with the value function's; the reference is in the advantages, and does not run."""
+        tokens = ScoredTokens(self.head, model, batch)
+        return self.outputs_of(tokens, None, batch).extended(
             {
                 "advantages": lambda: batch["advantages"],
                 "values": lambda: self._values(tokens),

@@ -13,18 +13,17 @@ from swift_core.train.outputs import ScoredTokens
 from swift_core.train.policy.advantages import ESTIMATORS
 from swift_core.train.policy.batches import set_advantages, training_batch
 from swift_core.train.policy.sampled import SampledAnswers, by_batch
-from swift_core.train.reference import Reference, reference_of
-from swift_core.train.reference_updates import ReferenceUpdates
+from swift_core.train.referenced import Referenced
 from swift_core.train.trainer import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from swift_core.contracts.handover import Parts
     from swift_core.train.policy.samples import Sample
 
 
-class Policy(SampledAnswers):
+class Policy(SampledAnswers, Referenced):
     """Train on rewards of answers that the model draws itself; a row is a prompt."""
 
     feeds: ClassVar[str] = "PolicyOutputs"
@@ -35,9 +34,6 @@ class Policy(SampledAnswers):
     def __init__(self, parts: Parts) -> None:
         """Take the live parts of a run, and the reference its loss needs."""
         super().__init__(parts)
-        self.reference: Reference | None = reference_of(parts, self.head)
-        if parts.plan.settings.train.sync_ref_model:
-            self.add_callback(ReferenceUpdates(parts))
         asked = parts.plan.settings.rollout.advantages
         self._estimator = ESTIMATORS[getattr(parts.loss, "advantages", "group") if asked == "auto" else asked]
 
@@ -80,13 +76,11 @@ class Policy(SampledAnswers):
 
     def make_outputs(self, model: nn.Module, batch: Batch) -> PolicyOutputs:
         """Return the lazy outputs on sampled answers."""
-        return self.outputs_of(ScoredTokens(self.head, model, batch), batch)
+        return self.outputs_of(*self.scored(model, batch), batch)
 
-    def outputs_of(self, tokens: ScoredTokens, batch: Batch) -> PolicyOutputs:
-        """Return the lazy outputs of scored tokens."""
+    def outputs_of(self, tokens: ScoredTokens, reference: Callable[[], Tensor] | None, batch: Batch) -> PolicyOutputs:
+        """Return the lazy outputs of scored tokens, and of the reference's log-probabilities of them."""
         self.watch(tokens)
-        reference = None if self.reference is None else self.reference.on(batch)
-
         old = batch.get("old_logps")
         mask = tokens.padded(torch.ones_like(tokens.labels)).bool()
         thunks: dict[str, Any] = {
