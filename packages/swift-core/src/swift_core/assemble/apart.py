@@ -268,10 +268,11 @@ def build_metrics(plan: RunPlan) -> list[tuple[str, Any]]:
     Raises:
         SwiftError: A metric cannot be built or started.
     """
-    return [(part.plugin.name, _metric(plan, part)) for part in plan.metrics]
+    return [(part.plugin.name, build_metric(plan, part)) for part in plan.metrics]
 
 
-def _metric(plan: RunPlan, part: PartPlan) -> Any:
+def build_metric(plan: RunPlan, part: PartPlan) -> Any:
+    """Return one metric, here or in a process of its own."""
     if not runs_apart(plan, part):
         return plan.create(part)
     pool = start(plan, part)

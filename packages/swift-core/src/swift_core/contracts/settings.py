@@ -516,6 +516,9 @@ class PluginSettings:
     ms_swift_files: list[Name] = field(default_factory=list)
     """Files written for ms-swift, relative to the run file; what they register can be named like an installed plugin."""
 
+    reload: list[Name] = field(default_factory=list)
+    """What is taken anew while training when its local file changes: `losses`, `rewards`, `metrics`, `callbacks`."""
+
     sandbox: SandboxSettings = field(default_factory=SandboxSettings)
     """How rewards and metrics of others are run."""
 

@@ -22,6 +22,7 @@ from swift_core.resolve.ms_swift import always_on, with_ms_swift_files
 from swift_core.resolve.optimizer import check_groups, check_in_backward, fill, find_optimizer
 from swift_core.resolve.parallel import check_optimizer_engine, check_parallel, check_parts_engine, check_rest
 from swift_core.resolve.parts import Looked, PartFinder
+from swift_core.resolve.reload import check_reload
 from swift_core.resolve.shorthands import OptionSet, place_shorthands
 from swift_core.resolve.sources import check_data, check_model_files, find_hub
 from swift_core.resolve.stage import find_loss, find_stage
@@ -69,6 +70,7 @@ def resolve(
     if plan is not None:
         check_parts_engine(findings, plan)
     check_settings(findings, plan, sampling=sampling)
+    check_reload(findings, plan)
     findings.stop_if_any()
     assert plan is not None  # a part is left out only where a problem was kept
     return replace(plan, notes=(*_alias_notes(findings.config), *findings.notes))

@@ -76,6 +76,10 @@ def _build(parts: Parts) -> SwiftTrainer:
     own = MetricsLog(parts.directory), Progress(parts.plan), Events(parts), Epochs(parts.train_dataset)
     for callback in (ReadBack(trainer), Observed(parts), *own):
         trainer.add_callback(callback)
+    if parts.plan.settings.plugins.reload:
+        from swift_core.train.reload import Reload
+
+        trainer.add_callback(Reload(trainer))
     for watching in parts.callbacks:
         if hasattr(watching, "attach"):
             watching.attach(trainer)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from swift_core.errors import NonFiniteError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor
 
@@ -36,6 +36,8 @@ class NonFinite:
         self._logged: dict[str, Tensor] = {}
         self.leaves_out = False
         """Whether the present step is not taken."""
+        self.rescue: Callable[[str], bool] | None = None
+        """Called with what is not finite; true when its cause was taken back, and the step is only to be left out."""
 
     def begin(self) -> None:
         """Start a step."""
@@ -62,6 +64,10 @@ class NonFinite:
         if math.isfinite(value):
             if name == "gradient":
                 self._in_a_row = 0
+            return
+        if self.rescue is not None and self.rescue(self._what(name, value)):
+            self.leaves_out = True
+            self._trainer.forget_step(self._logged)
             return
         self._in_a_row += 1
         if not self._skips or self._in_a_row > self._limit:

@@ -1,0 +1,187 @@
+"""Local files that change while a run trains: vetted, taken everywhere or nowhere, and taken back."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from swift_core.errors import SwiftError
+from swift_core.run import run
+from swift_core.train import reload
+from swift_core.train.reload import Reload
+from swift_core.train.swaps import carry_state
+
+LOSS = '''
+from swift_core.plugin_api import LossOutput, TokenOutputs
+
+class Scaled:
+    """Cross entropy times FACTOR."""
+
+    def __init__(self):
+        self.num_calls = 0
+
+    def __call__(self, tokens: TokenOutputs) -> LossOutput:
+        self.num_calls += 1
+        calls = tokens.logps.detach() * 0 + self.num_calls
+        return LossOutput(-FACTOR * tokens.logps, metrics={"factor": tokens.logps.detach() * 0 + SHOWN, "calls": calls})
+'''
+
+EDITS = '''
+from pathlib import Path
+from transformers import TrainerCallback
+
+LOSS = Path(__file__).with_name("loss.py")
+
+class Edit(TrainerCallback):
+    """Writes the loss anew at certain steps."""
+
+    def on_step_end(self, args, state, control, **kwargs):
+        text = Path(__file__).with_name(f"at_{state.global_step}.py")
+        if text.exists():
+            LOSS.write_text(text.read_text())
+'''
+
+RUN = """
+model: {model_id: "demo:tiny"}
+data: {dataset: "demo:chat#64"}
+plugins: {reload: [losses]}
+train:
+  loss_type: ./loss.py:Scaled
+  callbacks: [./edits.py:Edit]
+  learning_rate: 1e-4
+  max_steps: 8
+  logging_steps: 1
+  save_steps: 4
+  per_device_train_batch_size: 4
+"""
+
+
+def version(factor, shown):
+    return LOSS.replace("FACTOR", factor).replace("SHOWN", str(shown))
+
+
+@pytest.fixture
+def folder(tmp_path, demo_folder, monkeypatch):
+    """A run whose loss changes at steps 1, 3 and 5; a file that is being vetted is waited for at the next step."""
+    (tmp_path / "loss.py").write_text(version("1.0", 1))
+    (tmp_path / "edits.py").write_text(EDITS)
+    (tmp_path / "run.yaml").write_text(RUN)
+    (tmp_path / "at_1.py").write_text(version("1.0", 2).replace("def __call__", "def __call__(self):\n    def call"))
+    (tmp_path / "at_3.py").write_text(version("3.0", 3))
+    (tmp_path / "at_5.py").write_text(version("float('nan')", 4))
+    look = Reload._look
+
+    def look_and_wait(self):
+        look(self)
+        if self._vetting is not None:
+            self._vetting[0].wait()
+
+    monkeypatch.setattr(Reload, "_look", look_and_wait)
+    return tmp_path
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_broken_change_is_refused_a_good_one_taken_and_one_that_is_not_finite_taken_back(folder, capfd):
+    out = run(folder / "run.yaml", [f"output_dir={folder / 'out'}"], allow_code=True)
+    told = [(line["step"], line["outcome"]) for line in lines(out / "reloads.jsonl")]
+    assert told == [(2, "refused"), (4, "taken"), (6, "taken"), (6, "taken back")]
+    logged = {line["step"]: line for line in lines(out / "metrics.jsonl") if "factor" in line}
+    assert [logged[step]["factor"] for step in sorted(logged)] == [1, 1, 1, 1, 3, 3, 3]
+    assert 2 < logged[5]["loss"] / logged[4]["loss"] < 4
+    assert logged[5]["calls"] == logged[4]["calls"] + 1, "what the loss had counted was carried over"
+    err = capfd.readouterr().err
+    assert "refused after step 2: the loss " in err
+    assert "loss.py:Scaled cannot be imported: IndentationError" in err
+    assert "taken back after step 6: the loss of step 7 is nan" in err
+    lock = json.loads((out / "identity.json").read_text())["plugins"]["train.loss_type"]
+    from hashlib import sha256
+
+    assert lock[3] == sha256((folder / "at_3.py").read_bytes()).hexdigest()
+    assert len(list((out / "plugins").glob("loss-*.py"))) == 3
+    _check_resume(folder, out)
+
+
+def _check_resume(folder, out):
+    """Go on only with the bytes that wrote the checkpoint: the file on disk is the one that was taken back."""
+    keys = [f"output_dir={out}", "train.max_steps=10"]
+    for edit in folder.glob("at_*.py"):
+        edit.rename(edit.with_suffix(".old"))
+    with pytest.raises(SwiftError, match=r"resume-plugins.*train\.loss_type"):
+        run(folder / "run.yaml", keys, resume=out, resume_changed=False, allow_code=True)
+    (folder / "loss.py").write_text((folder / "at_3.old").read_text())
+    with pytest.raises(SwiftError) as refused:
+        run(folder / "run.yaml", keys, resume=out, allow_code=True)
+    assert "resume-plugins" not in str(refused.value)
+    assert "train.max_steps" in str(refused.value)
+
+
+def test_optimizers_tuners_and_models_are_refused_with_the_reason(tmp_path):
+    from swift_core.config.load import load
+    from swift_core.plugins.registry import installed
+    from swift_core.resolve.plan import resolve
+
+    (tmp_path / "run.yaml").write_text(
+        'model: {model_id: "demo:tiny"}\ndata: {dataset: "demo:chat"}\n'
+        "plugins: {reload: [optimizers, tuners, models]}\n"
+    )
+    with pytest.raises(SwiftError) as refused:
+        resolve(load(tmp_path / "run.yaml"), installed(), planning=True)
+    assert [problem.code for problem in refused.value.problems] == ["cannot-reload"] * 3
+    assert "the state of an optimizer belongs to its code" in str(refused.value)
+
+
+class Plain:
+    def __init__(self, option, count=0):
+        self.option, self.count = option, count
+
+
+def test_state_is_carried_but_what_options_say_is_not():
+    new = Plain(option=2)
+    carry_state(Plain(option=1, count=5), new, {"option": 2})
+    assert (new.option, new.count) == (2, 5)
+
+
+def _two_ranks(rank, folder, fails_on):
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
+    taken = []
+
+    def prepare(trainer, old, new):
+        if rank == fails_on:
+            raise ValueError("not here")
+        return lambda: taken.append(rank)
+
+    reload.prepared_swap = prepare
+    file = folder / "loss.py"
+    plugin = SimpleNamespace(path=file, dialect="ms_swift", name="a", distribution="(file)", version="")
+    part = SimpleNamespace(kind="loss", key="train.loss_type", plugin=plugin)
+    reload.reloadable = lambda plan: [part]
+    reload._anew = lambda part, digest: part
+    (folder / f"out{rank}").mkdir()
+    trainer = SimpleNamespace(
+        parts=SimpleNamespace(plan=None, directory=folder / f"out{rank}"),
+        args=SimpleNamespace(world_size=2, process_index=rank),
+        nonfinite=SimpleNamespace(),
+        saving=SimpleNamespace(about={"plugins": {}}),
+    )
+    watcher = Reload(trainer)
+    offer = {"file": str(file), "digest": reload._digest(file)}
+    watcher._offer = lambda step: offer
+    watcher.on_step_end(trainer.args, SimpleNamespace(global_step=3), None)
+    (folder / f"rank{rank}").write_text(f"{len(taken)}")
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize(("fails_on", "number"), [(None, 1), (1, 0), (0, 0)], ids=["both", "not on 1", "not on 0"])
+def test_two_processes_take_a_change_both_or_neither(tmp_path, fails_on, number):
+    (tmp_path / "loss.py").write_text("x = 1\n")
+    mp.start_processes(_two_ranks, (tmp_path, fails_on), nprocs=2, start_method="fork")
+    assert [(tmp_path / f"rank{rank}").read_text() for rank in (0, 1)] == [f"{number}"] * 2
+    (line,) = lines(tmp_path / "out0" / "reloads.jsonl")
+    assert line["outcome"] == ("taken" if number else "refused")
+    assert not (tmp_path / "out1" / "reloads.jsonl").exists()
+    assert number or f"process {fails_on}: ValueError: not here" in line["why"]
