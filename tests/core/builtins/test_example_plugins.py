@@ -75,7 +75,7 @@ def test_an_optimizer_with_its_own_schedule_sets_the_rate(train):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("train.tuner_kwargs={lr_facter: 1.0}", "there is no option 'lr_facter'; the options are lr_factor"),
+        ("train.tuner_kwargs={lr_facter: 1.0}", "there is no option 'lr_facter'; the option is lr_factor"),
         ("train.lr_scheduler_kwargs={num_stairs: 0}", "num_stairs must be >= 1, got 0"),
         ("train.tuner_kwargs={lr_factor: -1.0}", "lr_factor must be > 0, got -1.0"),
     ],

@@ -49,7 +49,7 @@ def train(tmp_path, tiny_folder):
 
 def test_a_sweep_and_previews_change_nothing_in_a_run(train, tmp_path, capsys):
     plain = train("plain", [])
-    (tmp_path / "rewards.py").write_text("def is_short(infer_requests, ground_truths):\n    return [0.5, 0.25]\n")
+    (tmp_path / "rewards.py").write_text("def is_short(completions):\n    return [0.5, 0.25]\n")
     reward = "reward.orms=['./rewards.py:is_short']"
     watched = train("watched", LOOKING, reward, "plugins.sandbox.mode=off")
     first, second = (load_file(folder / "adapter" / "adapter_model.safetensors") for folder in (plain, watched))

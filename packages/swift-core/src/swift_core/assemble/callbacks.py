@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import wraps
+from typing import TYPE_CHECKING, Any
 
+from swift_core.assemble.broken_part import failure, named, wrong_return
 from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from transformers import TrainerCallback
 
-    from swift_core.contracts.handover import RunPlan
+    from swift_core.contracts.handover import PartPlan, RunPlan
 
 
 def build_callbacks(plan: RunPlan) -> list[TrainerCallback]:
@@ -21,14 +25,40 @@ def build_callbacks(plan: RunPlan) -> list[TrainerCallback]:
     for part in plan.callbacks:
         callback = plan.create(part)
         if isinstance(callback, TrainerCallback):
-            callbacks.append(callback)
+            callbacks.append(_told(plan, part, callback))
             continue
-        message = (
-            f"callback {part.plugin.name!r} of {part.plugin.distribution} {part.plugin.version} must be a "
-            f"transformers.TrainerCallback, got {type(callback).__name__}."
-        )
+        message = f"{named(part)} must be a transformers.TrainerCallback, got {type(callback).__name__}."
         next_step = part.plugin.info_command
         problems.append(Problem("broken-plugin", message, plan.config.place(part.key), next_step))
     if problems:
         raise SwiftError(problems)
     return callbacks
+
+
+def _told(plan: RunPlan, part: PartPlan, callback: TrainerCallback) -> TrainerCallback:
+    """Return `callback`, whose events tell what breaks in them with its wheel and place."""
+    from transformers import TrainerCallback
+
+    for name in vars(TrainerCallback):
+        if name.startswith("on_") and getattr(type(callback), name) is not getattr(TrainerCallback, name):
+            setattr(callback, name, _event(plan, part, name, getattr(callback, name)))
+    return callback
+
+
+def _event(plan: RunPlan, part: PartPlan, name: str, event: Callable[..., Any]) -> Callable[..., Any]:
+    import torch
+    from transformers import TrainerControl
+
+    @wraps(event)
+    def told(*args: Any, **kwargs: Any) -> Any:
+        try:
+            result = event(*args, **kwargs)
+        except (SwiftError, torch.OutOfMemoryError, OSError):  # a full disk is told by who writes checkpoints
+            raise
+        except Exception as error:  # whatever a stranger's code raises
+            raise failure(plan, part, error) from error
+        if result is not None and not isinstance(result, TrainerControl):
+            raise wrong_return(plan, part, name, "None or its control", result)
+        return result
+
+    return told

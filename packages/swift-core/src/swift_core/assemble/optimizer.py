@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from swift_core.assemble.broken_part import failure, wrong_return
 from swift_core.assemble.param_groups import groups_of
 from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import torch
     from torch.optim.lr_scheduler import LRScheduler
 
@@ -42,7 +46,9 @@ def build_optimizer(
         name: tuple(value) if isinstance(value, list) else value for name, value in part.options.items()
     }
     if _takes_trainer_form(factory):
-        optimizer, schedule = _both(plan, factory(plan.settings.train, model, dataset, **options))
+        with _telling(plan, part):
+            made = factory(plan.settings.train, model, dataset, **options)
+        optimizer, schedule = _both(plan, made)
         if schedule is not None:
             _own_schedules[optimizer] = schedule
         return optimizer
@@ -50,10 +56,24 @@ def build_optimizer(
     if not groups:
         message = f"the tuner {plan.tuner.plugin.name!r} left nothing of the model to train."
         raise SwiftError(Problem("nothing-trained", message, plan.config.place(plan.tuner.key), "choose other modules"))
+    with _telling(plan, part):
+        optimizer = factory(groups, **options)
+    return _checked(plan, optimizer)
+
+
+@contextmanager
+def _telling(plan: RunPlan, part: PartPlan) -> Iterator[None]:
+    """Tell what a part refuses, or how it broke, with its place."""
+    import torch
+
     try:
-        return _checked(plan, factory(groups, **options))
+        yield
+    except (SwiftError, torch.OutOfMemoryError):
+        raise
     except (ValueError, TypeError) as error:
         raise _refused(plan, part, error) from error
+    except Exception as error:  # whatever a stranger's code raises
+        raise failure(plan, part, error) from error
 
 
 def _takes_trainer_form(factory: Any) -> bool:
@@ -68,23 +88,17 @@ def _takes_trainer_form(factory: Any) -> bool:
 
 def _both(plan: RunPlan, returned: Any) -> tuple[torch.optim.Optimizer, LRScheduler | None]:
     if not isinstance(returned, tuple) or len(returned) != 2:
-        raise _wrong_kind(plan, returned, "a pair (optimizer, scheduler)")
-    return _checked(plan, returned[0]), returned[1]
+        raise wrong_return(plan, plan.optimizer, "", "a pair (optimizer, scheduler)", returned)
+    schedule = None if returned[1] is None else _checked_schedule(plan, plan.optimizer, returned[1])
+    return _checked(plan, returned[0]), schedule
 
 
 def _checked(plan: RunPlan, optimizer: Any) -> torch.optim.Optimizer:
     import torch
 
     if not isinstance(optimizer, torch.optim.Optimizer):
-        raise _wrong_kind(plan, optimizer, "a torch.optim.Optimizer")
+        raise wrong_return(plan, plan.optimizer, "", "a torch.optim.Optimizer", optimizer)
     return optimizer
-
-
-def _wrong_kind(plan: RunPlan, returned: Any, wanted: str) -> SwiftError:
-    message = f"optimizer {plan.optimizer.plugin.name!r} must return {wanted}, got {type(returned).__name__}."
-    return SwiftError(
-        Problem("broken-plugin", message, plan.config.place(plan.optimizer.key), plan.optimizer.plugin.info_command)
-    )
 
 
 def _refused(plan: RunPlan, part: PartPlan, error: Exception) -> SwiftError:
@@ -114,10 +128,13 @@ def build_scheduler(
         )
         return made
     schedule = plan.create(plan.scheduler)
-    try:
-        built: LRScheduler = schedule(
-            optimizer, num_warmup_steps=num_warmup_steps, num_training_steps=num_training_steps
-        )
-    except (ValueError, TypeError) as error:
-        raise _refused(plan, plan.scheduler, error) from error
-    return built
+    with _telling(plan, plan.scheduler):
+        built = schedule(optimizer, num_warmup_steps=num_warmup_steps, num_training_steps=num_training_steps)
+    return _checked_schedule(plan, plan.scheduler, built)
+
+
+def _checked_schedule(plan: RunPlan, part: PartPlan, built: Any) -> LRScheduler:
+    if not all(hasattr(built, name) for name in ("step", "get_last_lr", "state_dict", "load_state_dict")):
+        raise wrong_return(plan, part, "", "a schedule of torch", built)
+    schedule: LRScheduler = built
+    return schedule

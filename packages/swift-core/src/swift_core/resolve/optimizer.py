@@ -99,7 +99,8 @@ def _shown(config: RunConfig, shared: Shared, value: Any, origin: ValueOrigin | 
 
 def _refuse_unused(findings: Findings, chosen: OptionSet, shared: Shared) -> None:
     source = chosen.looked.source
-    if not source.readable or (not source.options and len(source.inputs) > 1):
+    takes_all = tuple(source.positional[:3]) == ("args", "model", "dataset")
+    if not source.readable or takes_all or (not source.options and len(source.inputs) > 1):
         return  # compiled, or the (args, model, dataset) form, which reads `train` itself
     for key in _written(findings.config, shared):
         message = f"{key} would do nothing: the optimizer {chosen.looked.plugin.name!r} has no option {shared.option!r}"
