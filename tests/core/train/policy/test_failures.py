@@ -8,6 +8,7 @@ from swift_core.assemble.rewards import AdaptedReward, adapt_reward
 from swift_core.contracts.handover import RewardPart
 from swift_core.contracts.reward import report_failure
 from swift_core.errors import Problem, SwiftError
+from swift_core.train.ledger import Ledger
 from swift_core.train.policy.agreement import agree, decide_failures
 from swift_loss_zoo.policy.grpo import GRPO
 
@@ -78,3 +79,12 @@ def test_the_decision_is_that_of_the_reduced_counts():
     others[0, 4] = 21
     with pytest.raises(SwiftError, match=r"21 of 200 answers \(21 memory\)"):
         decide_failures(rewards, lambda counts: counts + others)
+
+
+def test_a_mean_is_over_all_ranks_also_where_this_one_has_nothing_of_it():
+    ledger = Ledger()
+    ledger.add_values({"here": torch.tensor([1.0, 3.0])})
+    others = torch.tensor([[10.0, 4.0], [2.0, 1.0], [0.0, 0.0]], dtype=torch.float64)  # sums and counts of another rank
+    means = ledger.means(lambda sums: sums + others, ["there", "here", "nowhere"])
+    assert means == {"there": 2.5, "here": 2.0}
+    assert Ledger().means(lambda sums: sums) == {}

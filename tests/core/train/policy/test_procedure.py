@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from swift_core.contracts.engine import Rollout
 from swift_core.contracts.handover import RewardPart
 from swift_core.errors import SwiftError
 from swift_core.plugins.options import build
@@ -75,6 +76,55 @@ def test_cut_answers_are_left_out_when_asked(make_trainer):
     (batch,) = trainer.prepare_step([{"prompts": prompts(2)}])
     trained = (batch["labels"] != -100).sum(1).tolist()
     assert trained == [2, 3, 4, 0] * 2
+
+
+@pytest.mark.parametrize("name", ["grpo", "dapo", "gspo", "dr_grpo"])
+def test_a_step_whose_answers_were_all_cut_changes_nothing_and_the_run_goes_on(make_trainer, name):
+    class Endless:
+        """Answers that never end."""
+
+        def generate(self, asked, params, /):
+            return [[Rollout(list(ids), [10, 11 + k], False) for k in range(params.num_answers)] for ids in asked]
+
+        def update_weights(self, weights, version, /):
+            pass
+
+    (spec,) = [spec for spec in POLICY_LOSSES if spec.name == name]
+    loss = build(installed().load(spec), {"beta": 0.0} if name in ("grpo", "dapo", "dr_grpo") else {})
+    trainer = make_trainer(loss, rollout={"mask_truncated": True}, engine=Endless(), max_steps=2)
+    before = {key: p.detach().clone() for key, p in trainer.module.named_parameters()}
+    trainer.train()
+    assert trainer.state.global_step == 2
+    assert all(torch.equal(p, before[key]) for key, p in trainer.module.named_parameters())
+    lines = [line for line in trainer.state.log_history if "truncated" in line]
+    assert [(line["truncated"], line["loss"]) for line in lines] == [(1.0, 0.0)] * 2
+
+
+def test_without_a_comparison_the_rewards_themselves_are_the_advantages(make_trainer):
+    trainer = make_trainer(GRPO(beta=0.0), rollout={"advantages": "none"})
+    (batch,) = trainer.prepare_step([{"prompts": prompts(2)}])
+    assert batch["advantages"].tolist() == [1.0, 2.0, 3.0, 4.0] * 2
+
+
+def test_only_prompts_whose_answers_are_tied_are_drawn_again_and_the_last_draw_stands(make_trainer):
+    calls = []
+
+    def second_time(infer_requests, ground_truths, level, **_):
+        calls.append(list(level))
+        flat = len(calls) == 1
+        return [
+            1.0 if flat and row == 0 else float(len(r.response)) for r, row in zip(infer_requests, level, strict=True)
+        ]
+
+    trainer = make_trainer(
+        GRPO(beta=0.0), rewards=[RewardPart("r", 1.0, second_time)], rollout={"max_resample_times": 3}
+    )
+    (batch,) = trainer.prepare_step([{"prompts": prompts(2)}])
+    assert [asked for asked, _ in trainer.parts.engine.asked] == [[[5, 6], [6, 6]], [[5, 6]]]
+    assert calls == [[0] * 4 + [1] * 4, [0] * 4]
+    assert batch["advantages"][:4].tolist() == batch["advantages"][4:].tolist()
+    assert batch["advantages"][0] < 0
+    assert trainer._since_log.means(lambda value: value)["flat_groups"] == 0.0
 
 
 def test_answers_that_no_reward_judged_have_no_advantage(make_trainer):

@@ -14,7 +14,7 @@ from swift_core.contracts.loss import LossOutput
 from swift_core.train.statistics import NOTHING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +137,27 @@ class Ledger:
         numerator, denominator = reduce(self._sums["loss"]).tolist()
         return numerator / denominator if denominator else float("nan"), denominator
 
-    def means(self, reduce: Callable[[Tensor], Tensor]) -> dict[str, float]:
-        """Return every mean over all ranks; a loss without weights is NaN, a metric that no item has is left out."""
+    @property
+    def names(self) -> list[str]:
+        """What has been added on this rank."""
+        return list(self._sums)
+
+    def means(self, reduce: Callable[[Tensor], Tensor], names: Sequence[str] | None = None) -> dict[str, float]:
+        """Return every mean over all ranks; a loss without weights is NaN, a metric that no item has is left out.
+
+        Args:
+            reduce: Adds a tensor up over ranks.
+            names: What has been added on any rank, the same on all; left out, what was added here.
+        """
+        names = self.names if names is None else names
+        if not names:
+            return {}
+        devices = [pair.device for pair in self._sums.values()]
+        device = next((each for each in devices if each.type != "cpu"), torch.device("cpu"))
+        nothing = torch.zeros(2, dtype=torch.float64)
+        pairs = reduce(torch.stack([self._sums.get(name, nothing).to(device) for name in names]))
         result = {}
-        for name, pair in self._sums.items():
-            numerator, denominator = reduce(pair).tolist()
+        for name, (numerator, denominator) in zip(names, pairs.tolist(), strict=True):
             if denominator:
                 result[name] = numerator / denominator
             elif name == "loss":

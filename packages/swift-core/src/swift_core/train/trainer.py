@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 import torch
+import torch.distributed as dist
 import transformers
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -293,11 +294,19 @@ class SwiftTrainer(transformers.Trainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log the exact mean loss and the loss's metrics since the last line."""
         if "loss" in logs:
-            means = self._since_log.means(self._reduce)
+            means = self._since_log.means(self._reduce, self._logged_names())
             figures = self.derived(means) if "loss" in means else {**means, "loss": math.nan}  # no step was taken
             logs |= figures | optimizer_metrics(self.optimizer)
             self._since_log.clear()
         super().log(logs, start_time)
+
+    def _logged_names(self) -> list[str]:
+        """Return the names of what was added on any rank: a rank whose answers were all judged has no failures."""
+        if self.args.world_size == 1:
+            return self._since_log.names
+        gathered: list[list[str]] = [[] for _ in range(self.args.world_size)]
+        dist.all_gather_object(gathered, self._since_log.names)
+        return list(dict.fromkeys(name for names in gathered for name in names))
 
     def derived(self, means: dict[str, float]) -> dict[str, float]:
         """Return the means of the loss's metrics with what follows from them."""

@@ -51,7 +51,7 @@ def reward_figures(samples: Sequence[Sample], weights: Mapping[str, float]) -> d
     """Return the rewards of answers in all and by name, those without one left out, and where one was missing.
 
     Of the answers that a reward was asked about, `abstained/NAME` is 1 where it abstained, `failed/NAME` where it
-    failed; a reward that always had an answer has neither.
+    failed.
     """
     totals = [sample.total(weights) for sample in samples]
     values: dict[str, list[float]] = {"reward": [total for total in totals if total == total]}
@@ -60,11 +60,12 @@ def reward_figures(samples: Sequence[Sample], weights: Mapping[str, float]) -> d
         values[f"reward/{name}"] = [v for sample in asked if (v := sample.rewards[name]) is not None]
         values[f"abstained/{name}"] = [float(s.rewards[name] is None and name not in s.unsaid) for s in asked]
         values[f"failed/{name}"] = [float(name in sample.unsaid) for sample in asked]
-    return {name: numbers for name, numbers in values.items() if not _is_silent(name, numbers)}
+    return values
 
 
-def _is_silent(name: str, numbers: Sequence[float]) -> bool:
-    return name.startswith(("abstained/", "failed/")) and not any(numbers)
+def without_silence(means: Mapping[str, float]) -> dict[str, float]:
+    """Return means without `abstained/NAME` and `failed/NAME` of rewards that did neither, on any process."""
+    return {name: mean for name, mean in means.items() if mean or not name.startswith(("abstained/", "failed/"))}
 
 
 def _deviation(totals: Sequence[float]) -> float:

@@ -92,6 +92,7 @@ class SampledAnswers(SwiftTrainer):
 
     def derived(self, means: dict[str, float]) -> dict[str, float]:
         """Return the means; the loss is 0 where no step since the last line had anything to learn."""
+        means = record.without_silence(means)
         return means | {"loss": 0.0 if math.isnan(means["loss"]) else means["loss"]} | self._failures
 
     def watch(self, tokens: ScoredTokens) -> None:
@@ -171,7 +172,8 @@ class SampledAnswers(SwiftTrainer):
             score(self.parts.plan, self.parts.rewards, samples)
         self._failures = decide_failures(self.parts.rewards, self._reduce_cpu)
         values = record.reward_figures(samples, self.rollouts.weights)
-        metrics: Any = {f"{prefix}_{name}": sum(numbers) / len(numbers) for name, numbers in values.items() if numbers}
+        means = {name: sum(numbers) / len(numbers) for name, numbers in values.items() if numbers}
+        metrics: Any = {f"{prefix}_{name}": mean for name, mean in record.without_silence(means).items()}
         return EvalLoopOutput(predictions=None, label_ids=None, metrics=metrics, num_samples=len(samples))  # type: ignore[arg-type]
 
 
