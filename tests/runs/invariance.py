@@ -31,6 +31,7 @@ from swift_core.assemble.kinds.steps import StepCollator
 from swift_core.assemble.kinds.tokens import TokenCollator
 from swift_core.assemble.kinds.unpaired import UnpairedCollator, UnpairedRows
 from swift_core.contracts.handover import Parts
+from swift_core.contracts.parallel import parallel_of
 from swift_core.contracts.settings import DataSettings, DeviceSettings, ModelSettings, RunSettings, TrainSettings
 from swift_core.plugins.building import build
 from swift_core.plugins.hooks import manager
@@ -281,6 +282,7 @@ def new_trainer(case):
     plan = SimpleNamespace(
         settings=run_settings,
         loss=SimpleNamespace(plugin=plugin, key="train.loss_type"),
+        parallel=parallel_of(run_settings.device),
         config=SimpleNamespace(place=lambda _: None),
     )
     named = dict.fromkeys(Parts.__dataclass_fields__)
