@@ -40,7 +40,17 @@ _FUNCTIONS = frozenset(
 _INTEGER = re.compile(r"-?[1-9][0-9]{0,14}|0")
 _CHOICE = re.compile(r"\(?([A-J])\)?")
 _CHOSEN = re.compile(r"\(?([A-J])(?:\)|[.:])?(?:\s.*)?")
-_NAMED = re.compile(r"^\(?(?:[A-Za-z](?:_\{?\w+\}?|\([a-z]\))?|\\[a-z]+)\)?\s*(?:=|\\in)\s*(?=[^=])")
+_NAMED = re.compile(
+    r"^(?:\(?(?:[A-Za-z](?:_\{?\w+\}?|\([a-z]\))?|\\[a-z]+)\)?|\(\s*[a-z](?:\s*,\s*[a-z]){1,3}\s*\)|m?\s*\\angle\s*[A-Z]{1,3})"
+    r"\s*(?:=|\\in)\s*(?=[^=])"
+)
+_POINT = re.compile(r"^[ABD-OQ-Z]\s*(?=\([^()]*,[^()]*\)$)")
+"""The name of a point before its coordinates; C(5, 2) and P(5, 2) are numbers."""
+
+_BASED = re.compile(r"\(?([0-9A-Fa-f]+)\)?_\{?(\d+)\}?")
+_LETTERS = re.compile(r"[a-z]{2,4}")
+_MAX_NAMES = 3
+_MAX_NESTED = 8
 _QUANTITY = re.compile(r"^[A-Za-z](?:\s*[-+]?\s*[A-Za-z])*\s*=\s*(?=[^=])")
 _ARTICLE = re.compile(r"^(?:the|an?)\s+", re.IGNORECASE)
 _MAX_READ = 5000
@@ -68,7 +78,7 @@ def read_given(text: str) -> Answer:
         return Answer(text, text, Number(Fraction(int(text))), None, is_words=False)
     if len(text) > _MAX_READ:
         return Answer(text, text, None, None, is_words=True)
-    spelled = _first_of_equals(plain(text))
+    spelled = _POINT.sub("", _first_of_equals(plain(text)))
     number = read_number(spelled)
     parts = None if number else split_parts(spelled)
     return Answer(spelled, compact(spelled), number, parts, _is_words(spelled))
@@ -93,37 +103,45 @@ def read_expected(text: str | None, timeout: float) -> Answer:
     return answer
 
 
-def spelling(answer: Answer) -> str:
+def spelling(answer: Answer, depth: int = 0) -> str:
     """Return one spelling for answers that are cheaply known to be the same.
 
     Numbers by their exact value, lists and sets in one order, words without case; computer algebra is not asked.
     """
-    if found := _NAMED.match(answer.text):
-        return spelling(read_given(answer.text[found.end() :]))
+    found = _NAMED.match(answer.text)
+    if found and depth < _MAX_NAMES:
+        return spelling(read_given(answer.text[found.end() :]), depth + 1)
     if answer.number:
         return str(answer.number.value)
-    if answer.parts:
-        items = [spelling(read_given(item)) for item in answer.parts.items]
+    if answer.parts and depth < _MAX_NESTED:
+        items = [spelling(read_given(item), depth + 1) for item in answer.parts.items]
+        items = list(dict.fromkeys(items)) if answer.parts.kind == "set" else items
         ordered = items if answer.parts.ordered else sorted(items)
         return f"{answer.parts.kind}: {', '.join(ordered)}"
     return _folded(answer.text) if answer.is_words else answer.key
 
 
-def same_answer(expected: Answer, given: Answer, timeout: float) -> bool:
+def same_answer(expected: Answer, given: Answer, timeout: float, depth: int = 0) -> bool:
     """Say whether `given` is the expected answer; raise WorkerFailure after `timeout` seconds."""
     if expected.key == given.key:
         return True
     if expected.number and given.number:
         return numbers_equal(expected.number, given.number)
     if expected.is_words:
-        return _folded(expected.text) == _folded(given.text)
+        if _folded(expected.text) == _folded(given.text):
+            return True
+        is_product = _LETTERS.fullmatch(expected.text) and not given.is_words
+        return bool(is_product) and _same_symbolic(expected, given, timeout)
+    bases = [_BASED.fullmatch(side.key) for side in (expected, given)]
+    if bases[0] and bases[1]:
+        return [base.upper() for base in bases[0].groups()] == [base.upper() for base in bases[1].groups()]
     choice = _CHOICE.fullmatch(expected.text)
     if choice:
         chosen = _CHOSEN.fullmatch(given.text)
         return chosen is not None and chosen[1] == choice[1]
-    stripped = _without_name(expected, given)
+    stripped = _without_name(expected, given) if depth < _MAX_NAMES else None
     if stripped is not None:
-        return same_answer(*stripped, timeout)
+        return same_answer(*stripped, timeout, depth + 1)
     if expected.parts or given.parts:
         gold = expected.parts or as_interval(expected.text)
         return _same_parts(gold, given.parts or as_interval(given.text), timeout)
@@ -151,6 +169,10 @@ def _same_parts(expected: Parts | None, given: Parts | None, timeout: float) -> 
         return False
     golds = [read_given(item) for item in expected.items]
     answers = [read_given(item) for item in given.items]
+    if expected.kind == given.kind == "set":
+        golds, answers = _each_once(golds), _each_once(answers)
+    if len(golds) != len(answers):
+        return False
     if expected.ordered:
         return all(same_answer(gold, answer, timeout) for gold, answer in zip(golds, answers, strict=True))
     for gold in golds:
@@ -161,8 +183,18 @@ def _same_parts(expected: Parts | None, given: Parts | None, timeout: float) -> 
     return True
 
 
+def _each_once(answers: list[Answer]) -> list[Answer]:
+    """Leave out what cheaply is one that came before."""
+    return list({spelling(answer): answer for answer in answers}.values())
+
+
 def _same_symbolic(expected: Answer, given: Answer, timeout: float) -> bool:
-    if given.is_words or not given.key or not is_small(expected.text) or not is_small(given.text):
+    if (
+        (given.is_words and not _LETTERS.fullmatch(given.text))
+        or not given.key
+        or not is_small(expected.text)
+        or not is_small(given.text)
+    ):
         return False
     return bool(_ask(expected.text, given, timeout)["equal"]) if not _both_decimal(expected, given) else False
 

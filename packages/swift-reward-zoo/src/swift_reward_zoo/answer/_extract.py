@@ -13,7 +13,8 @@ from swift_reward_zoo._words import UNSPACED
 _BOX = re.compile(r"\\(?:boxed|fbox)\b")
 _TAG_OPEN, _TAG_CLOSE = "<answer>", "</answer>"
 _CUE = re.compile(
-    r"(?:\banswer\s*(?:is|are|was|:|=|\uff1a)|^\s*A\s*:|\u7b54\u6848?\s*[\u662f\u4e3a:\uff1a])\s*[:\uff1a]?[ \t]*",
+    r"(?:\banswer[*_]*\s*(?:is|are|was|:|=|\uff1a)|^\s*A\s*:|\u7b54\u6848?\s*[\u662f\u4e3a:\uff1a])\s*[:\uff1a]?"
+    r"(?:[*_]{1,2}(?=\s))?[ \t]*",
     re.IGNORECASE | re.MULTILINE,
 )
 _FORMULA = re.compile(r"\$\$([^$]+)\$\$|(?<!\\)\$([^$\n]+)(?<!\\)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
@@ -22,6 +23,9 @@ _NUMBER = re.compile(
     rf"(?<![.)])(?<![^\W{UNSPACED}])[-+\u2212]?\s?(?:\\?[$\u20ac\u00a3])?(?<![\d.]){_DIGITS}(?:\s?/\s?\d+)?\s?\\?%?"
 )
 _WORD = re.compile(rf"(?<![\\A-Za-z])[A-Za-z]{{3,}}|(?:^|\s)[A-Za-z]{{2,}}(?=[\s.,:]|$)|[{UNSPACED}]")
+_IT_IS = re.compile(
+    r"(?:it|this|that|(?:the|our|their|his|her) [\w ]{1,40}?) (?:is|are|equals)\s+(\S.*)", re.IGNORECASE
+)
 _TAIL = 4000
 """Characters at the end that are searched when nothing marks the answer."""
 
@@ -37,7 +41,10 @@ def final_answer(text: str) -> str | None:
     marked = after_hashes(text) or _after_cue(text[-_TAIL:])
     if marked:
         return marked
-    if tagged is not None or _is_bare(text):
+    if tagged is not None:
+        said = _IT_IS.fullmatch(text)
+        return (said[1] if said else text).strip() or None
+    if _is_bare(text):
         return text.strip() or None
     return _last_value(text[-_TAIL:])
 

@@ -17,6 +17,7 @@ _REFUSED = re.compile(
     r"|\\[dt]?binom[^a-z]*\d{4,}"
     r"|\d{400,}"
 )
+_MAX_TOWER = 2
 _FACTORIAL = re.compile(r"(\d+)\s*!")
 
 
@@ -26,7 +27,7 @@ def is_small(text: str) -> bool:
         return False
     if any(int(number) > _MAX_FACTORIAL for number in _FACTORIAL.findall(text)):
         return False
-    return _depth(text) <= _MAX_DEPTH
+    return _depth(text) <= _MAX_DEPTH and _tower(text) <= _MAX_TOWER
 
 
 def is_balanced(text: str) -> bool:
@@ -37,6 +38,20 @@ def is_balanced(text: str) -> bool:
         if depth < 0:
             return False
     return depth == 0
+
+
+def _tower(text: str) -> int:
+    """Return how many exponents stand upon each other at most."""
+    groups: list[bool] = []
+    highest, is_exponent = 0, False
+    for character in text:
+        if character == "{":
+            groups.append(is_exponent)
+        elif character == "}" and groups:
+            groups.pop()
+        is_exponent = character == "^" or (is_exponent and character == " ")
+        highest = max(highest, sum(groups) + is_exponent)
+    return highest
 
 
 def _depth(text: str) -> int:

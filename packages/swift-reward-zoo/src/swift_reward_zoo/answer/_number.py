@@ -21,12 +21,18 @@ _SLASH = re.compile(rf"\(?({_DECIMAL})\)? ?/ ?\(?([-+]?{_DECIMAL})\)?")
 _FRAC = re.compile(rf"\\frac ?(?:\{{ ?([-+]?{_DECIMAL}) ?\}}|(\d)) ?(?:\{{ ?([-+]?{_DECIMAL}) ?\}}|(\d))")
 _REPEATING = re.compile(r"(\d*)\.(\d*)\\(?:overline|bar) ?\{ ?(\d+) ?\}")
 _MIXED = re.compile(rf"(\d+) ?(?:and )?({_FRAC.pattern})|(\d+) (?:and )?(\d+) ?/ ?(\d+)")
+_SQUARED = r"(?: ?\^ ?\{?\d\}?)?"
 _UNIT = re.compile(
     r"^(.*?[\d.}%)])\s+"
-    r"((?:per |square |cubic |sq )?[A-Za-z][A-Za-z'-]+(?:[ /][A-Za-z]+){0,4}(?: ?\^ ?\{?\d\}?)?|[mgshLl])$"
+    rf"((?:per |square |cubic |sq )?[A-Za-z][A-Za-z'-]+(?:[ /][A-Za-z]+){{0,4}}{_SQUARED}|[mgshLl]"
+    rf"|[A-Za-z]{{1,3}}/[A-Za-z]{{1,3}}{_SQUARED})$"
 )
+_CHINESE_UNIT = re.compile(r"^(.*?[\d.}%)])\s*([\u4e00-\u9fff]{1,4})$")
+_NO_CHINESE_UNIT = re.compile("[\u5de6\u53f3\u4ee5\u4e0a\u4e0b\u591a\u6216\u548c\u5230\u81f3]")  # about, above, or, to
+_CURRENCY = re.compile(r"^(-?) ?(?:US\$|(?:USD|EUR|GBP|CNY|RMB)(?= ?[\d.]))")
 _GLUED = re.compile(r"^(.*?[\d.])(mm|cm|km|kg|mg|ml|mL|ft|hrs?|mins?|mph|lbs?|oz)(?: ?\^ ?\{?\d\}?)?$")
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
+_SCALES |= {"\u767e": 100, "\u5343": 1000, "\u4e07": 10**4, "\u4ebf": 10**8}
 _NO_UNITS = frozenset(
     [
         "and",
@@ -48,10 +54,12 @@ _NO_UNITS = frozenset(
     ]
 )
 _UNIT_NAMES = {
-    "length": "mm millimeter,cm centimeter,m meter metre,km kilometer,inch in,ft foot feet,yd yard,mi mile",
-    "weight": "mg milligram,g gram,kg kilogram,lb pound,oz ounce,ton",
-    "time": "s sec second,min minute,h hr hour,day,week,month,year",
-    "money": "dollar usd,cent,euro,yen",
+    "length": "mm millimeter \u6beb\u7c73,cm centimeter \u5398\u7c73,m meter metre \u7c73,"
+    "km kilometer \u5343\u7c73 \u516c\u91cc,inch in,ft foot feet,yd yard,mi mile",
+    "weight": "mg milligram,g gram \u514b,kg kilogram \u5343\u514b \u516c\u65a4,lb pound,oz ounce,ton \u5428",
+    "time": "s sec second \u79d2,min minute \u5206\u949f,h hr hour \u5c0f\u65f6,day \u5929,week \u5468,"
+    "month \u4e2a\u6708,year \u5e74",
+    "money": "dollar usd,cent,euro,yen,\u5143,\u89d2",
 }
 _UNITS = {
     word: (quantity, index)
@@ -80,7 +88,8 @@ def read_number(text: str) -> Number | None:
     """Return the number that `plain` text is: sign, currency, percent and unit are understood; None when it is none."""
     if not text or len(text) > _MAX_LENGTH:
         return None
-    text, unit = _split_unit(text)
+    text, unit = _split_unit(_CURRENCY.sub(r"\1$", text))
+    unit = unit or ("$" if "$" in text[:3] else "")
     factor = Fraction(_SCALES.get(unit, 1))
     percent = text.endswith("%") or unit in ("percent", "percentage points")
     body = text.rstrip("% ").strip() if percent else text
@@ -109,12 +118,13 @@ def numbers_equal(expected: Number, given: Number) -> bool:
     return share.value / 100 == other.value
 
 
-def rounds_to(decimal: Number, low: Fraction, high: Fraction) -> bool:
-    """Say whether `decimal`, of enough digits, is what a value between `low` and `high` is rounded or cut to."""
+def rounds_to(decimal: Number, value: Fraction) -> bool:
+    """Say whether `decimal`, of enough digits, is what `value` is rounded or cut to."""
     if decimal.decimals is None or decimal.digits < _MIN_DIGITS:
         return False
     last_place = Fraction(1, 10**decimal.decimals)
-    return abs(decimal.value - low) < last_place and abs(decimal.value - high) < last_place
+    lacks = abs(value) - abs(decimal.value)
+    return abs(value - decimal.value) <= last_place / 2 or (0 <= lacks < last_place and value * decimal.value > 0)
 
 
 def _rounds_to(decimal: Number, value: Fraction) -> bool:
@@ -122,13 +132,14 @@ def _rounds_to(decimal: Number, value: Fraction) -> bool:
     for prime in (2, 5):
         while rest % prime == 0:
             rest //= prime
-    return rest != 1 and rounds_to(decimal, value, value)
+    return rest != 1 and rounds_to(decimal, value)
 
 
 def _split_unit(text: str) -> tuple[str, str]:
     """Return the text before a unit, and the unit in lower case and singular; no unit is an empty string."""
-    found = _UNIT.match(text) or _GLUED.match(text)
-    if not found:
+    chinese = _CHINESE_UNIT.match(text)
+    found = _UNIT.match(text) or _GLUED.match(text) or chinese
+    if not found or (chinese and _NO_CHINESE_UNIT.search(chinese[2])):
         return text, ""
     body, unit = found.groups()
     words = unit.lower().split()
@@ -141,6 +152,9 @@ def _split_unit(text: str) -> tuple[str, str]:
 
 
 def _units_differ(first: str, second: str) -> bool:
+    if "$" in (first, second):  # of any country; said without a word it is not the hundredth part
+        other = second if first == "$" else first
+        return other.rstrip("s") == "cent"
     known = [_UNITS.get(unit) or _UNITS.get(unit.rstrip("s")) or _UNITS.get(unit[:-2]) for unit in (first, second)]
     return None not in known and known[0] != known[1]
 

@@ -46,6 +46,13 @@ _SPACING = re.compile(
 _TEXT = re.compile(r"\\(?:text(?:bf|rm|it|normal)?|mathrm|mathbf|mbox|operatorname|mathit|bf)\s*\{([^{}]*)\}")
 _RENAMED = (
     (re.compile(r"\\[dtc]frac"), r"\\frac"),
+    (re.compile(r"\{\s*([^{}]+?)\s*\\over(?![a-z])\s*([^{}]+?)\s*\}"), r"\\frac{\1}{\2}"),
+    (re.compile(r"\{\s*([^{}]+?)\s*\\choose(?![a-z])\s*([^{}]+?)\s*\}"), r"\\binom{\1}{\2}"),
+    (re.compile(r"\\dot\s*\{?(\d)\}?"), r"\\overline{\1}"),
+    (re.compile(r"\\langle(?![a-z])"), "("),
+    (re.compile(r"\\rangle(?![a-z])"), ")"),
+    (re.compile(r"\\\{\s*\\\}"), r"\\emptyset"),
+    (re.compile(r"(?<=[)\]])\s*U\s*(?=[(\[])"), r"\\cup "),
     (re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ)|\\degree"), ""),
     (re.compile(r"\\(?:varnothing|empty)(?![a-z])"), r"\\emptyset"),
     (re.compile(r"\\leq(?![a-z])"), r"\\le"),
@@ -58,6 +65,9 @@ _RENAMED = (
     (re.compile(r"(?<![\\A-Za-z])pi(?![A-Za-z])"), r"\\pi"),
     (re.compile(r"(?<![\\A-Za-z])(?:infinity|inf|oo)(?![A-Za-z])"), r"\\infty"),
 )
+_MAX_NESTED = 8
+"""Levels of typesetting within each other that are taken off."""
+
 _WRAPPERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("__", "__"), ("`", "`"))
 
 
@@ -68,8 +78,11 @@ def plain(text: str) -> str:
     text = _SPACING.sub(" ", text)
     for pattern, replacement in _RENAMED:
         text = pattern.sub(replacement, text)
-    text = _TEXT.sub(r" \1 ", text)
-    text = re.sub(r"\s+", " ", _unwrap(text.strip())).strip()
+    for _ in range(_MAX_NESTED):
+        text, bare = _TEXT.sub(r" \1 ", text), text
+        if text == bare:
+            break
+    text = _without_braces(re.sub(r"\s+", " ", _unwrap(text.strip())).strip())
     return re.sub(r"[.,;:]+$", "", text).strip()
 
 
@@ -77,6 +90,26 @@ def compact(text: str) -> str:
     r"""Return `plain` text without spaces, except one that keeps a command from its argument (`\pi r`)."""
     kept = re.sub(r"(\\[a-zA-Z]+) (?=[a-zA-Z])", "\\1\0", text)
     return re.sub(r"([\^_])\{(\w)\}", r"\1\2", kept.replace(" ", "")).replace("\0", " ")
+
+
+def _without_braces(text: str) -> str:
+    """Take off braces that do nothing but group the whole; a comma within them makes a set."""
+    for _ in range(_MAX_NESTED):
+        inner = text[1:-1]
+        if not (text.startswith("{") and text.endswith("}") and "," not in inner and _is_closed(inner)):
+            break
+        text = inner.strip()
+    return text
+
+
+def _is_closed(text: str) -> bool:
+    """Say whether no brace of `text` belongs to one outside of it."""
+    depth = 0
+    for character in text:
+        depth += (character == "{") - (character == "}")
+        if depth < 0:
+            return False
+    return depth == 0
 
 
 def _ascii(text: str) -> str:

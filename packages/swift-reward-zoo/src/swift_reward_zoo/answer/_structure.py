@@ -32,6 +32,7 @@ def split_parts(text: str) -> Parts | None:
     `a, b`, `a and b` and `\pm a` are lists; `\{a, b\}` is a set; `(a, b)` and `[a, b)` keep their brackets.
     """
     text = text.replace(r"\{", "{ ").replace(r"\}", " }").strip() if r"\{" in text else text
+    text = text.replace(";", ",") if "," not in text else text
     union = _split(text, r"\cup")
     if len(union) > 1:
         return Parts("union", tuple(union))
@@ -40,6 +41,9 @@ def split_parts(text: str) -> Parts | None:
         if text[0] == "{":
             return Parts("set", _with_signs(inner))
         return Parts(text[0] + text[-1], tuple(inner)) if len(inner) > 1 else None
+    either = [as_interval(side.strip()) for side in text.split(" or ")]
+    if len(either) > 1 and None not in either:
+        return Parts("union", tuple(_as_text(interval) for interval in either if interval))
     items = _split(re.sub(r",?\s(?:and|or)\s", ", ", text), ",")
     items_signed = _with_signs(items)
     return Parts("list", items_signed) if len(items_signed) > 1 else None
@@ -58,11 +62,19 @@ def as_interval(text: str) -> Parts | None:
     return None
 
 
+def _as_text(interval: Parts) -> str:
+    """Return an interval in one spelling."""
+    low, high = interval.items
+    return f"{interval.kind[0]}{low}, {high}{interval.kind[1]}"
+
+
 def comparable(expected: Parts, given: Parts) -> bool:
     """Say whether two answers are of one kind: a bare list may stand for a set, nothing else changes its kind."""
     loose = ("set", "list")
     same_kind = expected.kind == given.kind or (expected.kind in loose and given.kind in loose)
-    return same_kind and len(expected.items) == len(given.items) <= _MAX_PARTS
+    counts = len(expected.items), len(given.items)
+    repeats = expected.kind == given.kind == "set"  # which do not count
+    return same_kind and max(counts) <= _MAX_PARTS and (repeats or counts[0] == counts[1])
 
 
 def _split(text: str, separator: str) -> list[str]:

@@ -82,7 +82,7 @@ def _is_rounded(value: Any, decimal: dict[str, Any]) -> bool:
         return False
     written = Number(exact, decimal["decimals"], decimal["digits"])
     near = Fraction(str(real))
-    return near == exact or rounds_to(written, near, near)
+    return near == exact or rounds_to(written, near)
 
 
 def _same(expected: Any, given: Any) -> bool:
