@@ -232,3 +232,33 @@ def test_the_plan_in_words_shows_aliases_resolved(plan_of: PlanOf) -> None:
     for line in ("data.dataset_name means data.dataset", "training_args means train", "train.dtype means model.dtype",
                  "train.lora_rank means train.tuner_kwargs.lora_rank"):  # fmt: skip
         assert line in text
+
+
+def test_stages_that_sample_may_have_several_turns_and_others_are_refused(
+    plan_of: PlanOf, problems_of: ProblemsOf
+) -> None:
+    turns = "rollout: {multi_turn: python_tool, multi_turn_kwargs: {timeout: 1.0}}\n"
+    drawn = MODEL + "data: {dataset: demo:prompts}\nreward: {orms: [math]}\n"
+
+    plan = plan_of(drawn + turns + "train: {stage: online_dpo, loss_type: ipo}\n")
+    (refused,) = problems_of(
+        "model: {model_id: demo:tiny, teacher_model_id: demo:tiny}\ndata: {dataset: demo:chat}\n"
+        + turns
+        + "train: {stage: gkd}\n"
+    )
+    (unknown,) = problems_of(drawn + "rollout: {multi_turn: python_tol}\ntrain: {stage: grpo}\n")
+
+    assert plan.multi_turn is not None
+    assert plan.multi_turn.options == {"timeout": 1.0}
+    assert plan.multi_turn in plan.parts
+    assert (refused.code, refused.message) == ("multi-turn-stage", "stage 'gkd' draws answers of one turn")
+    assert "Did you mean 'python_tool'?" in unknown.message
+
+
+def test_pairs_of_own_answers_need_two_answers_and_no_reference_before(problems_of: ProblemsOf) -> None:
+    found = problems_of(
+        MODEL + "data: {dataset: demo:prompts}\nreward: {orms: [math]}\nrollout: {num_generations: 1}\n"
+        "train: {stage: online_dpo, precompute_ref_log_probs: true}\n"
+    )
+
+    assert {problem.code for problem in found} == {"too-few-answers", "contradiction"}
