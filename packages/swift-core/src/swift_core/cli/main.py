@@ -142,6 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _fail("interrupted", 130)
     except Exception as error:
         _leave_to_the_first(error, 1)
+        _tell_of_loss(error)
         raise
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -154,6 +155,16 @@ def _leave_to_the_first(error: Exception, code: int) -> None:
         sys.exit(code)
     if is_one_of_several():
         click.echo(f"{rank_of()}:", err=True)
+
+
+def _tell_of_loss(error: Exception) -> None:
+    """End with a line, and no traceback, in a process that only lost another one."""
+    from swift_core.cli.speaker import is_one_of_several, lost_another
+
+    if is_one_of_several() and lost_another(error):
+        message = f"another process of this run is gone ({str(error).splitlines()[0]})."
+        next_step = "look at what that process, or the launcher, printed"
+        _fail(Problem("lost-process", message, next_step=next_step).render(), 1)
 
 
 def _width() -> int:

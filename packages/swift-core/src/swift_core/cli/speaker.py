@@ -25,9 +25,14 @@ def speaks(error: BaseException) -> bool:
     """
     if not is_one_of_several():
         return True
-    if isinstance(error, RuntimeError) and any(text in str(error) for text in _LOST):
+    if lost_another(error):
         time.sleep(_WAIT)
     return _claims()
+
+
+def lost_another(error: BaseException) -> bool:
+    """Say whether `error` is that another process is gone."""
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in _LOST)
 
 
 def rank_of() -> str:
