@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from swift_native import clip_grad_norm_, grad_norm, usable_isas
+from swift_native import AdamW, clip_grad_norm_, grad_norm, usable_isas
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 
@@ -92,3 +92,25 @@ def test_a_wrong_limit_and_a_sparse_gradient_are_refused():
     param.grad = torch.ones(2).to_sparse()
     with pytest.raises(ValueError, match="the gradient of parameter 0 is sparse_coo"):
         grad_norm(param)
+
+
+@pytest.mark.parametrize("offload", ["none", "cpu"])
+@pytest.mark.parametrize("max_norm", [0.5, 1e9])
+def test_clipping_inside_the_next_step_is_clipping_before_it(max_norm, offload):
+    clipped, usual = parameters(), parameters()
+    optimizer = AdamW(clipped, lr=0.1, eps=1.0, offload=offload)
+    other = AdamW(usual, lr=0.1, eps=1.0, offload=offload)
+    before = [param.grad.clone() for param in clipped[:-1]]
+    norm = optimizer.clip_next_step(max_norm)
+    assert float(norm) == pytest.approx(float(torch.nn.utils.clip_grad_norm_(usual, max_norm)), rel=1e-6)
+    assert all(torch.equal(param.grad, grad) for param, grad in zip(clipped, before, strict=False))
+    optimizer.step()
+    other.step()
+    for one, two in zip(clipped, usual, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-6, atol=1e-7)
+    for param, grad in zip(usual, before, strict=False):
+        param.grad = grad.clone()
+    optimizer.step()  # the factor was for one step
+    other.step()
+    for one, two in zip(clipped, usual, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-6, atol=1e-7)

@@ -64,5 +64,5 @@ def test_what_needs_more_than_a_part_is_refused_with_the_reason(found):
         "part, which are not those of the matrix; replicate the parameters (DDP), or take native_adamw"
     )
     assert refused["8bit"].startswith("moments of parameter 0 of group 0 cannot have 8 bits: it is cut up among ranks")
-    assert refused["clipping"].startswith("max_grad_norm of the optimizer must be 0 for parameters that are cut up")
+    assert refused["clipping"].startswith("max_grad_norm of the optimizer must be 0, got 1.0: parameters are cut up")
     assert refused["offload"].startswith("offload cannot train parameter 0 of group 0: it is a DTensor, and FSDP moves")

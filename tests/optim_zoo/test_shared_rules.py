@@ -17,7 +17,7 @@ LOW_RANK = {"galore_adamw", "galore_adamw8bit", "galore_adafactor", "q_galore", 
 COUNTS = {"seed", "refresh_at", "gap", "basis_right_codes", "basis_right_shape"}
 DTYPES = (torch.float32, torch.bfloat16)
 
-MOVES_EACH_WEIGHT_ALONE = {"ademamix", "adopt", "lion", "lomo", "schedule_free_adamw", "sgd", "sophia"}
+MOVES_EACH_WEIGHT_ALONE = {"ademamix", "adopt", "lion", "schedule_free_adamw", "sgd", "sophia"}
 
 every_optimizer = pytest.mark.parametrize("name", sorted(TARGETS))
 
@@ -224,7 +224,7 @@ def test_it_has_a_page(name):
     assert f"[`{name}`](optimizers/{name}.md)" in table
 
 
-@pytest.mark.parametrize("name", sorted(set(TARGETS) - MOVES_EACH_WEIGHT_ALONE - {"adamw8bit"}))
+@pytest.mark.parametrize("name", sorted(set(TARGETS) - MOVES_EACH_WEIGHT_ALONE))
 def test_what_looks_at_whole_parameters_refuses_a_part(name):
     partitioned = parameter((0,))
     partitioned.ds_id = 3  # ZeRO-3's mark

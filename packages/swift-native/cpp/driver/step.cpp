@@ -131,6 +131,22 @@ void update_tile(const Job& job, const Row& row, const Scalars& scalars, std::in
     }
 }
 
+// Updates whole blocks of 8-bit moments by the kernel that does so in one pass, where there is one; returns where the
+// others begin.
+std::int64_t update_blocks(const Job& job, const Row& row, const Scalars& scalars, std::int64_t begin,
+                           std::int64_t end) {
+    const bool fits = job.rule == Rule::kAdamW && storage_of(row) == Storage::kCodes && row.states[2] == 0 &&
+                      row.weights == kFloatWeights && row.grad_dtype == kFloat32 && row.copy == 0;
+    const std::int64_t size = (end - begin) / kBlock8 * kBlock8;
+    if (!fits || job.kernels->adamw8 == nullptr || size == 0) return begin;
+    Span span = span_at(row, scalars, begin);
+    span.counter = counter_of(scalars.codes_origin, row.first_element + begin);
+    std::uint8_t* const scales[2] = {pointer<std::uint8_t>(row.scales[0]) + begin / kBlock8,
+                                     pointer<std::uint8_t>(row.scales[1]) + begin / kBlock8};
+    job.kernels->adamw8(span, scales, scalars.adamw, job.kernels->block8.encode_pair, size);
+    return begin + size;
+}
+
 void update_chunk(const void* context, std::size_t tensor, std::int64_t begin, std::int64_t end) {
     const Job& job = *static_cast<const Job*>(context);
     const Row& row = job.rows[tensor];
@@ -138,7 +154,7 @@ void update_chunk(const void* context, std::size_t tensor, std::int64_t begin, s
     const bool is_direct = row.grad_dtype == kFloat32 && storage_of(row) != Storage::kCodes && row.copy == 0;
     Buffers buffers;
     const std::int64_t tile = is_direct ? kChunk : kTile;
-    for (std::int64_t i = begin; i < end; i += tile) {
+    for (std::int64_t i = update_blocks(job, row, scalars, begin, end); i < end; i += tile) {
         update_tile(job, row, scalars, i, std::min(tile, end - i), buffers);
     }
 }

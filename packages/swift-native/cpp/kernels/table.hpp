@@ -3,6 +3,7 @@
 
 #include "kernels/adafactor.hpp"
 #include "kernels/adamw.hpp"
+#include "kernels/adamw8.hpp"
 #include "kernels/block8.hpp"
 #include "kernels/convert.hpp"
 #include "kernels/lion.hpp"
@@ -15,6 +16,7 @@ namespace swift_native {
 struct KernelTable {
     AdafactorKernels adafactor;
     AdamWKernels adamw;
+    AdamW8Kernel adamw8;  // may be null
     LionKernels lion;
     SgdKernels sgd;
     Block8Kernels block8;

@@ -11,7 +11,6 @@ are those of parameters in host memory.
 
 from __future__ import annotations
 
-import math
 from array import array
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -146,13 +145,13 @@ def _update(bucket: Sequence[Part], slot: Slot, lanes: Any, take: Callable[[arra
     slot.returned = lanes.back((part.far.param[part.begin : part.end], slot.weights(part)) for part in bucket)
 
 
-def grad_norm_of(fars: Sequence[Far]) -> float:
-    """Return the global norm of the gradients, computed in float32 where they are."""
-    squares = 0.0
-    for device in {far.whole.device for far in fars}:
-        norms = [torch.linalg.vector_norm(far.grad, dtype=torch.float32) for far in fars if far.whole.device == device]
-        squares += float(torch.linalg.vector_norm(torch.stack(norms))) ** 2
-    return math.sqrt(squares)
+def norm_in_float32(grads: Sequence[Tensor]) -> Tensor:
+    """Return the global norm of gradients, computed in float32 where they are; in host memory."""
+    squares = torch.zeros(())
+    for device in {grad.device for grad in grads}:
+        norms = [torch.linalg.vector_norm(grad, dtype=torch.float32) for grad in grads if grad.device == device]
+        squares += torch.linalg.vector_norm(torch.stack(norms)).cpu().square()
+    return squares.sqrt()
 
 
 def _buckets(fars: Iterable[Far], size: int) -> Iterable[list[Part]]:

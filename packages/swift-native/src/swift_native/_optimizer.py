@@ -13,7 +13,7 @@ from swift_native import _native
 from swift_native._far import make_fars
 from swift_native._formats import OFFLOADINGS, Offloading
 from swift_native._loading import Loading
-from swift_native._offload import Offload, grad_norm_of
+from swift_native._offload import Offload, norm_in_float32
 from swift_native._refuse import (
     check_choice,
     check_clipping,
@@ -22,8 +22,10 @@ from swift_native._refuse import (
     check_options,
     check_params,
     label_of,
+    refuse_norm_of_parts,
 )
 from swift_native._rows import Rows
+from swift_native.clip import grad_norm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -58,6 +60,7 @@ class NativeOptimizer(Optimizer):
     _plan: _native.Plan | None
     _formats: list[Any]
     _grad_norm: float | None
+    _clip_factor: float
     _copies: dict[Tensor, Tensor]
 
     offload: Offloading
@@ -143,6 +146,27 @@ class NativeOptimizer(Optimizer):
             self._take_step()
         return loss
 
+    @torch.no_grad()
+    def clip_next_step(self, max_norm: float) -> Tensor:
+        """Scale gradients inside the next step so that their global norm is at most `max_norm`; nothing is written now.
+
+        Args:
+            max_norm: Largest norm, > 0.
+
+        Returns:
+            The norm before clipping, a float32 scalar.
+
+        Raises:
+            ValueError: A gradient cannot be read, or a parameter is cut up among ranks.
+        """
+        params = [param for group in self.param_groups for param in group["params"]]
+        refuse_norm_of_parts(params, f"clip_next_step({max_norm})")
+        far = self.offload != "none"
+        norm = norm_in_float32([param.grad for param in params if param.grad is not None]) if far else grad_norm(params)
+        share = max_norm / (float(norm) + 1e-6)  # as torch's clip_grad_norm_
+        self._clip_factor = 1.0 if share > 1 else share
+        return norm
+
     def step_param_alone(self, param: Tensor) -> None:
         """Move `param`, the only one that has a gradient, in the backward pass.
 
@@ -160,7 +184,8 @@ class NativeOptimizer(Optimizer):
     def _take_step(self) -> None:
         max_norm = float(self.param_groups[0].get("max_grad_norm", 0.0))
         scale = getattr(self, "grad_scale", None)
-        factor = 1.0 if scale is None else 1.0 / float(scale)
+        factor = self._clip_factor * (1.0 if scale is None else 1.0 / float(scale))
+        self._clip_factor = 1.0
         if self.offload != "none":
             self._take_far_step(factor, max_norm)
             return
@@ -176,7 +201,7 @@ class NativeOptimizer(Optimizer):
     def _take_far_step(self, factor: float, max_norm: float) -> None:
         check_clipping(self.param_groups)
         fars = make_fars(self.param_groups, self.state, self.state_names)
-        self._grad_norm = grad_norm_of(fars) * factor if max_norm > 0 else None
+        self._grad_norm = float(norm_in_float32([far.grad for far in fars])) * factor if max_norm > 0 else None
         if self._grad_norm is not None:
             share = max_norm / (self._grad_norm + 1e-6)
             factor *= 1.0 if share > 1 else share  # a norm that is not a number stays one
@@ -221,6 +246,7 @@ class NativeOptimizer(Optimizer):
         self._plan = None
         self._formats = []
         self._grad_norm = None
+        self._clip_factor = 1.0
         self._copies = getattr(self, "_copies", {})
         self._offload = Offload()
 

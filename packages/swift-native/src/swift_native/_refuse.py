@@ -82,10 +82,17 @@ def check_clipping(groups: Sequence[Mapping[str, Any]]) -> None:
     limits = sorted({float(group.get("max_grad_norm", 0.0)) for group in groups})
     if len(limits) > 1:
         raise ValueError(f"max_grad_norm must be the same in all groups, got {', '.join(map(str, limits))}")
-    if limits != [0.0] and any(is_cut(param) for group in groups for param in group["params"]):
+    if limits != [0.0]:
+        params = [param for group in groups for param in group["params"]]
+        refuse_norm_of_parts(params, f"max_grad_norm of the optimizer must be 0, got {limits[0]}")
+
+
+def refuse_norm_of_parts(params: Iterable[Tensor], what: str) -> None:
+    """Raise ValueError, beginning with `what`, if a parameter is cut up among ranks."""
+    if any(is_cut(param) for param in params):
         raise ValueError(
-            f"max_grad_norm of the optimizer must be 0 for parameters that are cut up among ranks, got {limits[0]}: "
-            "this rank sees the norm of its own part only; clip by train.max_grad_norm"
+            f"{what}: parameters are cut up among ranks, and this rank sees the norm of its own part only; clip by "
+            "train.max_grad_norm"
         )
 
 

@@ -42,9 +42,6 @@ class ZooOptimizer(Optimizer):
     works_on: ClassVar[str] = "tensors"
     """What of a parameter a step must see (see `OptimizerFactory`); a subclass may do with less, or need more."""
 
-    needs_whole: ClassVar[bool] = False
-    """Whether a step looks at a parameter as a whole (rows, columns, norms, directions): shards are then refused."""
-
     def __init__(self, params: Iterable[Any], defaults: Group) -> None:
         self.check_options(defaults)
         super().__init__(params, defaults)
@@ -77,7 +74,7 @@ class ZooOptimizer(Optimizer):
         for param in group["params"]:
             if param.is_complex():
                 raise ValueError(f"{type(self).__name__} cannot take complex parameters, got one of {param.dtype}")
-        if self.needs_whole:
+        if self.works_on != "elements":
             refuse_shards(group["params"], type(self).__name__)
         self.prepare(group)
 

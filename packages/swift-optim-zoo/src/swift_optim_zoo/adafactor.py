@@ -51,7 +51,6 @@ class Adafactor(ZooOptimizer):
     """
 
     works_on: ClassVar[str] = "matrices"
-    needs_whole: ClassVar[bool] = True
     state_bytes: ClassVar[str] = "4 * size + (4 * size if beta1 else 0)"
     matrix_state_bytes: ClassVar[str] = "4 * (rows + columns) + (4 * size if beta1 else 0)"
 

@@ -43,7 +43,6 @@ class AdaLomo(ZooOptimizer):
     """
 
     updates_in_backward: ClassVar[bool] = True
-    needs_whole: ClassVar[bool] = True
     state_bytes: ClassVar[str] = "4 * size"
     matrix_state_bytes: ClassVar[str] = "4 * (rows + columns)"
 

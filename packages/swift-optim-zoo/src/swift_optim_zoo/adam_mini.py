@@ -66,7 +66,6 @@ class AdamMini(ZooOptimizer):
         ValueError: An option is out of its range.
     """
 
-    needs_whole: ClassVar[bool] = True
     state_bytes: ClassVar[str] = "4 * size + 4"
     matrix_state_bytes: ClassVar[str] = "4 * size + 4 * rows"
 

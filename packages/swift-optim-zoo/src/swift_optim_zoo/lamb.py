@@ -44,7 +44,6 @@ class Lamb(ZooOptimizer):
         ValueError: An option is out of its range.
     """
 
-    needs_whole: ClassVar[bool] = True
     state_bytes: ClassVar[str] = "8 * size"
 
     def __init__(

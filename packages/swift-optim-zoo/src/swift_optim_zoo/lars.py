@@ -46,7 +46,6 @@ class Lars(ZooOptimizer):
         ValueError: An option is out of its range.
     """
 
-    needs_whole: ClassVar[bool] = True
     state_bytes: ClassVar[str] = "4 * size if momentum else 0"
 
     def __init__(

@@ -72,7 +72,6 @@ class Muon(ZooOptimizer):
     """
 
     works_on: ClassVar[str] = "matrices"
-    needs_whole: ClassVar[bool] = True
     state_bytes: ClassVar[str] = "8 * size"
     matrix_state_bytes: ClassVar[str] = "4 * size"
 

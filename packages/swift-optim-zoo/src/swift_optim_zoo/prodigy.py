@@ -52,7 +52,6 @@ class Prodigy(ZooOptimizer):
     """
 
     moves_parameters_alone: ClassVar[bool] = False
-    needs_whole: ClassVar[bool] = True
     state_bytes: ClassVar[str] = "8 * size + 8 * size / slice_p"
 
     def __init__(

@@ -69,7 +69,6 @@ class Soap(ZooOptimizer):
     """
 
     works_on: ClassVar[str] = "matrices"
-    needs_whole: ClassVar[bool] = True
     state_bytes: ClassVar[str] = "8 * size"
     matrix_state_bytes: ClassVar[str] = (
         "8 * size + (8 * rows * rows if rows <= max_precondition_dim else 0)"

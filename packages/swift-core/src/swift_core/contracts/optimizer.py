@@ -36,7 +36,8 @@ class OptimizerFactory(Protocol):
 
     One that does not say is not run on pieces. `puts_weights` says that `eval()` puts other weights into the parameters
     than are trained; it is read of callbacks too. A method `metrics() -> dict[str, float]` of the optimizer is logged
-    with the loss.
+    with the loss. A method `clip_next_step(max_norm) -> norm` returns the global norm of the gradients and scales them
+    inside the next step: it takes the place of a pass over them.
     """
 
     def __call__(self, params: Iterable[ParamGroup], /, **options: Any) -> torch.optim.Optimizer:

@@ -2,16 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate.utils import DistributedType
 from torch.distributed.tensor import DTensor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from accelerate import Accelerator
+
+_WHOLE_PARAMETERS = (
+    DistributedType.NO,
+    DistributedType.MULTI_CPU,
+    DistributedType.MULTI_GPU,
+    DistributedType.MULTI_XPU,
+    DistributedType.MULTI_NPU,
+)
+"""Ways to train in which each process has every parameter, and the mean gradient of all processes."""
 
 
 def optimizer_metrics(optimizer: Any) -> dict[str, float]:
     """Return what an optimizer has to log: that of its method `metrics()`, where it has one."""
     own = getattr(_inner(optimizer), "metrics", None)
     return own() if callable(own) else {}
+
+
+def clip_in_step(optimizer: Any, accelerator: Accelerator) -> Callable[[float], Any] | None:
+    """Return the optimizer's `clip_next_step`, which saves a pass over the gradients; None where it has none.
+
+    None also where a process holds parts of parameters (FSDP, DeepSpeed): their norm is accelerate's to find.
+    """
+    clip: Callable[[float], Any] | None = getattr(_inner(optimizer), "clip_next_step", None)
+    if clip is None or accelerator.distributed_type not in _WHOLE_PARAMETERS:
+        return None
+    accelerator.unscale_gradients()
+    return clip
 
 
 def optimizer_state_bytes(optimizer: Any) -> int:

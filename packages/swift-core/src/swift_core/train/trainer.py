@@ -35,7 +35,7 @@ from swift_core.train.in_backward import BackwardSteps
 from swift_core.train.ledger import BatchLoss, Ledger, LossCall
 from swift_core.train.lines import isolation_of
 from swift_core.train.nonfinite import NonFinite
-from swift_core.train.optimizer_state import optimizer_metrics
+from swift_core.train.optimizer_state import clip_in_step, optimizer_metrics
 from swift_core.train.penalty import add_penalty_
 from swift_core.train.saving import Saving
 from swift_core.train.statistics import NOTHING, Coupling, kept_random_numbers
@@ -244,6 +244,9 @@ class SwiftTrainer(transformers.Trainer):
         if self.parts.plan.parallel.is_zero:
             return super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
         self._finish_step(model)
+        clip = clip_in_step(self.optimizer, self.accelerator)
+        if clip is not None:
+            return clip(self.args.max_grad_norm)
         return super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
 
     def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
