@@ -22,6 +22,7 @@ from typing import Any, cast
 import torch
 import transformers
 
+from swift_core.contracts.parallel import Parallel
 from swift_core.contracts.settings import DataSettings, ModelSettings, RunSettings, TrainSettings
 from swift_core.plugins.hooks import manager
 from swift_core.train.supervised import Supervised
@@ -55,7 +56,12 @@ def build(directory: Path, hidden: int, layers: int) -> Supervised:
         model=ModelSettings(model_id="none"), data=DataSettings(dataset="none"), train=TrainSettings(save_total_limit=1)
     )
     part = SimpleNamespace(plugin=SimpleNamespace(name="none"), key="train.loss_type")
-    plan = SimpleNamespace(settings=settings, loss=part, config=SimpleNamespace(place=lambda key: None))
+    plan = SimpleNamespace(
+        settings=settings,
+        loss=part,
+        parallel=Parallel("single", 1, 1, {}),
+        config=SimpleNamespace(place=lambda key: None, path="run.yaml"),
+    )
     tuner = SimpleNamespace(reference=lambda model: None)
     parts = cast(
         "Any",

@@ -298,7 +298,7 @@ def crash_of_a_worker(forks, undisturbed, folder, stage, seed):
 
 def crash_of_a_data_worker(forks, undisturbed, folder, stage, seed):
     """SIGKILL to a process that makes batches: it is named, without a traceback, and the run can go on."""
-    draw, workers = random.Random(seed), "train.dataloader_num_workers=2"
+    draw, workers = random.Random(seed), "train.dataloader_num_workers=1"
     write_run(folder, stage)
     process, after = forks.start(folder, "train", "run.yaml", workers), draw.randint(1, STEPS - 3)
     alive = wait_for(process, lambda: logged_steps(folder) >= after)

@@ -4,6 +4,7 @@
 """
 
 import gc
+import multiprocessing
 import os
 import sys
 
@@ -14,6 +15,7 @@ os.dup2(handle, 1)
 os.dup2(handle, 2)
 sys.stdout = os.fdopen(1, "w", buffering=1)
 sys.stderr = os.fdopen(2, "w", buffering=1)
+multiprocessing.set_start_method("fork", force=True)  # as in a process of its own; here it is how this one began
 gc.freeze()  # what was imported stays: looking through it takes longer than the run
 
 from swift_core.cli.main import main  # noqa: E402 - after the streams are in place
