@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from swift_core.errors import Problem, SwiftError
+from swift_core.resolve.trainable import fits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -112,14 +112,9 @@ def _rule(name: str, rules: Sequence[ParamGroupRef]) -> int:
     """Return the number of the first rule that fits, or -1."""
     for number, rule in enumerate(rules):
         patterns = [rule.modules] if isinstance(rule.modules, str) else rule.modules
-        if any(_fits(name, pattern) for pattern in patterns):
+        if any(fits(name, pattern) for pattern in patterns):
             return number
     return -1
-
-
-def _fits(name: str, pattern: str) -> bool:
-    """Say whether `pattern` fits: with `*`, `?` or `[` a glob over the whole name, else a part of it."""
-    return fnmatchcase(name, pattern) if set(pattern) & set("*?[") else pattern in name
 
 
 def _depths(names: Sequence[str]) -> dict[str, int]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from swift_core.contracts.handover import PartPlan
     from swift_core.resolve.model_facts import ModelFacts
@@ -17,22 +18,15 @@ _NO_LINEAR = ("embed", "wte", "wpe", "lm_head", "embed_out", "norm", "ln_")
 
 def count_trainable(tuner: PartPlan, facts: ModelFacts) -> int | None:
     """Return the number of trained weights, or None for a tuner whose count is not known before it is applied."""
-    if not facts.shapes:
-        return None
-    if tuner.plugin.first_party and tuner.plugin.name == "full":
-        return facts.num_parameters
-    if tuner.plugin.first_party and tuner.plugin.name == "lora":
-        return _lora(tuner, facts)
-    return None
+    shapes = trained_shapes(tuner, facts)
+    return None if shapes is None else sum(map(math.prod, shapes.values()))
 
 
 def trained_shapes(tuner: PartPlan, facts: ModelFacts) -> dict[str, tuple[int, ...]] | None:
     """Return the shapes of the trained parameters by name; None for a tuner that this is not known of."""
     if not tuner.plugin.first_party or not facts.shapes:
         return None
-    if tuner.plugin.name == "full":
-        return dict(facts.shapes)
-    return _lora_shapes(tuner, facts) if tuner.plugin.name == "lora" else None
+    return _SHAPES[tuner.plugin.name](tuner, facts) if tuner.plugin.name in _SHAPES else None
 
 
 def head_weights(facts: ModelFacts, head: str, num_labels: int) -> int:
@@ -51,15 +45,40 @@ def head_weights(facts: ModelFacts, head: str, num_labels: int) -> int:
     return (0 if is_stored else drawn + num_labels * (head == "token_classification")) - replaced
 
 
-def _lora(tuner: PartPlan, facts: ModelFacts) -> int | None:
+def fits(name: str, pattern: str) -> bool:
+    """Say whether `pattern` fits: with `*`, `?` or `[` a glob over the whole name, else a part of it."""
+    return fnmatchcase(name, pattern) if set(pattern) & set("*?[") else pattern in name
+
+
+def is_chosen(name: str, trainable: Sequence[str], freeze: Sequence[str]) -> bool:
+    """Say whether a parameter is trained: one that `trainable` names, or any when it is empty, and not frozen."""
+    named = not trainable or any(fits(name, pattern) for pattern in trainable)
+    return named and not any(fits(name, pattern) for pattern in freeze)
+
+
+def _options(tuner: PartPlan) -> dict[str, Any]:
+    return {option.name: option.default for option in tuner.source.options} | dict(tuner.options)
+
+
+def _full_shapes(tuner: PartPlan, facts: ModelFacts) -> dict[str, tuple[int, ...]]:
+    chosen = _options(tuner)
+    patterns = chosen["trainable"] or [], chosen["freeze"] or []
+    return {name: shape for name, shape in facts.shapes.items() if is_chosen(name, *patterns)}
+
+
+def _dora_shapes(tuner: PartPlan, facts: ModelFacts) -> dict[str, tuple[int, ...]] | None:
     shapes = _lora_shapes(tuner, facts)
-    return None if shapes is None else sum(map(math.prod, shapes.values()))
+    if shapes is None:
+        return None
+    ending = ".lora_B.weight"
+    magnitudes = {name: (shape[0],) for name, shape in shapes.items() if name.endswith(ending)}
+    return shapes | {f"{name.removesuffix(ending)}.lora_magnitude_vector": size for name, size in magnitudes.items()}
 
 
 def _lora_shapes(tuner: PartPlan, facts: ModelFacts) -> dict[str, tuple[int, ...]] | None:
-    options = {option.name: option.default for option in tuner.source.options} | dict(tuner.options)
+    options = _options(tuner)
     rank, targets = options.get("lora_rank"), options.get("target_modules")
-    if not isinstance(rank, int):
+    if not isinstance(rank, int) or options.get("adapter"):  # an adapter that goes on has a rank of its own
         return None
     shapes: dict[str, tuple[int, ...]] = {}
     for module, (rows, columns) in _linear(facts):
@@ -89,3 +108,7 @@ def _is_target(module: str, targets: object) -> bool:
 
 def _ends_with(module: str, ending: str) -> bool:
     return module == ending or module.endswith(f".{ending}")
+
+
+_SHAPES = {"full": _full_shapes, "lora": _lora_shapes, "qlora": _lora_shapes, "dora": _dora_shapes}
+"""First-party tuners whose trained shapes follow from those of the model."""

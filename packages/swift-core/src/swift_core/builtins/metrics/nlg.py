@@ -10,11 +10,12 @@ answer scores 0. BLEU is that of the package sacrebleu, of the whole set, in [0,
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,8 +53,7 @@ class Nlg:
         return figures | (self._bleu(pairs) if self.bleu else {})
 
     def _bleu(self, pairs: Sequence[tuple[str, str]]) -> dict[str, float]:
-        import sacrebleu
-
+        sacrebleu: Any = importlib.import_module("sacrebleu")  # an extra: types are not there without it
         answers, expected = [answer for answer, _ in pairs], [text for _, text in pairs]
         return {"bleu": float(sacrebleu.corpus_bleu(answers, [expected], tokenize=self.tokenize).score)}
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from swift_core.resolve.trainable import fits, is_chosen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,14 +46,10 @@ class Full:
             raise ValueError("quantised weights cannot be trained; use an adapter, or quantization_bit 0")
         self.check(model)
         for name, parameter in model.named_parameters():
-            parameter.requires_grad_(self._trains(name))
+            parameter.requires_grad_(is_chosen(name, self.trainable, self.freeze))
         if not any(parameter.requires_grad for parameter in model.parameters()):
             raise ValueError("freeze leaves no weight to train")
         return model
-
-    def _trains(self, name: str) -> bool:
-        chosen = not self.trainable or any(fits(name, pattern) for pattern in self.trainable)
-        return chosen and not any(fits(name, pattern) for pattern in self.freeze)
 
     def reference(self, model: PreTrainedModel) -> AbstractContextManager[object] | None:
         """Return None: the weights before training are gone, so the run keeps a copy of them."""
@@ -67,11 +64,6 @@ class Full:
         loaded: Any = type(model).from_pretrained(directory, dtype="float32")  # exact whatever was stored
         model.load_state_dict(loaded.state_dict())
         return model
-
-
-def fits(name: str, pattern: str) -> bool:
-    """Say whether `pattern` fits: with `*`, `?` or `[` a glob over the whole name, else a part of it."""
-    return fnmatchcase(name, pattern) if set(pattern) & set("*?[") else pattern in name
 
 
 def _require_parameters(model: nn.Module, option: str, patterns: Sequence[str]) -> None:

@@ -102,6 +102,8 @@ class Lora(Adapter):
         import peft
 
         init: Any = True if self.init_lora_weights == "default" else self.init_lora_weights
+        if self.pissa_niter:
+            init = f"pissa_niter_{self.pissa_niter}"
         return peft.LoraConfig(
             task_type=task_of(model),
             exclude_modules=heads_of(model),
@@ -112,7 +114,7 @@ class Lora(Adapter):
             use_rslora=self.use_rslora,
             use_dora=self.use_dora,
             modules_to_save=list(self.modules_to_save) or None,
-            init_lora_weights=f"pissa_niter_{self.pissa_niter}" if self.pissa_niter else init,
+            init_lora_weights=init,
         )
 
     def settled(self, model: PreTrainedModel) -> PreTrainedModel:

@@ -8,7 +8,7 @@ Lester et al., 2021, arXiv:2104.08691, section 2. On peft. The reference is the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from swift_core.builtins.tuners._adapter import Adapter
 from swift_core.builtins.tuners._virtual import EXCLUDED, VirtualTokens, without_virtual_logits
@@ -53,5 +53,5 @@ class Prompt(VirtualTokens, Adapter):
 
     def settled(self, model: PreTrainedModel) -> PreTrainedModel:
         """Return `model`, whose output head reads the real tokens alone."""
-        number = int(model.peft_config["default"].num_virtual_tokens)  # type: ignore[union-attr, operator, index]
-        return without_virtual_logits(model, number)
+        config = cast("Any", model).peft_config["default"]
+        return without_virtual_logits(model, int(config.num_virtual_tokens))
