@@ -50,6 +50,16 @@ def test_forced_colours_do_not_make_a_file_a_terminal(watched, monkeypatch):
     assert "\r" not in watched(io.StringIO())
 
 
+def test_on_a_terminal_the_reward_stands_beside_the_loss(make_plan, trainer_state, monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    file = Terminal()
+    progress = Progress(make_plan(), Console(file=file, width=140, force_terminal=True))
+    progress.on_train_begin(None, trainer_state, None)
+    progress.on_log(None, trainer_state, None, logs={"loss": 0.5, "reward": 0.25})
+    progress.on_train_end(None, trainer_state, None)
+    assert "loss 0.5  reward 0.25" in file.getvalue()
+
+
 def test_on_a_terminal_there_is_a_bar_and_then_a_plot(watched, monkeypatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")

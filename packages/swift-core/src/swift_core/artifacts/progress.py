@@ -58,14 +58,15 @@ class Progress(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Show the loss beside the bar; held-out figures, and everything off a terminal, get a line."""
+        """Show the loss, and the reward where there is one, beside the bar; held-out figures, and everything off a terminal, get a line."""
         if not state.is_world_process_zero or not logs:
             return
         loss = logs.get("loss")
         if isinstance(loss, float):
             self._losses.append((state.global_step, loss))
             if self._bar is not None:
-                self._bar.update(self._bar.task_ids[0], loss=f"loss {loss:.4g}")
+                reward = f"  reward {logs['reward']:.4g}" if isinstance(logs.get("reward"), float) else ""
+                self._bar.update(self._bar.task_ids[0], loss=f"loss {loss:.4g}{reward}")
                 return
         speed = self._speed(state.global_step) if loss is not None else ""
         line = log_line(logs, step=state.global_step, num_steps=state.max_steps, speed=speed)
