@@ -52,5 +52,5 @@ def test_its_section_stands_in_the_report_where_the_run_file_asks_for_it(strange
 def test_without_the_wheel_the_stage_and_the_command_are_unknown(swift):
     shutil.copy(EXAMPLE / "run.yaml", swift.folder)
     output = swift("train", "run.yaml", "output_dir=out", code=2)
-    assert "run.yaml:10:10: error[unknown-plugin]: no trainer named 'curriculum'" in output
+    assert "run.yaml:10:10: error[unknown-plugin]: no stage named 'curriculum'" in output
     assert "there is no command 'lengths'" in swift("lengths", "out", code=2)

@@ -27,13 +27,14 @@ def list_entries(as_json: bool) -> None:
     from swift_core.assemble.data.row_cache import folder_size
     from swift_core.cache import cache_dir
 
-    rows = [{"name": name, "bytes": folder_size(folder), "what": _what(folder)} for name, folder in _entries()]
+    rows = [(name, folder_size(folder), _what(folder)) for name, folder in _entries()]
     if as_json:
-        click.echo(json.dumps({"folder": str(cache_dir()), "entries": rows}, indent=2))
+        entries = [dict(zip(("name", "bytes", "what"), row, strict=True)) for row in rows]
+        click.echo(json.dumps({"folder": str(cache_dir()), "entries": entries}, indent=2))
         return
-    click.echo(f"{cache_dir()}: {len(rows)} entries, {_size(sum(int(row['bytes']) for row in rows))}")
-    for row in rows:
-        click.echo(f"  {row['name']}  {_size(int(row['bytes']))}  {row['what']}".rstrip())
+    click.echo(f"{cache_dir()}: {len(rows)} entries, {_size(sum(size for _, size, _ in rows))}")
+    for name, size, what in rows:
+        click.echo(f"  {name}  {_size(size)}  {what}".rstrip())
 
 
 @command.command("remove")

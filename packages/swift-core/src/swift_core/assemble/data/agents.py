@@ -223,10 +223,10 @@ def open_template(name: str, base: Path) -> AgentTemplate:
 
     registry = installed()
     try:
-        made: AgentTemplate = build(registry.load(registry.resolve("agent_template", name, base)), {})
+        made: Any = build(registry.load(registry.resolve("agent_template", name, base)), {})
     except SwiftError as error:
         raise ValueError(" ".join(problem.message.rstrip(".") for problem in error.problems)) from error
-    return made
+    return cast("AgentTemplate", made)
 
 
 def uses_tools(record: Record) -> bool:

@@ -83,7 +83,8 @@ def _read(plan: RunPlan, key: str, see: Callable[[Item], None]) -> tuple[list[Se
     formats, finish = formats_of(plan), Finish(plan)
     if sources:
         check_columns(plan, sources)
-    parts, facts, mistakes = [], [], Mistakes()
+    parts: list[Sequence[Item]] = []
+    facts, mistakes = [], Mistakes()
     for source, reference in zip(sources, found, strict=True):
         detected = detect(source, formats, reference.place)
         items = records(source, detected, formats, mistakes)
