@@ -58,7 +58,7 @@ class Progress(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Show the loss, and the reward where there is one, beside the bar; held-out figures, and everything off a terminal, get a line."""
+        """Show loss and reward beside the bar; held-out figures, and everything off a terminal, get a line."""
         if not state.is_world_process_zero or not logs:
             return
         loss = logs.get("loss")
