@@ -149,7 +149,7 @@ def _require_state(path: Path) -> None:
     state = read_object(file) if file.is_file() else {"global_step": checkpoint.step_of(path)}
     if state["global_step"] != checkpoint.step_of(path):
         raise ValueError(f"its state is of step {state['global_step']}")
-    lines = state.get("log_history", [])
+    lines: Any = state.get("log_history", [])
     if not isinstance(lines, list) or not all(isinstance(line, dict) for line in lines):
         raise ValueError("log_history is no list of lines")
 
