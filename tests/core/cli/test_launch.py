@@ -1,0 +1,95 @@
+"""How many processes `--nproc` starts, and which of several tells of an error."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from torch.distributed import TCPStore
+
+from swift_core.cli import launch, speaker
+from swift_core.config.load import parse
+from swift_core.errors import SwiftError
+from swift_core.plugins.registry import installed
+from swift_core.resolve.machine import Machine
+from swift_core.resolve.plan import resolve
+
+RUN = "model: {model_id: demo:tiny}\ndata: {dataset: demo:chat}\n"
+
+
+def plan_with(folder, device=""):
+    return resolve(parse(RUN + device, folder / "run.yaml"), installed(), machine=Machine(num_gpus=0), planning=True)
+
+
+def test_a_number_is_taken_as_it_is(tmp_path):
+    assert launch.count("3", plan_with(tmp_path)) == 3
+
+
+def test_auto_is_what_the_run_file_says(tmp_path):
+    assert launch.count("auto", plan_with(tmp_path, "device: {num_processes: 2}\n")) == 2
+
+
+def test_auto_is_one_for_each_gpu(tmp_path, monkeypatch):
+    monkeypatch.setattr("swift_core.resolve.machine.this_machine", lambda: Machine(num_gpus=4))
+
+    assert launch.count("auto", plan_with(tmp_path)) == 4
+
+
+@pytest.mark.parametrize(
+    ("asked", "device", "text"),
+    [
+        ("auto", "", "no GPU is used here"),
+        ("auto", "device: {use_cpu: true}\n", "no GPU is used here"),
+        ("two", "", "takes a number or auto, got 'two'"),
+        ("0", "", "takes a number or auto, got '0'"),
+        ("2", "device: {num_processes: 4, nodes: 2}\n", "starts the processes of one machine"),
+    ],
+)
+def test_what_cannot_be_counted_is_refused(tmp_path, monkeypatch, asked, device, text):
+    monkeypatch.setattr("swift_core.resolve.machine.this_machine", lambda: Machine(num_gpus=0))
+
+    with pytest.raises(SwiftError, match=text):
+        launch.count(asked, plan_with(tmp_path, device))
+
+
+@pytest.mark.parametrize(("code", "exit_code"), [(2, 2), (143, 143), (-signal.SIGKILL, 137), (-signal.SIGSEGV, 139)])
+def test_the_exit_code_is_that_of_the_process_that_ended_first(capsys, code, exit_code):
+    assert launch._told(1, code) == exit_code
+    told = capsys.readouterr().err
+    assert ("rank 1 was ended by SIG" in told) == (code < 0)
+
+
+def test_the_only_process_always_tells(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+
+    assert speaker.speaks(ValueError())
+
+
+def test_of_several_processes_the_first_tells_once_an_attempt(monkeypatch):
+    store = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    for name, value in {
+        "WORLD_SIZE": "2",
+        "RANK": "1",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(store.port),
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+        "TORCHELASTIC_RESTART_COUNT": "0",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    assert [speaker.speaks(ValueError()) for _ in range(3)] == [True, False, False]
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    assert speaker.speaks(ValueError())
+    assert speaker.rank_of() == "rank 1 of 2"
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [
+        (RuntimeError("[pair.cc:553] Connection closed by peer [127.0.0.1]:54186"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+        (ValueError("Connection closed by peer"), False),
+    ],
+)
+def test_a_lost_neighbour_is_told_from_an_error_of_ones_own(error, lost):
+    assert speaker.lost_another(error) is lost
