@@ -159,6 +159,21 @@ def faults(session: nox.Session) -> None:
     session.run(python, "benchmarks/faults.py", *session.posargs, env=environment, external=True)
 
 
+@nox.session(python=False, requires=["wheels"], default=False)
+def engines(session: nox.Session) -> None:
+    """Train on one process, DDP, FSDP2 and ZeRO with DeepSpeed beside the wheels, and compare; some five minutes."""
+    python, target = str(python_with_wheels(session)), session.cache_dir.resolve() / "deepspeed"
+    install_group(session, python, "tests")
+    if not target.exists():
+        pip = (python, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target))
+        session.run(*pip, *DEEPSPEED, env={"DS_BUILD_OPS": "0"}, external=True)
+    environment = {**test_environment(session), "PYTHONPATH": str(target)}
+    compiled = "from deepspeed.comm.torch import build_shm_op; build_shm_op()"  # once, before ranks wait for it
+    session.run(python, "-c", compiled, env=environment, external=True)
+    arguments = session.posargs or ["tests/runs/test_engines.py"]
+    session.run(python, "-m", "pytest", "-p", "no:cacheprovider", *arguments, env=environment, external=True)
+
+
 @nox.session(reuse_venv=True, requires=["wheels"], default=False)
 def minimums(session: nox.Session) -> None:
     """Test with the oldest version of each requirement that metadata allows; torch stays as constrained."""

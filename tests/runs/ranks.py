@@ -83,5 +83,3 @@ def largest_difference(one, other):
     """Return the largest difference of two runs' weights."""
     assert one.keys() == other.keys()
     return max(float(abs(one[name] - other[name]).max()) for name in one)
-
-
