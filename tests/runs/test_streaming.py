@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 RUN = """\
 model: {model_id: "MODEL"}
 data: {dataset: [a.jsonl, b.jsonl], interleave_prob: [0.6, 0.4], split_dataset_ratio: 0.2, num_proc: 2, STREAM}
@@ -23,6 +25,7 @@ def losses(folder, name):
     return [line["loss"] for line in lines if "loss" in line]
 
 
+@pytest.mark.slow
 def test_a_streamed_run_is_the_run_that_holds_its_rows_and_goes_on_exactly(swift, tiny_folder):
     for name in ("a", "b"):
         rows = [

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from swift_core.assemble.data.parallel_encode import in_processes
 from swift_core.assemble.data.rows import Item, Mistakes
 from swift_core.assemble.kinds.kind import JudgesRows, SplitsRecords
 from swift_core.assemble.spans import RowMistake
@@ -105,7 +104,7 @@ def stream_rows(
     mistakes = Mistakes()
     job = partial(_encode_batch, encoder=encoder, stage=stage, limit=limit)
     number = 0
-    for rows, counted, found, raised in in_processes(job, items, num_proc) if num_proc > 1 else _batches(job, items):
+    for rows, counted, found, raised in _batches(job, items, num_proc):
         if raised:
             raise SwiftError(raised)
         tally.add(counted)
@@ -119,7 +118,12 @@ def stream_rows(
     mistakes.raise_any()
 
 
-def _batches(job: Callable[[Sequence[Item]], _Encoded], items: Iterable[Item]) -> Iterator[_Encoded]:
+def _batches(job: Callable[[Sequence[Item]], _Encoded], items: Iterable[Item], num_proc: int) -> Iterator[_Encoded]:
+    if num_proc > 1:
+        from swift_core.assemble.data.parallel_encode import in_processes
+
+        yield from in_processes(job, items, num_proc)
+        return
     for item in items:
         yield job([item])
 

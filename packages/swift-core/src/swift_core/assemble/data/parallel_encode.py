@@ -18,11 +18,6 @@ _job: Callable[[Sequence[Any]], Any] | None = None
 """What a forked process does with a batch; set before the fork, since an encoder does not travel."""
 
 
-def can_fork() -> bool:
-    """Say whether this system starts processes that have what this one has in memory."""
-    return "fork" in multiprocessing.get_all_start_methods()
-
-
 def in_processes(job: Callable[[Sequence[Any]], Any], items: Iterable[Any], num_proc: int) -> Iterator[Any]:
     """Yield what `job` returns for each batch of `items`, in order; few batches are under way at any time."""
     global _job  # the way into a forked process
