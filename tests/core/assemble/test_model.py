@@ -117,8 +117,8 @@ def test_weights_of_another_shape_are_refused(copy_of_tiny):
 def test_quantised_weights_are_refused_without_their_package(tiny_folder):
     if importlib.util.find_spec("bitsandbytes"):
         pytest.skip("bitsandbytes is installed")
-    with pytest.raises(ValueError, match="4-bit weights need the package bitsandbytes"):
-        load_weights(tiny_folder, Loading(quantization_bit=4))
+    with pytest.raises(ValueError, match="8-bit weights need the package bitsandbytes"):
+        load_weights(tiny_folder, Loading(quantization_bit=8))
 
 
 def test_adapters_need_no_reference_model(make_plan, tiny_folder):

@@ -69,7 +69,7 @@ def test_an_optimizer_with_its_own_schedule_sets_the_rate(train):
     )
     lines = [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
     rates = [line["learning_rate"] for line in lines if "loss" in line]
-    assert rates == pytest.approx([7.5e-4, 5e-4, 5e-4, 5e-4])
+    assert rates == pytest.approx([1e-3, 7.5e-4, 5e-4, 5e-4])
 
 
 @pytest.mark.parametrize(

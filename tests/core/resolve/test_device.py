@@ -113,7 +113,8 @@ def test_a_plan_of_several_processes_needs_no_torchrun_and_prints_its_line(plan_
 @pytest.mark.parametrize(
     ("model", "machine", "code"),
     [
-        ("quantization_bit: 4", Machine(num_gpus=0), "missing-package"),
+        ("quantization_bit: 4", Machine(num_gpus=0), "no-gpu"),
+        ("quantization_bit: 8", Machine(num_gpus=0), "missing-package"),
         ("quantization_bit: 8", TWO_GPUS, "missing-package"),
         ("attn_implementation: flash_attention_2", Machine(num_gpus=0), "no-gpu"),
         ("attn_implementation: flash_attention_2", TWO_GPUS, "missing-package"),
@@ -136,14 +137,22 @@ def test_four_bits_are_had_with_a_gpu_and_its_package(plan_of: PlanOf) -> None:
     assert plan.settings.model.quantization_bit == 4
 
 
-def test_four_bits_are_had_on_a_cpu_with_the_package_and_a_note(plan_of: PlanOf) -> None:
-    text = "model: {model_id: demo:tiny}\ndata: {dataset: demo:chat}\ntrain: {tuner_strategy: qlora}\n"
+def test_eight_bits_are_had_on_a_cpu_with_the_package_and_a_note(plan_of: PlanOf) -> None:
+    text = "model: {model_id: demo:tiny, quantization_bit: 8}\ndata: {dataset: demo:chat}\ntrain: {tuner_strategy: qlora}\n"
 
     plan = plan_of(text, machine=Machine(num_gpus=0, packages=frozenset({"bitsandbytes"})))
 
+    assert plan.settings.model.quantization_bit == 8
+    assert any(note.startswith("model.quantization_bit: a CPU unpacks 8-bit weights") for note in plan.notes)
+
+
+def test_qlora_means_four_bits(plan_of: PlanOf) -> None:
+    text = "model: {model_id: demo:tiny}\ndata: {dataset: demo:chat}\ntrain: {tuner_strategy: qlora}\n"
+
+    plan = plan_of(text, machine=Machine(num_gpus=1, packages=frozenset({"bitsandbytes"})))
+
     assert plan.settings.model.quantization_bit == 4
     assert plan.config.origins["model.quantization_bit"].note == "tuner qlora"
-    assert any(note.startswith("model.quantization_bit: a CPU unpacks 4-bit weights") for note in plan.notes)
 
 
 def test_quantised_weights_are_not_trained_themselves(problems_of: ProblemsOf) -> None:

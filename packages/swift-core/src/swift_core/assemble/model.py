@@ -285,6 +285,8 @@ def _quantization(loading: Loading) -> Any:
 
     if importlib.util.find_spec("bitsandbytes") is None:
         raise ValueError(f"{loading.quantization_bit}-bit weights need the package bitsandbytes")
+    if loading.quantization_bit == 4 and not torch.cuda.is_available():
+        raise ValueError("4-bit weights give gradients on a GPU only; 8-bit ones do on a CPU, too")
     if not torch.cuda.is_available() and Version(version("bitsandbytes")) < Version(_BITS_ON_CPU):
         raise ValueError(f"{loading.quantization_bit}-bit weights on a CPU need bitsandbytes {_BITS_ON_CPU} or newer")
     if loading.quantization_bit == 8:

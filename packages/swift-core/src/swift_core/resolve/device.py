@@ -110,7 +110,12 @@ def _quantisation(findings: Findings, machine: Machine, tuner: Looked | None) ->
     bits, key = config.settings.model.quantization_bit, "model.quantization_bit"
     if not bits:
         return
-    if "bitsandbytes" not in machine.packages:
+    if bits == 4 and _on_cpu(config, machine):
+        message = f"4-bit weights give gradients on a GPU only: bitsandbytes packs them on a CPU to answer, and "
+        message += f"{_why_no_gpu(config, machine)}"
+        next_step = "write quantization_bit: 8, or `dtype: bfloat16` with tuner_strategy: lora"
+        findings.wrong("no-gpu", message, key, next_step)
+    elif "bitsandbytes" not in machine.packages:
         message = f"{bits}-bit weights need the package bitsandbytes, which is not installed"
         by_tuner = config.origins[key].kind == "chosen"
         other = "write tuner_strategy: lora" if by_tuner else "remove quantization_bit"
