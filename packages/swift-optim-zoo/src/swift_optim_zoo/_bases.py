@@ -90,7 +90,8 @@ def _orthogonal(cosines: Tensor) -> Tensor:
     squares, vectors = torch.linalg.eigh(cosines.T @ cosines)
     if not float(squares[0]) > _APART:
         left, _, right = torch.linalg.svd(cosines)
-        return left @ right
+        factor: Tensor = left @ right
+        return factor
     near = cosines @ ((vectors * squares.rsqrt()) @ vectors.T)
     polished: Tensor = 1.5 * near - 0.5 * (near @ (near.T @ near))  # Newton's step takes the rounding away
     return polished

@@ -5,22 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate.utils import DistributedType
 from torch.distributed.tensor import DTensor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from accelerate import Accelerator
-
-_WHOLE_PARAMETERS = (
-    DistributedType.NO,
-    DistributedType.MULTI_CPU,
-    DistributedType.MULTI_GPU,
-    DistributedType.MULTI_XPU,
-    DistributedType.MULTI_NPU,
-)
-"""Ways to train in which each process has every parameter, and the mean gradient of all processes."""
+_WHOLE_PARAMETERS = ("NO", "MULTI_CPU", "MULTI_GPU", "MULTI_XPU", "MULTI_NPU")
+"""Ways to train of accelerate's `DistributedType` in which each process has every parameter, and the mean gradient of all processes."""
 
 
 def optimizer_metrics(optimizer: Any) -> dict[str, float]:
@@ -29,7 +20,7 @@ def optimizer_metrics(optimizer: Any) -> dict[str, float]:
     return own() if callable(own) else {}
 
 
-def clip_in_step(optimizer: Any, accelerator: Accelerator) -> Callable[[float], Any] | None:
+def clip_in_step(optimizer: Any, accelerator: Any) -> Callable[[float], Any] | None:
     """Return the optimizer's `clip_next_step`, which saves a pass over the gradients; None where it has none.
 
     None also where a process holds parts of parameters (FSDP, DeepSpeed): their norm is accelerate's to find.
