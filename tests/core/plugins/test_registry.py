@@ -70,11 +70,15 @@ def test_an_unknown_distribution_is_said_with_the_nearest(registry):
         ("./nothing.py:Focal", "missing-file", "the file ./nothing.py cannot be read: No such file or directory"),
         ("./my_loss.py", "malformed-reference", "'./my_loss.py' says which file and not what in it."),
         ("my_loss.py", "malformed-reference", "'my_loss.py' says which file and not what in it."),
-        ("./kernel.cpp:f", "unsupported-file", "./kernel.cpp is not a Python file; plugins in other languages come as"),
+        (
+            "./kernel.rs:f",
+            "unsupported-file",
+            "./kernel.rs is neither a Python file nor a C++ file; plugins in other lan",
+        ),
         ("./my_loss.py:Focall", "unknown-plugin", "./my_loss.py has no 'Focall'. Did you mean 'Focal'?"),
         ("./my_loss.py:Zzz", "unknown-plugin", "./my_loss.py has no 'Zzz'. It has Focal, focus."),
         ("./torn.py:Focal", "broken-plugin", "./torn.py is not valid Python in line 2: "),
-        (".:x", "unsupported-file", ". is not a Python file"),
+        (".:x", "unsupported-file", ". is neither a Python file nor a C++ file"),
     ],
 )
 def test_a_file_that_cannot_be_had_is_said_before_anything_runs(registry, tmp_path, reference, code, message):

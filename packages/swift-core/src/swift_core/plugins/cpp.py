@@ -40,10 +40,11 @@ def _class(bound: type, binding: Binding) -> type:
     """Return a class whose objects hold one of `bound`: compiled objects take no signature."""
 
     class Held:
-        __signature__ = binding.signature()
+        __signature__ = binding.constructor()
 
         def __init__(self, **options: Any) -> None:
             self._held = bound(**options)
+            self.__signature__ = binding.signature()
 
         def __call__(self, *positional: Any, **named: Any) -> Any:
             return self._held(*positional, **named)

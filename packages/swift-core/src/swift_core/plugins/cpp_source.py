@@ -68,16 +68,24 @@ class Binding:
 
     def signature(self) -> Signature:
         """Return how it is called, which compiled code does not say in Python's terms."""
-        return Signature(
-            [
-                Parameter(
-                    argument.name,
-                    Parameter.KEYWORD_ONLY if argument.is_option else Parameter.POSITIONAL_OR_KEYWORD,
-                    default=Parameter.empty if argument.required else argument.default,
-                )
-                for argument in self.called_with
-            ]
-        )
+        return _signature(self.called_with)
+
+    def constructor(self) -> Signature:
+        """Return how a class is built."""
+        return _signature(self.arguments)
+
+
+def _signature(arguments: tuple[Argument, ...]) -> Signature:
+    return Signature(
+        [
+            Parameter(
+                argument.name,
+                Parameter.KEYWORD_ONLY if argument.is_option else Parameter.POSITIONAL_OR_KEYWORD,
+                default=Parameter.empty if argument.required else argument.default,
+            )
+            for argument in arguments
+        ]
+    )
 
 
 def bindings_in(text: str) -> dict[str, Binding]:
