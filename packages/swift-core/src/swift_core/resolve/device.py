@@ -111,8 +111,8 @@ def _quantisation(findings: Findings, machine: Machine, tuner: Looked | None) ->
     if not bits:
         return
     if bits == 4 and _on_cpu(config, machine):
-        message = f"4-bit weights give gradients on a GPU only: bitsandbytes packs them on a CPU to answer, and "
-        message += f"{_why_no_gpu(config, machine)}"
+        why = "4-bit weights give gradients on a GPU only: bitsandbytes packs them on a CPU to answer"
+        message = f"{why}, and {_why_no_gpu(config, machine)}"
         next_step = "write quantization_bit: 8, or `dtype: bfloat16` with tuner_strategy: lora"
         findings.wrong("no-gpu", message, key, next_step)
     elif "bitsandbytes" not in machine.packages:
