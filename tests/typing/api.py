@@ -15,6 +15,7 @@ from transformers import PreTrainedModel, TrainerCallback, TrainerControl, Train
 from swift_core.plugin_api import (
     AgentTemplate,
     Callback,
+    Conversation,
     DatasetFormat,
     Evaluator,
     Exporter,
@@ -26,6 +27,7 @@ from swift_core.plugin_api import (
     LossScale,
     Message,
     Metric,
+    MultiTurn,
     OptimizerFactory,
     OutcomeReward,
     PairOutputs,
@@ -257,6 +259,15 @@ class AlwaysZero:
         return 0 * tokens.logps.sum()
 
 
+class AskAgain:
+    """Asks for a shorter answer until it is short."""
+
+    def __call__(self, conversations: Sequence[Conversation], /) -> list[list[Message] | None]:
+        """Return the question, or None where the answer is short."""
+        long = [len(each.response) > 80 and each.turn < 3 for each in conversations]
+        return [[{"role": "user", "content": "Shorter, please."}] if again else None for again in long]
+
+
 registered: Loss = AlwaysZero()
 loss_scale: LossScale = FirstRoundOnly()
 callback: Callback = Bell()
@@ -272,6 +283,7 @@ dataset_format: DatasetFormat = Trivia()
 hub: Hub = Shelf()
 metrics: tuple[Metric, ...] = (Length(), Hits())
 outcome: OutcomeReward = Brevity()
+multi_turn: MultiTurn = AskAgain()
 process: ProcessReward = Steps()
 
 
