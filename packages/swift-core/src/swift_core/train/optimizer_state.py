@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _WHOLE_PARAMETERS = ("NO", "MULTI_CPU", "MULTI_GPU", "MULTI_XPU", "MULTI_NPU")
-"""Ways to train of accelerate's `DistributedType` in which each process has every parameter, and the mean gradient of all processes."""
+"""Values of accelerate's `DistributedType` for which each process has every parameter and the mean gradient."""
 
 
 def optimizer_metrics(optimizer: Any) -> dict[str, float]:
