@@ -4,6 +4,7 @@ Every installed optimizer and stateful callback, with dropout, accumulation, shu
 """
 
 import dataclasses
+import shutil
 import time
 from types import SimpleNamespace
 
@@ -69,7 +70,8 @@ def make_trainer(make_parts, tmp_path):
         for module in parts.model.modules():
             if hasattr(module, "attention_dropout"):
                 module.attention_dropout = 0.2
-        plan = SimpleNamespace(**{**vars(parts.plan), "settings": settings})
+        optimizer = SimpleNamespace(source=SimpleNamespace(declared={}))
+        plan = SimpleNamespace(**{**vars(parts.plan), "settings": settings, "optimizer": optimizer})
         changes = {"make_optimizer": make_optimizer} if make_optimizer else {}
         parts = dataclasses.replace(
             parts, plan=plan, directory=tmp_path / name, callbacks=[each() for each in callbacks], **changes
@@ -86,6 +88,7 @@ def make_trainer(make_parts, tmp_path):
 def end_of(trainer, resume=None):
     """Train; return the weights, the optimizer's state and the logged losses, the total among them."""
     torch.manual_seed(7)  # what came before must not matter
+    trainer.parts.resume_from = resume
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     trainer.show_kept_weights()
     state = dict(flat("", trainer.optimizer.state_dict()))
@@ -134,8 +137,9 @@ def test_callbacks_with_a_state_go_on_bit_for_bit(make_trainer, tmp_path, name):
 
     options = {"eval_strategy": "steps", "eval_steps": 1}
     whole = end_of(make_trainer("whole", callbacks=[callback], **options))
+    shutil.copytree(tmp_path / "whole", tmp_path / "again")
     again = make_trainer("again", callbacks=[callback], **options)
-    assert_equal(end_of(again, tmp_path / "whole" / "checkpoint-6"), whole)
+    assert_equal(end_of(again, tmp_path / "again" / "checkpoint-6"), whole)
 
 
 @pytest.mark.parametrize("step", [3, 5, 6])
