@@ -259,3 +259,4 @@ agent_templates["mine"] = Mine
     assert template.parse_calls(template.format_calls(calls)) == calls
     assert template.format_tools([{"name": "add"}], "Be good. ") == "Be good. add"
     assert template.format_results(["1", "2"]) == "12"
+    assert template.results_role == "user"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from swift_core.ms_swift.adapters._made import made, named
 from swift_core.ms_swift.arguments import accepted
@@ -17,6 +17,7 @@ class _AgentTemplate:
     """Calls the template with messages of ms-swift, whose calls are JSON texts."""
 
     plugin: ClassVar[Any]
+    results_role: ClassVar[Literal["user"]] = "user"
 
     def __init__(self, *, arguments: dict[str, Any] | None = None) -> None:
         self._template = made(self.plugin, arguments)
