@@ -27,7 +27,7 @@ class Tuner(Protocol):
       loaded, with a model that has none;
     - `lr_scale(name) -> float`: the factor of the learning rate of a trained parameter;
     - `decays(name) -> bool`: whether a matrix among the trained parameters decays; left out, every one does;
-    - `callbacks() -> list`: `transformers.TrainerCallback`s that it needs, called before those of the run file;
+    - `callbacks() -> list`: what it needs of `transformers.TrainerCallback`, called before those of the run file;
     - `penalty(model) -> Tensor`: a scalar whose gradient is added to that of every step, before clipping.
     """
 
