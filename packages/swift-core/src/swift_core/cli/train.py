@@ -22,7 +22,9 @@ from swift_core.errors import InterruptedRunError
 )
 @click.option("--resume-changed", is_flag=True, help="Go on although the run file or plugins have changed since.")
 @click.option("--allow-code", is_flag=True, help="Run plugin files beside the run file without asking.")
-@click.option("--nproc", default="", metavar="N|auto", help="Start N processes on this machine; auto: one for each GPU.")
+@click.option(
+    "--nproc", default="", metavar="N|auto", help="Start N processes on this machine; auto: one for each GPU."
+)
 @click.option(
     "--max-restarts",
     default=0,
