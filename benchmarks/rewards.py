@@ -46,7 +46,7 @@ BUDGET = 10_000
 BUDGETS = {"boxed number": 100_000, "worker, GSM8K answers": 400}
 """The same for `math`."""
 
-HANGS, RESTART_SECONDS = r"\boxed{((9^{999})^{999})^{999}}", 0.2
+HANGS, RESTART_SECONDS = r"\boxed{((x+1)^{999})^{999}}", 0.2
 IMPORT_MS = 50
 
 PROSE = "First she sells 48 clips, and in May half as many: 48 / 2 = 24. Together that is 72 of them, I think.\n"

@@ -1,6 +1,7 @@
 """What `math` says of several hundred answers whose truth is argued for beside them, in `math_cases.jsonl`.
 
-A line is {"kind", "right", "response", "truth", "why"}; a long response is a list of [text, how often].
+A line is {"kind", "right", "response", "truth", "why"}; a long response is a list of [text, how often]. A right answer
+that is known not to be recognised has "missed": true.
 """
 
 import json
@@ -35,7 +36,13 @@ def told(case, score):
 def test_right_answers_score_one_and_no_other_does(scores, kind):
     rows = [(case, score) for case, score in zip(CASES, scores, strict=True) if case["kind"] == kind]
     assert rows
-    assert [told(case, score) for case, score in rows if score != float(case["right"])] == []
+    expected = [float(case["right"] and not case.get("missed", False)) for case, _ in rows]
+    wrong = [told(*row) for row, wanted in zip(rows, expected, strict=True) if row[1] != wanted]
+    assert wrong == []
+
+
+def test_no_more_than_one_in_a_hundred_is_missed():
+    assert sum(case.get("missed", False) for case in CASES) < 0.01 * len(CASES)
 
 
 def test_the_cases_are_several_hundred_of_both_sorts_and_none_is_there_twice():

@@ -11,7 +11,7 @@ from swift_reward_zoo.answer._guard import is_balanced, is_small
 from swift_reward_zoo.answer._number import Number, numbers_equal, read_number
 from swift_reward_zoo.answer._plain import compact, plain
 from swift_reward_zoo.answer._structure import Parts, as_interval, comparable, split_parts
-from swift_reward_zoo.answer._symbolic import ask
+from swift_reward_zoo.answer._symbolic import ask, latex
 
 _FUNCTIONS = frozenset(
     [
@@ -38,8 +38,8 @@ _FUNCTIONS = frozenset(
     ]
 )
 _INTEGER = re.compile(r"-?[1-9][0-9]{0,14}|0")
-_CHOICE = re.compile(r"\(?([A-J])\)?")
-_CHOSEN = re.compile(r"\(?([A-J])(?:\)|[.:])?(?:\s.*)?")
+_CHOICE = re.compile(r"[(\[]?([A-J])[)\]]?")
+_CHOSEN = re.compile(r"[(\[]?([A-J])(?:[)\].:](?:\s(?!.*(?<![A-Za-z])[A-J](?![A-Za-z])).*)?)?")
 _NAMED = re.compile(
     r"^(?:\(?(?:[A-Za-z](?:_\{?\w+\}?|\([a-z]\))?|\\[a-z]+)\)?|\(\s*[a-z](?:\s*,\s*[a-z]){1,3}\s*\)|m?\s*\\angle\s*[A-Z]{1,3})"
     r"\s*(?:=|\\in)\s*(?=[^=])"
@@ -47,7 +47,7 @@ _NAMED = re.compile(
 _POINT = re.compile(r"^[ABD-OQ-Z]\s*(?=\([^()]*,[^()]*\)$)")
 """The name of a point before its coordinates; C(5, 2) and P(5, 2) are numbers."""
 
-_BASED = re.compile(r"\(?([0-9A-Fa-f]+)\)?_\{?(\d+)\}?")
+_BASED = re.compile(r"\(?([0-9]+|[0-9A-Fa-f]+(?=\)?_\{?16))\)?_\{?(\d+)\}?")
 _LETTERS = re.compile(r"[a-z]{2,4}")
 _MAX_NAMES = 3
 _MAX_NESTED = 8
@@ -204,20 +204,15 @@ def _both_decimal(expected: Answer, given: Answer) -> bool:
 
 
 def _ask(expected: str, given: Answer | None, timeout: float) -> dict[str, bool]:
-    question: dict[str, object] = {"expected": _latex(expected)}
+    question: dict[str, object] = {"expected": latex(expected)}
     if given is not None:
-        question["given"] = _latex(given.text)
+        question["given"] = latex(given.text)
         for side, number in (("given", given.number), ("expected", read_number(expected))):
             if number and number.decimals is not None:
                 value = number.value.as_integer_ratio()
                 question["decimal"] = {"value": value, "decimals": number.decimals, "digits": number.digits}
                 question["decimal_is"] = side
     return ask(question, timeout)
-
-
-def _latex(text: str) -> str:
-    """Return `plain` text as LaTeX: stars are products."""
-    return re.sub(r"\*", r" \\cdot ", re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text))
 
 
 def _first_of_equals(text: str) -> str:
@@ -239,6 +234,8 @@ def _without_name(expected: Answer, given: Answer) -> tuple[Answer, Answer] | No
     found = [name.group().replace(" ", "") for name in names if name]
     if not found or (len(found) == 2 and found[0] != found[1]):
         return None
+    if any(side.parts and side.parts.kind == "list" and side.text.count("=") > 1 for side in (expected, given)):
+        return None  # each of a list has its own
     if len(found) == 1 and "=" in (given if names[0] else expected).text:
         return None
     rest = [side.text[name.end() :] if name else side.text for side, name in zip((expected, given), names, strict=True)]
@@ -248,7 +245,11 @@ def _without_name(expected: Answer, given: Answer) -> tuple[Answer, Answer] | No
 def _is_words(text: str) -> bool:
     words = re.findall(r"[^\W\d_]+", text)
     only_words = re.fullmatch(r"[^\W\d_]+(?:['\- ,&]+[^\W\d_]+)*", text) is not None
-    return only_words and any(len(word) >= 2 for word in words) and not _FUNCTIONS.intersection(words)
+    return (
+        only_words
+        and any(len(word) >= 2 or ord(word) > 0x2E7F for word in words)
+        and not _FUNCTIONS.intersection(words)
+    )
 
 
 def _folded(text: str) -> str:

@@ -14,15 +14,22 @@ _BOX = re.compile(r"\\(?:boxed|fbox)\b")
 _TAG_OPEN, _TAG_CLOSE = "<answer>", "</answer>"
 _CUE = re.compile(
     r"(?:\banswer[*_]*\s*(?:is|are|was|:|=|\uff1a)|^\s*A\s*:|\u7b54\u6848?\s*[\u662f\u4e3a:\uff1a])\s*[:\uff1a]?"
-    r"(?:[*_]{1,2}(?=\s))?[ \t]*",
+    r"(?:[*_]{1,2}(?=\s))?[ \t]*"
+    r"|\u9009\u62e9?\s*[:\uff1a]?\s*(?=[(\uff08]?[A-J](?![A-Za-z]))",
     re.IGNORECASE | re.MULTILINE,
 )
 _FORMULA = re.compile(r"\$\$([^$]+)\$\$|(?<!\\)\$([^$\n]+)(?<!\\)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?"
 _NUMBER = re.compile(
-    rf"(?<![.)])(?<![^\W{UNSPACED}])[-+\u2212]?\s?(?:\\?[$\u20ac\u00a3])?(?<![\d.]){_DIGITS}(?:\s?/\s?\d+)?\s?\\?%?"
+    rf"(?<![.)])(?<![^\W{UNSPACED}])[-+\u2212]?\s?(?:\\?[$\u20ac\u00a3])?(?<![\d.]){_DIGITS}(?:\s?/\s?\d+|(?::\d+){{1,2}})?\s?\\?%?"
 )
 _WORD = re.compile(rf"(?<![\\A-Za-z])[A-Za-z]{{3,}}|(?:^|\s)[A-Za-z]{{2,}}(?=[\s.,:]|$)|[{UNSPACED}]")
+_HEDGED = re.compile(
+    r"n't\b|\b(?:not|or|nor|either|neither|between|maybe|perhaps|(?:less|more|greater|fewer) than|at (?:most|least))\b"
+    r"|\d\s+to\s+\d",
+    re.IGNORECASE,
+)
+_DENIED = re.compile(r"\u7b54\u6848?(?:\u5e76?\u4e0d\u662f|\u5e76\u975e|\u4e0d\u4e3a|\u4e0d\u7b49\u4e8e)")
 _IT_IS = re.compile(
     r"(?:it|this|that|(?:the|our|their|his|her) [\w ]{1,40}?) (?:is|are|equals)\s+(\S.*)", re.IGNORECASE
 )
@@ -45,8 +52,8 @@ def final_answer(text: str) -> str | None:
         said = _IT_IS.fullmatch(text)
         return (said[1] if said else text).strip() or None
     if _is_bare(text):
-        return text.strip() or None
-    return _last_value(text[-_TAIL:])
+        return text.strip().removeprefix("=").strip() or None
+    return None if _DENIED.search(text[-_TAIL:]) else _last_value(text[-_TAIL:])
 
 
 def expected_answer(text: str) -> str | None:
@@ -117,7 +124,7 @@ def _after_cue(text: str) -> str | None:
     sentence = re.split(
         r"[.;](?:\s|$)|[\u3002\uff1b\uff0c]|,\s(?=[a-z]{2})|\s(?:because|since|so)\s", line, maxsplit=1
     )[0].strip()
-    if _is_bare(sentence):
+    if _is_bare(sentence) or _HEDGED.search(sentence):
         return sentence or None
     number = _NUMBER.search(sentence)
     return number.group() if number else sentence or None

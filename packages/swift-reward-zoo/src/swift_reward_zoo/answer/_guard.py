@@ -8,7 +8,8 @@ _MAX_LENGTH = 500
 _MAX_DEPTH = 20
 _MAX_FACTORIAL = 5000
 _REFUSED = re.compile(
-    r"\^[^{}\s+\-]*\^"  # a tower: a^b^c
+    r"\^[^{}()\s+\-]*\^"  # a tower: a^b^c
+    r"|\d\s*\^\s*\{?\s*\d+\s*\}?\s*\)\s*\^(?!\s*\{?\s*\\frac|\s*\{?\s*\d\b)"  # a power of a power of a number
     r"|\^\s*\{[^{}]*(?:[\d)}]\s*\^|\^\s*\{?\d\d|!|\\cdot|\\times|\*)"  # an exponent that is itself worked out
     r"|\^\s*\{?\s*[-+]?\d{5,}"  # a large exponent
     r"|[)}]\s*\^\s*\{?\s*[-+]?\d{4,}"  # a large power of a group

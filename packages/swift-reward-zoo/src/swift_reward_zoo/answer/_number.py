@@ -21,16 +21,21 @@ _SLASH = re.compile(rf"\(?({_DECIMAL})\)? ?/ ?\(?([-+]?{_DECIMAL})\)?")
 _FRAC = re.compile(rf"\\frac ?(?:\{{ ?([-+]?{_DECIMAL}) ?\}}|(\d)) ?(?:\{{ ?([-+]?{_DECIMAL}) ?\}}|(\d))")
 _REPEATING = re.compile(r"(\d*)\.(\d*)\\(?:overline|bar) ?\{ ?(\d+) ?\}")
 _MIXED = re.compile(rf"(\d+) ?(?:and )?({_FRAC.pattern})|(\d+) (?:and )?(\d+) ?/ ?(\d+)")
-_SQUARED = r"(?: ?\^ ?\{?\d\}?)?"
+_SQUARED = r"(?: ?\^ ?\{?-?\d\}?)?"
+_SHORT = "(?:mm|cm|km|ft|mi|in|kg|lb|oz|mL|ml|hr|min|sec|[mgshL])"
 _UNIT = re.compile(
     r"^(.*?[\d.}%)])\s+"
-    rf"((?:per |square |cubic |sq )?[A-Za-z][A-Za-z'-]+(?:[ /][A-Za-z]+){{0,4}}{_SQUARED}|[mgshLl]"
-    rf"|[A-Za-z]{{1,3}}/[A-Za-z]{{1,3}}{_SQUARED})$"
+    rf"((?:per |square |cubic |sq\.? )?[A-Za-z][A-Za-z'-]+(?:[ /][A-Za-z]+){{0,4}}{_SQUARED}|[mgshLl]"
+    rf"|{_SHORT}{_SQUARED}[ /]{_SHORT}{_SQUARED})$"
 )
+_RATE = re.compile(r"^(.*?\d) ?/ ?((?:second|minute|hour|day|week|month|year|person|mile|pound|dozen)s?)$")
 _CHINESE_UNIT = re.compile(r"^(.*?[\d.}%)])\s*([\u4e00-\u9fff]{1,4})$")
 _NO_CHINESE_UNIT = re.compile("[\u5de6\u53f3\u4ee5\u4e0a\u4e0b\u591a\u6216\u548c\u5230\u81f3]")  # about, above, or, to
 _CURRENCY = re.compile(r"^(-?) ?(?:US\$|(?:USD|EUR|GBP|CNY|RMB)(?= ?[\d.]))")
 _GLUED = re.compile(r"^(.*?[\d.])(mm|cm|km|kg|mg|ml|mL|ft|hrs?|mins?|mph|lbs?|oz)(?: ?\^ ?\{?\d\}?)?$")
+_TWO_LETTERS = frozenset(
+    ["mm", "cm", "km", "mg", "kg", "ml", "ft", "mi", "in", "yd", "lb", "oz", "hr", "sq", "cl", "dl", "pt", "qt"]
+)
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12}
 _SCALES |= {"\u767e": 100, "\u5343": 1000, "\u4e07": 10**4, "\u4ebf": 10**8}
 _NO_UNITS = frozenset(
@@ -138,14 +143,16 @@ def _rounds_to(decimal: Number, value: Fraction) -> bool:
 def _split_unit(text: str) -> tuple[str, str]:
     """Return the text before a unit, and the unit in lower case and singular; no unit is an empty string."""
     chinese = _CHINESE_UNIT.match(text)
-    found = _UNIT.match(text) or _GLUED.match(text) or chinese
+    found = _UNIT.match(text) or _GLUED.match(text) or _RATE.match(text) or chinese
     if not found or (chinese and _NO_CHINESE_UNIT.search(chinese[2])):
         return text, ""
     body, unit = found.groups()
     words = unit.lower().split()
-    if words[0] in _NO_UNITS:
-        return text, ""
     word = words[0].partition("/")[0]
+    if words[0] in _NO_UNITS or (
+        words[0].isascii() and len(words[0]) == 2 and word not in _TWO_LETTERS
+    ):  # `ab` is a product
+        return text, ""
     if word in _SCALES or word == "percent":
         return body, word
     return body, unit if len(unit) == 1 else " ".join(words)

@@ -38,6 +38,9 @@ _SUPERSCRIPTS = str.maketrans(
     "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207b\u207a", "0123456789-+"
 )
 _SUPERSCRIPT = re.compile("[\u2070\u00b9\u00b2\u00b3\u2074-\u2079\u207a\u207b]+")
+_DEGREES = re.compile(
+    r"\u2103|\u2109|(?:\u00b0|\^\s*\{?\s*\\circ\s*\}?)\s*(?:\\(?:text|mathrm)\s*\{\s*[CF]\s*\}|[CF](?![A-Za-z]))"
+)
 _VULGAR = re.compile("(\\d?)([\u00bc-\u00be\u2150-\u215e])")
 _ROOT = re.compile(r"\u221a\s*(?:\(([^()]*)\)|(\d+(?:\.\d+)?|\w))|\bsqrt\s*\(([^()]*)\)")
 _SPACING = re.compile(
@@ -87,8 +90,8 @@ def plain(text: str) -> str:
 
 
 def compact(text: str) -> str:
-    r"""Return `plain` text without spaces, except one that keeps a command from its argument (`\pi r`)."""
-    kept = re.sub(r"(\\[a-zA-Z]+) (?=[a-zA-Z])", "\\1\0", text)
+    r"""Return `plain` text without spaces, except those that keep a command from its argument, or digits apart."""
+    kept = re.sub(r"(\\[a-zA-Z]+) (?=[a-zA-Z])|(\d) (?=\d)", "\\1\\2\0", text)
     return re.sub(r"([\^_])\{(\w)\}", r"\1\2", kept.replace(" ", "")).replace("\0", " ")
 
 
@@ -114,7 +117,7 @@ def _is_closed(text: str) -> bool:
 
 def _ascii(text: str) -> str:
     """Return `text` in ASCII signs as far as there are such."""
-    text = text.translate(_INVISIBLE)
+    text = _DEGREES.sub("", text.translate(_INVISIBLE))
     text = _SUPERSCRIPT.sub(lambda found: "^{" + found.group().translate(_SUPERSCRIPTS) + "}", text)
     text = _VULGAR.sub(_mixed, text)
     text = _ROOT.sub(lambda found: r"\sqrt{" + next(group for group in found.groups() if group is not None) + "}", text)

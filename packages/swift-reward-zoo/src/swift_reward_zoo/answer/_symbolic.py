@@ -6,6 +6,7 @@ do not reach other threads. Most answers need no algebra at all, and no worker i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ from swift_core.plugin_api import WorkerPool
 
 POOL = WorkerPool("swift_reward_zoo.answer._symbolic_child:make")
 """The workers of every `math` in this process; none runs until algebra is needed."""
+
+_CAPITAL = re.compile(r"\\math[a-z]+\{[A-Z]\}|\\[A-Za-z]+|([ABDF-HJ-Z])(?:_\{?(\w+)\}?)?(?!\()")
+"""Math-verify reads capitals as small letters; C, E and I are constants of either spelling."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -69,3 +73,14 @@ def _cheap() -> Iterator[None]:
         yield
     finally:
         _only_cheap.reset(token)
+
+
+def latex(text: str) -> str:
+    """Return `plain` text as LaTeX: stars are products, and capitals are told from small letters."""
+    bare = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
+    return re.sub(r"\*", r" \\cdot ", _CAPITAL.sub(_as_symbol, bare))
+
+
+def _as_symbol(found: re.Match[str]) -> str:
+    """Return a capital with its index as a symbol that no small letter is; a command as it is."""
+    return f"{found[1]}_{{big{found[2] or ''}}}" if found[1] else found.group()

@@ -43,11 +43,16 @@ def _answer(question: dict[str, Any]) -> dict[str, Any]:
 
 def _parse(text: str) -> Any:
     """Return the SymPy object of an answer, or None."""
+    from latex2sympy2_extended import NormalizationConfig  # type: ignore[import-untyped]
     from math_verify import LatexExtractionConfig, parse
+
+    spelling = NormalizationConfig(
+        basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="all", equations=False
+    )
 
     found = parse(
         rf"\boxed{{{text}}}",
-        extraction_config=[LatexExtractionConfig(boxed_match_priority=0)],
+        extraction_config=[LatexExtractionConfig(boxed_match_priority=0, normalization_config=spelling)],
         fallback_mode="no_fallback",
         parsing_timeout=None,
         raise_on_error=True,
