@@ -42,3 +42,11 @@ def test_names_that_mean_something_else_are_told_what_to_write(problems_of, name
     (problem,) = problems_of(f"{RUN}train: {{tuner_strategy: {name}}}\n")
     assert problem.code == "not-here"
     assert said in problem.message
+
+
+@pytest.mark.parametrize("option", ["adapter: runs/first", "init_lora_weights: olora"])
+def test_first_weights_are_not_kept_where_weights_are_shared_out(problems_of, option):
+    device = "device: {parallel_method: fsdp2, num_processes: 2}\n"
+    problems = problems_of(f"{RUN}train: {{tuner_kwargs: {{{option}}}}}\n{device}", planning=True)
+    assert [problem.code for problem in problems] == ["tuner-conflict"]
+    assert f"{option} of the tuner 'lora' keeps the first weights whole" in problems[0].message

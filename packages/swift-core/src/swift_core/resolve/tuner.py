@@ -105,6 +105,7 @@ def check_tuner(findings: Findings, plan: RunPlan) -> None:
         stage = plan.procedure.plugin.name
         message = f"the tuner {name!r} cannot be applied to {HEADS_IN_WORDS[head]}, which stage {stage!r} trains"
         findings.wrong("tuner-conflict", message, plan.tuner.key, "write tuner_strategy: lora")
+    _first_weights(findings, plan)
     for written, reason in declared.get("excludes", {}).items():
         key, _, value = str(written).partition("=")
         section, _, setting = key.partition(".")
@@ -112,6 +113,21 @@ def check_tuner(findings: Findings, plan: RunPlan) -> None:
         if present == value if value else (present and present != "auto"):
             message = f"{key}: {_shown(present)} does not go with the tuner {name!r}: {reason}"
             findings.wrong("tuner-conflict", message, key, f"remove {key}, or write tuner_strategy: lora")
+
+
+def _first_weights(findings: Findings, plan: RunPlan) -> None:
+    """Keep a problem for an option that keeps the first weights, whole, where no process has whole weights."""
+    method = findings.config.settings.device.parallel_method
+    if method not in ("fsdp2", "zero3"):
+        return
+    for option, values in plan.tuner.source.declared.get("first_weights", {}).items():
+        given = plan.tuner.options.get(option)
+        if given and (not values or given in values):
+            message = (
+                f"{option}: {given} of the tuner {plan.tuner.plugin.name!r} keeps the first weights whole for the "
+                f"reference, and {method} shares them out"
+            )
+            findings.wrong("tuner-conflict", message, f"train.tuner_kwargs.{option}", "write parallel_method: ddp")
 
 
 def _shown(value: object) -> str:

@@ -44,6 +44,9 @@ class Adapter:
     module_options: ClassVar[tuple[str, ...]] = ("target_modules",)
     """Options that name modules of the model."""
 
+    first_weights: ClassVar[dict[str, list[str]]] = {"adapter": []}
+    """Options with which the first weights are kept for the reference, and the values that do it; none: any."""
+
     said_by_adapter: ClassVar[dict[str, str]] = {}
     """Option -> key of `adapter_config.json` that an adapter which goes on says it by."""
 

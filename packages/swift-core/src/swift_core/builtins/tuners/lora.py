@@ -67,6 +67,7 @@ class Lora(Adapter):
 
     peft_type: ClassVar[str] = "LORA"
     module_options: ClassVar[tuple[str, ...]] = ("target_modules", "modules_to_save")
+    first_weights: ClassVar[dict[str, list[str]]] = {"adapter": [], "init_lora_weights": ["pissa", "olora"]}
     said_by_adapter: ClassVar[dict[str, str]] = {
         "lora_rank": "r",
         "lora_alpha": "lora_alpha",
