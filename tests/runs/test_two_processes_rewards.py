@@ -74,8 +74,8 @@ def test_a_process_without_pairs_waits_for_none_and_failures_are_counted_over_bo
 
 
 @pytest.mark.slow
-def test_both_processes_stop_for_what_one_of_them_saw(tmp_path):
+def test_what_one_process_saw_stops_the_run_by_the_sum_over_both(tmp_path):
     code, printed = torchrun(tmp_path, 0.2)
     assert code != 0
+    # The second process alone saw 10 of 20; the launcher may end the other before it has said the same.
     assert "reward 'Flaky' failed on 10 of 40 answers (10 network), and reward.max_failure_rate is 0.2." in printed
-    assert printed.count("exitcode  : 2") == 2, printed  # both ended by the same refusal, none was killed
