@@ -89,7 +89,9 @@ def _takes_trainer_form(factory: Any) -> bool:
 def _both(plan: RunPlan, returned: Any) -> tuple[torch.optim.Optimizer, LRScheduler | None]:
     if not isinstance(returned, tuple) or len(returned) != 2:
         raise wrong_return(plan, plan.optimizer, "", "a pair (optimizer, scheduler)", returned)
-    schedule = None if returned[1] is None else _checked_schedule(plan, plan.optimizer, returned[1])
+    schedule = returned[1]
+    if schedule is not None and not inspect.isfunction(schedule):  # a function makes it once the steps are known
+        schedule = _checked_schedule(plan, plan.optimizer, schedule)
     return _checked(plan, returned[0]), schedule
 
 
@@ -121,12 +123,12 @@ def build_scheduler(
     inner = getattr(optimizer, "optimizer", optimizer)
     if inner in _own_schedules:
         own = _own_schedules[inner]
-        made: LRScheduler = (
-            own(optimizer, num_warmup_steps=num_warmup_steps, num_training_steps=num_training_steps)
-            if callable(own)
-            else own
-        )
-        return made
+        if not inspect.isfunction(own):
+            ready: LRScheduler = own
+            return ready
+        with _telling(plan, plan.optimizer):
+            made = own(optimizer, num_warmup_steps=num_warmup_steps, num_training_steps=num_training_steps)
+        return _checked_schedule(plan, plan.optimizer, made)
     schedule = plan.create(plan.scheduler)
     with _telling(plan, plan.scheduler):
         built = schedule(optimizer, num_warmup_steps=num_warmup_steps, num_training_steps=num_training_steps)
