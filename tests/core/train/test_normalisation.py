@@ -1,5 +1,7 @@
 """The gradient of a step is that of the mean over all its items, however the step is cut into micro-batches."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -238,6 +240,7 @@ class Argmax:
 def test_the_loss_and_metrics_of_a_batch_share_one_forward_pass(make_parts, monkeypatch):
     parts = make_parts(CrossEntropy(), token_rows(), TokenCollator(0), per_device_eval_batch_size=4)
     parts.metrics = [("argmax", Argmax())]
+    parts.plan.metrics = [SimpleNamespace(plugin=SimpleNamespace(name="argmax"), key="train.metrics")]
     trainer = Supervised.build(parts)
     passes = []
     run = type(trainer.head).run
