@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import importlib
 import logging
+import sys
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import MagicMock
+
+_PLOTS = (
+    *("matplotlib", "matplotlib.pyplot", "matplotlib.animation", "matplotlib.collections"),
+    *("mpl_toolkits", "mpl_toolkits.mplot3d"),
+)
+"""Imported by what the package imports, for plots; it wants a folder to write to, and there is none here."""
 
 
 def make(options: None) -> Callable[[dict[str, Any]], float]:
     """Return what scores {"task", "answer", "entry"}; the package is loaded before the first one is timed."""
     logging.disable(logging.CRITICAL)
+    sys.modules.update({name: MagicMock() for name in _PLOTS})
     factory = importlib.import_module("reasoning_gym.factory")
     importlib.import_module("reasoning_gym")
     scorers: dict[str, Callable[[str, dict[str, Any]], float]] = {}
