@@ -9,8 +9,8 @@ import pytest
 
 from swift_core.contracts.handover import RunPlan
 from swift_core.errors import Problem
-from swift_core.resolve.parallel import launch_line
 from swift_core.resolve.machine import Machine, this_machine
+from swift_core.resolve.parallel import launch_line
 
 RUN = "model: {model_id: demo:tiny}\ndata: {dataset: demo:chat}\n"
 TWO_GPUS = Machine(num_gpus=2)
@@ -138,7 +138,8 @@ def test_four_bits_are_had_with_a_gpu_and_its_package(plan_of: PlanOf) -> None:
 
 
 def test_eight_bits_are_had_on_a_cpu_with_the_package_and_a_note(plan_of: PlanOf) -> None:
-    text = "model: {model_id: demo:tiny, quantization_bit: 8}\ndata: {dataset: demo:chat}\ntrain: {tuner_strategy: qlora}\n"
+    train = "train: {tuner_strategy: qlora}\n"
+    text = "model: {model_id: demo:tiny, quantization_bit: 8}\ndata: {dataset: demo:chat}\n" + train
 
     plan = plan_of(text, machine=Machine(num_gpus=0, packages=frozenset({"bitsandbytes"})))
 

@@ -112,10 +112,10 @@ REMARKS = {
 """What the new key does not say by itself."""
 
 DROPPED = {
-    "deepspeed": ("A run is one process, or several of torchrun, without DeepSpeed.", "remove the key"),
-    "fsdp": ("A run is one process, or several of torchrun, without FSDP.", "remove the key"),
-    "external_plugins": ("A file written for ms-swift is listed.", "write `plugins: {ms_swift_files: [plugin.py]}`"),
-    "custom_register_path": ("A file written for ms-swift is listed.", "write `plugins: {ms_swift_files: [plugin.py]}`"),
+    "deepspeed": ("How processes share a run is in `device`.", "write `device: {parallel_method: zero2}`, or zero3"),
+    "fsdp": ("How processes share a run is in `device`.", "write `device: {parallel_method: fsdp2}`"),
+    "external_plugins": ("A file of ms-swift's kind is listed.", "write `plugins: {ms_swift_files: [plugin.py]}`"),
+    "custom_register_path": ("A file of ms-swift's kind is listed.", "write `plugins: {ms_swift_files: [plugin.py]}`"),
     "overwrite_output_dir": ("A run never writes into the directory of another.", "give a new output_dir"),
     "do_train": ("`swift train` trains; there is nothing to switch on.", "remove the key"),
     "do_eval": ("Held-out data is judged before and after training.", "give data.val_dataset"),

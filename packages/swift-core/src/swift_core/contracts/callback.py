@@ -13,8 +13,9 @@ class Callback(Protocol):
 
     It has any of the events of transformers (`on_train_begin`, `on_step_end`, `on_log`, `on_evaluate`, `on_save`, ...),
     all called as the one below. Callbacks are called in the order of the run file, before core's own log and progress.
-    One with a method `attach(trainer)` is given the run's trainer before training begins: its `parts` are all live parts
-    of the run, `step_loss` is the mean loss of the present step over all ranks, and `nonfinite.rows()` names its rows.
+    One with a method `attach(trainer)` is given the run's trainer before training begins: its `parts` are all live
+    parts of the run, `step_loss` is the mean loss of the present step over all ranks, and `nonfinite.rows()` names its
+    rows.
     """
 
     def on_step_end(

@@ -80,7 +80,7 @@ class DataSettings:
     """Held-out data, in the same forms; judged before and after training, and every `eval_steps`."""
 
     split_dataset_ratio: Share = 0.0
-    """Share of `dataset` that is held out when there is no `val_dataset`, in [0, 1); by what a row says and the seed."""
+    """Share of `dataset` held out when there is no `val_dataset`, in [0, 1); by the seed and what a row says."""
 
     interleave_prob: list[Positive] = field(default_factory=list)
     """How often each data set of `dataset` is drawn from, one number each; empty takes all rows of all once."""
@@ -514,7 +514,7 @@ class PluginSettings:
     """Names of `swift.hooks` plugins that take part in the run."""
 
     ms_swift_files: list[Name] = field(default_factory=list)
-    """Files written for ms-swift, relative to the run file; what they register can be named like an installed plugin."""
+    """Files written for ms-swift, relative to the run file; what they register is named like an installed plugin."""
 
     reload: list[Name] = field(default_factory=list)
     """What is taken anew while training when its local file changes: `losses`, `rewards`, `metrics`, `callbacks`."""

@@ -54,9 +54,7 @@ STAGE_OPTIONS = {
 
 _EMBEDDINGS = "it trains embeddings or rerankers, and no stage here does"
 _DECISIONS = "it trains decisions over ordered options, and no stage here does"
-_JUDGED = (
-    "it judges its own samples by a rule of its own; train.stage: online_dpo makes pairs of them by their rewards"
-)
+_JUDGED = "it judges its own samples by a rule of its own; train.stage: online_dpo makes pairs of them by their rewards"
 
 REFUSED = {
     "a2po": "it needs the values of prompts, computed before training, and no stage here does that",

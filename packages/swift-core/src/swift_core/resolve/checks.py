@@ -126,7 +126,8 @@ def _pairs_of_own_answers(findings: Findings, stage: str) -> None:
         message = f"stage {stage!r} makes a pair of two answers to a prompt, and one is drawn"
         findings.wrong("too-few-answers", message, "rollout.num_generations", "write rollout: {num_generations: 2}")
     if "rollout.advantages" in config.origins:
-        findings.note(f"rollout.advantages has no effect in stage {stage!r}: the best answer is compared with the worst")
+        why = "the best answer is compared with the worst"
+        findings.note(f"rollout.advantages has no effect in stage {stage!r}: {why}")
 
 
 def _reference_updates(findings: Findings) -> None:
