@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import filterfalse
 
 UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
@@ -49,5 +50,7 @@ def normalized(text: str) -> str:
     """
     plain = text if text.isascii() else unicodedata.normalize("NFC", text).translate(_WIDE)
     bare = _THOUSANDS.sub("", plain.casefold())
-    bare = _POINT.sub("", _DASH.sub(" ", bare).translate(_NO_MARKS))
-    return " ".join(word for word in bare.split() if word not in _ARTICLES) or plain.casefold().strip()
+    if "-" in bare or not bare.isascii():
+        bare = _DASH.sub(" ", bare)
+    bare = _POINT.sub("", bare.translate(_NO_MARKS))
+    return " ".join(filterfalse(_ARTICLES.__contains__, bare.split())) or plain.casefold().strip()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from swift_reward_zoo._batch import check_lengths, truth_texts
@@ -38,8 +39,8 @@ class F1:
         check_lengths("f1", infer_requests, {"ground_truths": ground_truths})
         golds = [[_words(one) for one in truth_texts(row, truth)] for row, truth in enumerate(ground_truths)]
         return [
-            max(f1(_words(stated_answer(request.response or "")), one) for one in gold)
-            for request, gold in zip(infer_requests, golds, strict=True)
+            max(_share(given, one) for one in gold)
+            for given, gold in zip(map(_given, infer_requests), golds, strict=True)
         ]
 
 
@@ -49,5 +50,17 @@ def f1(given: Counter[Word], expected: Counter[Word]) -> float:
     return 2 * shared / (given.total() + expected.total()) if shared else 0.0
 
 
+def _given(request: InferRequest) -> list[str]:
+    return words(normalized(stated_answer(request.response or "")))
+
+
+def _share(given: list[str], expected: Counter[str]) -> float:
+    """Return the F1 of the words of an answer, of which only the expected ones are counted."""
+    shared = (Counter(filter(expected.__contains__, given)) & expected).total()
+    return 2 * shared / (len(given) + expected.total()) if shared else 0.0
+
+
+@lru_cache(maxsize=4096)
 def _words(text: str) -> Counter[str]:
+    """Return the words of a ground truth, which stands beside each of a group of answers."""
     return Counter(words(normalized(text)))
