@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar, Literal
 
-from swift_core.builtins.agent_templates._json import decoded, dumped
+from swift_core.builtins.agent_templates._json import below, decoded, described, dumped, named
 
 _ACTION = re.compile(r"^[ \t]*Action:[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 _INPUT = re.compile(r"\s*Action Input:")
@@ -42,3 +42,31 @@ def read_actions(text: str) -> list[dict[str, Any]]:
         calls.append({"name": name, "arguments": dict(arguments)})
         found = _ACTION.search(text, end)
     return calls
+
+
+class ReAct:
+    """Calls and results inside one answer; a subclass says how the model is told of the tools."""
+
+    tool: ClassVar[str]
+    """What is said of one tool."""
+
+    tools: ClassVar[str]
+    """What is said of all, with places for `tools` and their `names`."""
+
+    results_role: ClassVar[Literal["user", "tool", "assistant"]] = "assistant"
+
+    def format_tools(self, tools: Sequence[Mapping[str, Any]], system: str, /) -> str:
+        """Return the system message with the tools, their names and the form of an answer."""
+        return below(system, self.tools.format(tools=described(tools, self.tool), names=named(tools)))
+
+    def format_calls(self, tool_calls: Sequence[Mapping[str, Any]], /) -> str:
+        """Return two lines for each call, and the word that hands over to the tool."""
+        return f"{actions(tool_calls)}\n{HAND_OVER}"
+
+    def format_results(self, results: Sequence[str], /) -> str:
+        """Return the results, an observation each."""
+        return observations(results)
+
+    def parse_calls(self, text: str, /) -> Sequence[Mapping[str, Any]]:
+        """Return the actions with their inputs; ValueError for one without an input that is a JSON object."""
+        return read_actions(text)

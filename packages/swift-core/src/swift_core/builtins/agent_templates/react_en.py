@@ -13,12 +13,10 @@ plain words is written as it stands: thoughts and `Final Answer:` are the data's
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar
 
-from swift_core.builtins.agent_templates._json import below, described, named
-from swift_core.builtins.agent_templates._react import HAND_OVER, actions, observations, read_actions
+from swift_core.builtins.agent_templates._react import ReAct
 
 _TOOL = (
     "{name}: Call this tool to interact with the {name} API. What is the {name} API useful for? {description} "
@@ -44,24 +42,9 @@ Final Answer: the final answer to the original input question
 Begin!"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReActEnglish:
+@dataclass(frozen=True, kw_only=True)
+class ReActEnglish(ReAct):
     """`Action:`, `Action Input:` and `Observation:` in one answer, told in English."""
 
-    results_role: ClassVar[Literal["user", "tool", "assistant"]] = "assistant"
-
-    def format_tools(self, tools: Sequence[Mapping[str, Any]], system: str, /) -> str:
-        """Return the system message with the tools, their names and the form of an answer."""
-        return below(system, _TOOLS.format(tools=described(tools, _TOOL), names=named(tools)))
-
-    def format_calls(self, tool_calls: Sequence[Mapping[str, Any]], /) -> str:
-        """Return two lines for each call, and the word that hands over to the tool."""
-        return f"{actions(tool_calls)}\n{HAND_OVER}"
-
-    def format_results(self, results: Sequence[str], /) -> str:
-        """Return the results, an observation each."""
-        return observations(results)
-
-    def parse_calls(self, text: str, /) -> Sequence[Mapping[str, Any]]:
-        """Return the actions with their inputs; ValueError for one without an input that is a JSON object."""
-        return read_actions(text)
+    tool: ClassVar[str] = _TOOL
+    tools: ClassVar[str] = _TOOLS
