@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from swift_native import AdamW
+from swift_native._alone import LonePlans
+from swift_native._rows import Rows
 
 
 def made(num_params=3):
@@ -179,3 +181,129 @@ def test_272_small_tensors_cost_the_checks_of_272_tensors_once():
             optimizer.step()
             times.append(time.perf_counter() - start)
     assert min(by_plan) < min(in_full) / 3
+
+
+class Counted:
+    """Counts the plans that are made."""
+
+    def __init__(self, monkeypatch):
+        self.num_plans = 0
+        make = Rows.plan
+
+        def plan(rows, *arguments):
+            self.num_plans += 1
+            return make(rows, *arguments)
+
+        monkeypatch.setattr(Rows, "plan", plan)
+
+
+def moved_alone(params, optimizer):
+    for param in params:
+        param.grad = torch.full_like(param, 0.5)
+        optimizer.step_param_alone(param)
+        param.grad = None
+
+
+def test_a_parameter_that_moves_alone_keeps_its_plan(monkeypatch):
+    params = [torch.nn.Parameter(torch.ones(size)) for size in (64, 3, 300)]
+    optimizer = AdamW([{"params": params[:2]}, {"params": params[2:], "lr": 0.1}])
+    counted = Counted(monkeypatch)
+    moved_alone(params, optimizer)
+    assert counted.num_plans == 3
+    for _ in range(3):
+        moved_alone(params, optimizer)
+    assert counted.num_plans == 3
+    assert [optimizer.state[param]["step"].item() for param in params] == [4, 4, 4]
+
+
+@pytest.mark.parametrize("moments", ["fp32", "bf16", "8bit"])
+def test_steps_alone_give_the_bits_of_steps_together_with_plans_or_without(moments):
+    def trained(step):
+        torch.manual_seed(0)
+        params = [torch.nn.Parameter(torch.randn(size).to(torch.bfloat16)) for size in (64, 3, 300)]
+        groups = [{"params": params[:1]}, {"params": params[1:], "lr": 0.03, "weight_decay": 0.1}]
+        optimizer = AdamW(groups, lr=0.01, moments=moments, rounding="stochastic", seed=5)
+        for _ in range(4):
+            grads = [torch.randn_like(param) for param in params]
+            step(params, grads, optimizer)
+        return [tensor for param in params for tensor in (param.detach(), *optimizer.state[param].values())]
+
+    def together(params, grads, optimizer):
+        for param, grad in zip(params, grads, strict=True):
+            param.grad = grad
+        optimizer.step()
+
+    def alone(params, grads, optimizer):
+        for param, grad in reversed(list(zip(params, grads, strict=True))):
+            param.grad = grad
+            optimizer.step_param_alone(param)
+            param.grad = None
+
+    def alone_without_plans(params, grads, optimizer):
+        optimizer._lone_plans = LonePlans()
+        alone(params, grads, optimizer)
+
+    expected = trained(together)
+    assert all(map(torch.equal, trained(alone), expected))
+    assert all(map(torch.equal, trained(alone_without_plans), expected))
+
+
+@pytest.mark.parametrize("change", [move_storage, replace_state, swap_state_storage, clear_state, loaded_state])
+def test_a_change_is_seen_by_a_step_alone(change):
+    params, optimizer = made()
+    twins, other = made()
+    moved_alone(params, optimizer)
+    moved_alone(twins, other)
+    for some, one in ((params, optimizer), (twins, other)):
+        change(some, one)
+    moved_alone(params, optimizer)
+    for param in twins:
+        param.grad = torch.full_like(param, 0.5)
+    other.step()
+    assert all(map(torch.equal, params, twins))
+    assert all(
+        torch.equal(optimizer.state[a]["exp_avg"], other.state[b]["exp_avg"])
+        for a, b in zip(params, twins, strict=True)
+    )
+
+
+def test_new_options_and_groups_are_seen_by_a_step_alone(monkeypatch):
+    params, optimizer = made()
+    moved_alone(params, optimizer)
+    optimizer.param_groups[0]["lr"] = 0.0
+    before = [param.detach().clone() for param in params]
+    counted = Counted(monkeypatch)
+    moved_alone(params, optimizer)
+    assert all(map(torch.equal, params, before))
+    assert counted.num_plans == 0
+    optimizer.param_groups[0]["amsgrad"] = True
+    late = torch.nn.Parameter(torch.ones(2))
+    optimizer.add_param_group({"params": [late]})
+    moved_alone([*params, late], optimizer)
+    assert "max_exp_avg_sq" in optimizer.state[params[0]]
+    assert optimizer.state[late]["step"].item() == 1
+    with pytest.raises(ValueError, match="a parameter is to move that this optimizer does not have"):
+        moved_alone([torch.nn.Parameter(torch.ones(2))], optimizer)
+
+
+def test_a_step_alone_keeps_no_gradient_and_passes_over_what_has_none():
+    params, optimizer = made()
+    params[0].grad = torch.ones(64)
+    grad = weakref.ref(params[0].grad)
+    optimizer.step_param_alone(params[0])
+    params[0].grad = None
+    assert grad() is None
+    optimizer.step_param_alone(params[0])
+    assert optimizer.state[params[0]]["step"].item() == 2
+
+
+def test_a_parameter_with_gaps_moves_alone_as_it_does_together():
+    strided = [torch.nn.Parameter(torch.arange(24.0).reshape(4, 6)[:, ::2]) for _ in range(2)]
+    optimizers = [AdamW([param], lr=0.1) for param in strided]
+    for _ in range(3):
+        for param in strided:
+            param.grad = torch.ones_like(param)
+        optimizers[0].step_param_alone(strided[0])
+        optimizers[1].step()
+    assert torch.equal(*strided)
+    assert strided[0]._version == strided[1]._version

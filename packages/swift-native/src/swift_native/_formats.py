@@ -1,10 +1,14 @@
-"""Formats of weights and states: what options call them, and the numbers that the C++ side has for them."""
+"""Options and formats of weights and states, and the numbers that the C++ side has for them."""
 
 from __future__ import annotations
 
-from typing import Literal
+from array import array
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 Moments = Literal["fp32", "bf16", "8bit"]
 """How the averages of the gradient are kept."""
@@ -32,7 +36,20 @@ GRAD_DTYPES: dict[torch.dtype, int] = {torch.float32: 0, torch.bfloat16: 1, torc
 ROUNDINGS: dict[str, int] = {"nearest": 1, "stochastic": 2, "kahan": 3}
 """Rounding of bfloat16 weights -> `WeightFormat` in cpp/kernels/span.hpp; float weights are 0."""
 
+_OPTIONS = ("lr", "beta1", "beta2", "eps", "weight_decay", "maximize", "momentum", "dampening", "nesterov", "seed")
+"""Fields of `Options` in cpp/driver/rows.hpp."""
+
 
 def weight_format(dtype: torch.dtype, rounding: str) -> int:
     """Return the number of the format of weights of `dtype` under the option `rounding`."""
     return 0 if dtype is torch.float32 else ROUNDINGS[rounding]
+
+
+def options_of(groups: Sequence[Mapping[str, Any]]) -> array[float]:
+    """Return the options of `groups` as the C++ side takes them."""
+    numbers = array("d")
+    for group in groups:
+        beta1, beta2 = group.get("betas", (0.0, 0.0))
+        values = {**group, "beta1": beta1, "beta2": beta2}
+        numbers.extend([float(values.get(name, 0.0)) for name in _OPTIONS])
+    return numbers

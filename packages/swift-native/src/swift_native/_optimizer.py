@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 import torch
@@ -10,8 +9,9 @@ from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT, StateDict
 
 from swift_native import _native
+from swift_native._alone import LonePlans
 from swift_native._far import make_fars
-from swift_native._formats import OFFLOADINGS, Offloading
+from swift_native._formats import OFFLOADINGS, Offloading, options_of
 from swift_native._loading import Loading
 from swift_native._offload import Offload, norm_in_float32
 from swift_native._refuse import (
@@ -28,10 +28,9 @@ from swift_native._rows import Rows
 from swift_native.clip import grad_norm
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-_OPTIONS = ("lr", "beta1", "beta2", "eps", "weight_decay", "maximize", "momentum", "dampening", "nesterov", "seed")
-"""Fields of `Options` in cpp/driver/rows.hpp."""
+    from swift_native._alone import Place
 
 
 class NativeOptimizer(Optimizer):
@@ -58,6 +57,7 @@ class NativeOptimizer(Optimizer):
     _rule: ClassVar[int]
 
     _plan: _native.Plan | None
+    _lone_plans: LonePlans
     _formats: list[Any]
     _grad_norm: float | None
     _clip_factor: float
@@ -116,7 +116,7 @@ class NativeOptimizer(Optimizer):
                 raise ValueError("a copy is for a parameter that this optimizer does not have")
             check_copy(copy, param)
         self._copies = dict(copies)
-        self._plan = None
+        self._plan, self._lone_plans = None, LonePlans()
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -141,8 +141,7 @@ class NativeOptimizer(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        found_inf = getattr(self, "found_inf", None)
-        if found_inf is None or not found_inf.item():
+        if not self._leaves_out():
             self._take_step()
         return loss
 
@@ -167,11 +166,13 @@ class NativeOptimizer(Optimizer):
         self._clip_factor = 1.0 if share > 1 else share
         return norm
 
+    @torch.no_grad()
     def step_param_alone(self, param: Tensor) -> None:
         """Move `param`, the only one that has a gradient, in the backward pass.
 
         Raises:
-            ValueError: The optimizer is to clip by a global norm, which is not known before all gradients are.
+            ValueError: The optimizer is to clip by a global norm, which is not known before all gradients are; or
+                `param` is not one of its parameters.
         """
         max_norm = float(self.param_groups[0].get("max_grad_norm", 0.0))
         if max_norm > 0:
@@ -179,19 +180,44 @@ class NativeOptimizer(Optimizer):
                 f"max_grad_norm of the optimizer must be 0 when parameters move in the backward pass, got {max_norm}; "
                 "train.max_grad_norm clips there too"
             )
-        self.step()
+        if self.offload != "none":
+            self.step()
+        elif param.grad is not None and not self._leaves_out():
+            place = self._lone_plans.place_of(param, self.param_groups)
+            plan, copies = self._lone_plan(param, place)
+            self._move(plan, copies, self.param_groups[place.group : place.group + 1], self._grad_factor(), 0.0)
 
-    def _take_step(self) -> None:
-        max_norm = float(self.param_groups[0].get("max_grad_norm", 0.0))
+    def _leaves_out(self) -> bool:
+        """Return whether `torch.amp.GradScaler` has found gradients that are not finite."""
+        found_inf = getattr(self, "found_inf", None)
+        return found_inf is not None and bool(found_inf.item())
+
+    def _grad_factor(self) -> float:
+        """Return what the gradients of this step are multiplied by."""
         scale = getattr(self, "grad_scale", None)
         factor = self._clip_factor * (1.0 if scale is None else 1.0 / float(scale))
         self._clip_factor = 1.0
+        return factor
+
+    def _take_step(self) -> None:
+        max_norm = float(self.param_groups[0].get("max_grad_norm", 0.0))
+        factor = self._grad_factor()
         if self.offload != "none":
             self._take_far_step(factor, max_norm)
-            return
-        plan, copies = self._current_plan()
+        else:
+            self._move(*self._current_plan(), self.param_groups, factor, max_norm)
+
+    def _move(
+        self,
+        plan: _native.Plan,
+        copies: Sequence[tuple[Tensor, Tensor]],
+        groups: Sequence[Mapping[str, Any]],
+        factor: float,
+        max_norm: float,
+    ) -> None:
+        """Take the step of a plan whose rows belong to `groups`, and copy back what does not lie densely."""
         params = plan.params()
-        norm = plan.step(self._options(), factor, max_norm, torch.get_num_threads())
+        norm = plan.step(options_of(groups), factor, max_norm, torch.get_num_threads())
         self._grad_norm = norm if max_norm > 0 else None
         for param, dense in copies:
             param.copy_(dense)
@@ -205,21 +231,12 @@ class NativeOptimizer(Optimizer):
         if self._grad_norm is not None:
             share = max_norm / (self._grad_norm + 1e-6)
             factor *= 1.0 if share > 1 else share  # a norm that is not a number stays one
-        options, num_threads = self._options(), torch.get_num_threads()
+        options, num_threads = options_of(self.param_groups), torch.get_num_threads()
         self._offload.step(fars, lambda rows: _native.take_step(self._rule, rows, options, factor, num_threads))
-
-    def _options(self) -> array[float]:
-        """Return the options of every group as the C++ side takes them."""
-        numbers = array("d")
-        for group in self.param_groups:
-            beta1, beta2 = group.get("betas", (0.0, 0.0))
-            values = {**group, "beta1": beta1, "beta2": beta2}
-            numbers.extend([float(values.get(name, 0.0)) for name in _OPTIONS])
-        return numbers
 
     def _current_plan(self) -> tuple[_native.Plan, list[tuple[Tensor, Tensor]]]:
         """Return the plan of this step, and parameters to be copied back after it."""
-        formats = [(group["moments"], group["rounding"], self.state_names(group)) for group in self.param_groups]
+        formats = [self._format(group) for group in self.param_groups]
         if self._plan is not None and formats == self._formats and self._plan.matches(self.param_groups, self.state):
             return self._plan, []
         check_clipping(self.param_groups)
@@ -228,22 +245,44 @@ class NativeOptimizer(Optimizer):
         self._plan, self._formats = (None if rows.copies else plan), formats
         return plan, rows.copies
 
+    def _lone_plan(self, param: Tensor, place: Place) -> tuple[_native.Plan, list[tuple[Tensor, Tensor]]]:
+        """Return the plan of a step of `param` alone, and what is to be copied back after it."""
+        group = self.param_groups[place.group]
+        formats = self._format(group)
+        plan = self._lone_plans.find(param, formats, self.state[param])
+        if plan is not None:
+            return plan, []
+        check_clipping(self.param_groups)
+        rows = Rows(place.first)
+        rows.add_group()
+        self._add_row(rows, param, group, label_of(group, place.group, place.position))
+        plan = rows.plan(self._rule, {param: self.state[param]})
+        if not rows.copies:
+            self._lone_plans.keep(param, formats, plan)
+        return plan, rows.copies
+
+    def _format(self, group: Mapping[str, Any]) -> tuple[str, str, tuple[str, ...]]:
+        """Return what of a group decides how its rows look."""
+        return group["moments"], group["rounding"], self.state_names(group)
+
     def _rows(self) -> Rows:
         rows = Rows()
         for index, group in enumerate(self.param_groups):
             rows.add_group()
-            names = self.state_names(group)
             for position, param in enumerate(group["params"]):
                 if param.grad is None:
                     rows.skip(param)
                 else:
-                    label = label_of(group, index, position)
-                    rows.add(param, self.state[param], group, names, self._copies.get(param), label)
+                    self._add_row(rows, param, group, label_of(group, index, position))
         return rows
+
+    def _add_row(self, rows: Rows, param: Tensor, group: Mapping[str, Any], label: str) -> None:
+        rows.add(param, self.state[param], group, self.state_names(group), self._copies.get(param), label)
 
     def _forget(self) -> None:
         """Drop all that is no part of the state."""
         self._plan = None
+        self._lone_plans = LonePlans()
         self._formats = []
         self._grad_norm = None
         self._clip_factor = 1.0

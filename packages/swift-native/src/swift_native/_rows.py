@@ -23,16 +23,20 @@ NUM_STATES = 3
 
 
 class Rows:
-    """Collects the parameters of every group, in order; nothing but states is changed."""
+    """Collects the parameters of every group, in order; nothing but states is changed.
 
-    def __init__(self) -> None:
+    Args:
+        first: Number of elements of the parameters before the first one.
+    """
+
+    def __init__(self, first: int = 0) -> None:
         self.copies: list[tuple[Tensor, Tensor]] = []
         """Parameters that do not lie in memory from end to end, each with the dense copy that the step updates."""
         self._rows = array("q")
         self._entries: list[list[Tensor] | None] = []
         self._groups: list[list[Tensor]] = []
         self._grads: list[Tensor] = []
-        self._num_elements = 0
+        self._num_elements = first
 
     def add_group(self) -> None:
         """Begin a group: parameters added after this belong to it."""
