@@ -31,8 +31,8 @@ _LAYERWISE = "set train.update_in_backward: true, which is what layerwise does"
 _UNPAGED = "states are not paged out of a GPU's memory"
 
 DIFFERENCES = {
-    "adamw_bnb_8bit": "its codes are not those of bitsandbytes",
-    "adamw_8bit": "its codes are not those of bitsandbytes",
+    "adamw_bnb_8bit": "on a CPU its codes are not those of bitsandbytes",
+    "adamw_8bit": "on a CPU its codes are not those of bitsandbytes",
     "apollo_adamw_layerwise": _LAYERWISE,
     "galore_adafactor_layerwise": _LAYERWISE,
     "galore_adamw_8bit_layerwise": _LAYERWISE,
