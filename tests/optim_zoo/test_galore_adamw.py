@@ -493,7 +493,7 @@ def test_refuses_a_shard_of_a_matrix():
     with distributed_group():
         mesh = init_device_mesh("cpu", (1,))
         shard = torch.nn.Parameter(distribute_tensor(torch.zeros(8, 6), mesh, [Shard(0)]))
-        with pytest.raises(ValueError, match=r"^galore_adamw needs whole matrices and got a DTensor sharded by FSDP"):
+        with pytest.raises(ValueError, match=r"^GaLoreAdamW needs whole matrices and got a DTensor sharded by FSDP"):
             GaLoreAdamW([shard], rank=2)
     partitioned = parameter((0,))
     partitioned.ds_id = 3

@@ -105,7 +105,7 @@ def spoil(run, how):
     ("how", "message"),
     [
         ("no plan", "has no plan.json, so it is no run directory"),
-        ("half a plan", r"plan\.json cannot be read"),
+        ("half a plan", r"plan\.json is no JSON object"),
         ("no adapter", "has no folder adapter: its training did not end"),
         ("other version", "was written by another version of swift-core"),
         ("other keys", "was written by another version of swift-core"),

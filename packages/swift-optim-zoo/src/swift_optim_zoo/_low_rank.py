@@ -10,7 +10,6 @@ from swift_optim_zoo._adam import adam_correction, adam_direction, adamw_
 from swift_optim_zoo._base import Group, State, ZooOptimizer, next_step, zeros_in
 from swift_optim_zoo._checks import check_common, require_integer
 from swift_optim_zoo._projector import ProjType, Side, projected_side
-from swift_optim_zoo._sharding import refuse_shards
 from swift_optim_zoo._targets import is_target
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ class LowRankOptimizer(ZooOptimizer):
 
     def prepare(self, group: Group) -> None:
         """Decide for each parameter of the group whether it is projected, and on which side."""
-        refuse_shards(group["params"], self.label)
         group["sides"] = sides(group)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
