@@ -95,7 +95,8 @@ def scores(work: Path, rows: list[Row]) -> list[list[float]]:
     from swift_reward_zoo.prm.local_prm import LocalPrm
 
     requests = [
-        InferRequest([{"role": "user", "content": row["input"] + "\n"}], "\n".join(row["steps"])) for row in rows
+        InferRequest(messages=[{"role": "user", "content": row["input"] + "\n"}], response="\n".join(row["steps"]))
+        for row in rows
     ]
     return LocalPrm(run=str(work / "prm"))(requests)
 
