@@ -71,6 +71,7 @@ def trained(swift, gguf, stage, kind, steps):
     return figures["before"], figures["after"]
 
 
+@pytest.mark.slow
 def test_lora_sft_and_dpo_learn_on_real_text_and_reload(swift, gguf):
     write_data(swift)
     before, after = trained(swift, gguf, "sft", "chat", steps=12)

@@ -50,8 +50,20 @@ def test_sft_lowers_the_held_out_loss_and_leaves_a_whole_directory(swift):
     assert [line["step"] for line in lines if "loss" in line] == [1, 5, 10, 15, 20]
 
 
-@pytest.mark.parametrize("stage", ["dpo", "orpo", "simpo"])
-@pytest.mark.parametrize("optimizer", ["adamw", "galore_adamw", "native_adamw"])
+@pytest.mark.parametrize(
+    ("optimizer", "stage"),
+    [
+        ("adamw", "orpo"),
+        ("galore_adamw", "simpo"),
+        ("native_adamw", "dpo"),
+        pytest.param("adamw", "dpo", marks=pytest.mark.slow),
+        pytest.param("adamw", "simpo", marks=pytest.mark.slow),
+        pytest.param("galore_adamw", "dpo", marks=pytest.mark.slow),
+        pytest.param("galore_adamw", "orpo", marks=pytest.mark.slow),
+        pytest.param("native_adamw", "orpo", marks=pytest.mark.slow),
+        pytest.param("native_adamw", "simpo", marks=pytest.mark.slow),
+    ],
+)
 def test_every_first_loss_and_optimizer_widens_the_held_out_margin(swift, stage, optimizer):
     swift.write("run.yaml", PAIRS.replace("STAGE", stage).replace("OPTIMIZER", optimizer))
     swift("train", "run.yaml")
