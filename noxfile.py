@@ -84,7 +84,7 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=False, requires=["wheels"], default=False)
 def slow(session: nox.Session) -> None:
-    """Run the tests that are marked slow: kills, starved disks, rewards of trained models, a real model; some ten minutes."""
+    """Run the tests that are marked slow: kills, full disks, trained rewards, a real model; some ten minutes."""
     run_tests(session, "slow", *session.posargs)
 
 
