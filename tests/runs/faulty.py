@@ -13,13 +13,13 @@ import resource
 import runpy
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
 
 import psutil
 from safetensors.numpy import load_file
+from tests.runs.ranks import PRELOADED, free_port
 
 from swift_core.artifacts.checkpoint import newest_first, standing
 
@@ -74,17 +74,6 @@ class SickCrossEntropy(CrossEntropy):
     def __call__(self, tokens):
         return sick(super().__call__(tokens))
 '''
-PRELOADED = [
-    "torch",
-    "datasets",
-    "peft",
-    "transformers.trainer",
-    "transformers.models.llama.modeling_llama",
-    "swift_core.run",
-    "swift_core.artifacts.metrics",
-    "swift_core.artifacts.progress",
-    "swift_core.train.supervised",
-]
 STEPS = 8
 PATIENCE = 300
 """Seconds after which a run hangs."""
@@ -134,10 +123,8 @@ class Forks:
 
     def start_two(self, folder, *arguments):
         """Start two ranks of one run."""
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+        shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", **address}
         ddp = ("device.parallel_method=ddp", "device.num_processes=2", "train.gradient_accumulation_steps=1")
         return [
             self.start(folder, *arguments, *ddp, log=f"log{rank}.txt", RANK=str(rank), LOCAL_RANK=str(rank), **shared)

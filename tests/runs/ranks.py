@@ -2,8 +2,11 @@
 
 import json
 import multiprocessing
+import os
 import runpy
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 from safetensors.numpy import load_file
@@ -33,7 +36,12 @@ class Ranks:
 
     def start(self, folder, number, *arguments, **environment):
         """Start the processes and return them; each writes into `log-RANK.txt`."""
-        world = {"WORLD_SIZE": number, "LOCAL_WORLD_SIZE": number, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": _port()}
+        world = {
+            "WORLD_SIZE": number,
+            "LOCAL_WORLD_SIZE": number,
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": free_port(),
+        }
         processes = []
         for rank in range(number):
             own = {**world, "RANK": rank, "LOCAL_RANK": rank} if number > 1 else {}
@@ -61,10 +69,25 @@ class Ranks:
         return log
 
 
-def _port():
+def free_port():
+    """Return a port of this machine that nobody listens on."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return found.getsockname()[1]
+
+
+def torchrun(folder, *arguments):
+    """Run `swift ARGUMENTS` in two processes of torchrun itself; return the exit code and what they printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "swift_core", *arguments],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
 
 
 def losses(folder):

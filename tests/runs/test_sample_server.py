@@ -4,7 +4,6 @@ import importlib.util
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ import urllib.error
 import urllib.request
 
 import pytest
+from tests.runs.ranks import free_port
 
 from swift_core.testing.server import loopback_server
 
@@ -43,12 +43,6 @@ def test_answers_of_a_server_are_scored_and_kept_and_no_weights_are_needed(swift
         assert all("assistant" in body["prompt"] for _, body, _ in server.asked)
     assert "8 answers to 4 prompts" in printed
     assert all(row["messages"][-1]["content"].startswith("seven ") for row in rows(swift.folder / "kept.jsonl"))
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 @pytest.fixture

@@ -1,12 +1,10 @@
 """Two processes over gloo: the same losses and weights as one process with twice the accumulation."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 from safetensors.numpy import load_file
+from tests.runs.ranks import torchrun
 
 RUN = """\
 model: {model_id: "demo:tiny"}
@@ -22,21 +20,6 @@ train:
 """
 
 
-def torchrun(folder, *arguments, code=0):
-    """Run `swift ARGUMENTS` in two processes; return what they printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "swift_core", *arguments],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert (done.returncode == 0) == (code == 0), done.stdout + done.stderr
-    return done.stdout + done.stderr
-
-
 def logged(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
@@ -47,7 +30,7 @@ def logged(folder):
 def test_two_ranks_train_as_one_with_twice_the_accumulation(swift, stage, data):
     swift.write("run.yaml", RUN.replace("STAGE", stage).replace("DATA", data))
     swift("train", "run.yaml", "output_dir=one", "train.gradient_accumulation_steps=2")
-    torchrun(
+    code, output = torchrun(
         swift.folder,
         "train",
         "run.yaml",
@@ -55,6 +38,7 @@ def test_two_ranks_train_as_one_with_twice_the_accumulation(swift, stage, data):
         "device.parallel_method=ddp",
         "device.num_processes=2",
     )
+    assert code == 0, output
     one, two = (logged(swift.folder / name) for name in ("one", "two"))
     for name in ("loss", "eval_loss"):
         assert [row[name] for row in two if name in row] == pytest.approx(
@@ -67,7 +51,8 @@ def test_two_ranks_train_as_one_with_twice_the_accumulation(swift, stage, data):
 
 def test_processes_that_the_run_file_does_not_ask_for_are_refused(swift):
     swift.write("run.yaml", RUN.replace("STAGE", "sft").replace("DATA", "chat"))
-    output = torchrun(swift.folder, "train", "run.yaml", "output_dir=out", code=2)
+    code, output = torchrun(swift.folder, "train", "run.yaml", "output_dir=out")
+    assert code != 0, output
     assert "error[" in output
     assert "num_processes" in output
     assert not (swift.folder / "out").exists()

@@ -1,11 +1,9 @@
 """Two processes that train on rewards: counts are of both, and both decide alike."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
+from tests.runs.ranks import torchrun
 
 RUN = """\
 model: {model_id: "demo:tiny"}
@@ -45,25 +43,15 @@ class Flaky:
 '''
 
 
-def torchrun(folder, rate):
+def trained(folder, rate):
     """Train in two processes; return the exit code and what they printed."""
     (folder / "run.yaml").write_text(RUN.replace("RATE", str(rate)))
     (folder / "flaky.py").write_text(FLAKY)
-    train = ["train", "run.yaml", f"output_dir={folder}/out-{rate}", "--allow-code"]
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "swift_core", *train],
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    return done.returncode, done.stdout + done.stderr
+    return torchrun(folder, "train", "run.yaml", f"output_dir={folder}/out-{rate}", "--allow-code")
 
 
 def test_a_process_without_pairs_waits_for_none_and_failures_are_counted_over_both(tmp_path):
-    code, printed = torchrun(tmp_path, 0.3)
+    code, printed = trained(tmp_path, 0.3)
     assert code == 0, printed
     lines = [json.loads(line) for line in (tmp_path / "out-0.3" / "metrics.jsonl").read_text().splitlines()]
     first, second = [line for line in lines if "reward" in line]
@@ -75,7 +63,7 @@ def test_a_process_without_pairs_waits_for_none_and_failures_are_counted_over_bo
 
 @pytest.mark.slow
 def test_what_one_process_saw_stops_the_run_by_the_sum_over_both(tmp_path):
-    code, printed = torchrun(tmp_path, 0.2)
+    code, printed = trained(tmp_path, 0.2)
     assert code != 0
     # The second process alone saw 10 of 20; the launcher may end the other before it has said the same.
     assert "reward 'Flaky' failed on 10 of 40 answers (10 network), and reward.max_failure_rate is 0.2." in printed

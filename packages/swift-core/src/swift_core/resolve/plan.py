@@ -63,8 +63,9 @@ def resolve(
     check_data_keys(findings, looked["procedure"])
     check_model_files(finder)
     findings.config = with_bits(findings.config, looked["tuner"])
-    findings.config = check_device(findings, machine or this_machine(), looked["tuner"], planning=planning)
-    check_parallel(findings, machine or this_machine())
+    machine = machine or this_machine()
+    findings.config = check_device(findings, machine, looked["tuner"], planning=planning)
+    check_parallel(findings, machine)
     check_rest(findings)
     plan = _plan(finder, looked, sampling=sampling)
     if plan is not None:

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 from transformers.trainer import SCHEDULER_NAME
 from transformers.trainer_utils import EvalLoopOutput
 
+from swift_core.assemble.turns import hash_seed
 from swift_core.errors import Problem, SwiftError
 from swift_core.train import ledger, statistics
 from swift_core.train.arguments import training_arguments
@@ -400,8 +401,7 @@ class SwiftTrainer(transformers.Trainer):
             return
         self._random_numbers_of = None
         if len([*Path(checkpoint).glob("rng_state*.pth")]) != self.args.world_size:
-            numbers = self.args.seed, self.state.global_step, self.args.process_index
-            torch.manual_seed(hash(numbers))  # of whole numbers: the same everywhere
+            torch.manual_seed(hash_seed(self.args.seed, self.state.global_step, self.args.process_index))
             return
         with self.saving.reading(Path(checkpoint)):
             super()._load_rng_state(checkpoint)
