@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Literal, Protocol, TypedDict
 
 from typing_extensions import NotRequired
 
+from swift_core.contracts.images import ImageRef
+
 
 class Message(TypedDict):
     """One turn of a conversation, in OpenAI's form."""
@@ -26,6 +28,12 @@ class Message(TypedDict):
 
     of_tools: NotRequired[bool]
     """The turn offers tools, or is what they answered, whatever its role."""
+
+    images: NotRequired[list[ImageRef | None]]
+    """Of a turn as a format reads it: one for each mark `<image>` in the content, None for the row's next one.
+
+    Core puts them into the record's `images` and takes them off the turn.
+    """
 
     goes_on: NotRequired[bool]
     """A prompt's last turn, of the assistant: the answer goes on in it."""
@@ -64,6 +72,18 @@ class Record:
     """How right each step is, in [0, 1]; None for a step that nobody judged."""
 
     tools: Sequence[Mapping[str, Any]] = ()
+    images: tuple[ImageRef, ...] = ()
+    """Of the row; the prompt and the completion hold the mark `<image>` once for each, in this order.
+
+    Of compared answers, the prompt has all marks. A format gives images as the row names them; core finds the files.
+    """
+
+    videos: tuple[str, ...] = ()
+    """As the row names them; the mark is `<video>`."""
+
+    audios: tuple[str, ...] = ()
+    """As the row names them; the mark is `<audio>`."""
+
     ground_truth: str | None = None
     columns: Mapping[str, Any] = field(default_factory=dict)
     """All columns of the row as read: rewards get them by name."""
