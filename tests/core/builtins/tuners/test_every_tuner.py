@@ -8,12 +8,8 @@ from safetensors.torch import load_file
 
 from swift_core.assemble.model import Loading, load_weights
 from swift_core.assemble.trained import load_base, open_run
-from swift_core.config.load import load
 from swift_core.plugins.options import build
 from swift_core.plugins.registry import installed
-from swift_core.resolve.model_facts import read_model
-from swift_core.resolve.plan import resolve
-from swift_core.resolve.trainable import count_trainable
 from swift_core.run import run
 from swift_core.train.forward import OutputHead
 from swift_core.train.isolation import Isolation, find_isolation
@@ -129,22 +125,3 @@ def test_rows_in_one_line_are_kept_apart_or_the_tuner_says_that_it_cannot(tiny_f
     batch = {"input_ids": IDS, "attention_mask": MASK, "labels": IDS, "lines": torch.tensor([0, 0])}
     found = find_isolation(model, OutputHead(model), batch, shares=True)
     assert isinstance(found, Isolation) is not getattr(tuner, "adds_tokens", False), found
-
-
-COUNTED = [
-    ("full", {}),
-    ("full", {"trainable": ["layers.1", "norm"], "freeze": ["*.mlp.*"]}),
-    ("lora", {"lora_rank": 4, "modules_to_save": ["embed_tokens"]}),
-    ("dora", {"target_modules": ["q_proj", "down_proj"]}),
-]
-
-
-@pytest.mark.parametrize(("name", "options"), COUNTED)
-def test_the_plan_counts_what_a_tuner_trains(tmp_path, tiny_folder, name, options):
-    path = tmp_path / "run.yaml"
-    filled = {"model": tiny_folder, "data": DATA["sft"], "stage": "sft", "tuner": name, "options": options}
-    path.write_text(RUN.format(**filled, folder=tmp_path / "out"))
-    plan = resolve(load(path), installed(), planning=True)
-    model = plan.create(plan.tuner).prepare_model(load_weights(tiny_folder, Loading()))
-    trained = sum(value.numel() for value in model.parameters() if value.requires_grad)
-    assert count_trainable(plan.tuner, read_model(tiny_folder)) == trained

@@ -13,7 +13,7 @@ from swift_core.resolve.memory import Memory, estimate, width_of_trained
 from swift_core.resolve.model_facts import ModelFacts, read_model
 from swift_core.resolve.parallel import launch_line
 from swift_core.resolve.state_bytes import state_bytes
-from swift_core.resolve.trainable import count_trainable, head_weights, trained_shapes
+from swift_core.resolve.trainable import count_trainable, head_weights, saved_bytes, trained_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -120,7 +120,12 @@ def _trained_line(plan: RunPlan, facts: PlanFacts) -> str:
     if facts.trainable is None or facts.model is None:
         return f"{tuner}: the number of trained weights is known once the model is loaded"
     share = facts.trainable / max(facts.model.num_parameters, 1)
-    return f"{tuner}: {facts.trainable:,} weights, {share:.1%} of the model's number"
+    line = f"{tuner}: {facts.trainable:,} weights, {share:.1%} of the model's number"
+    frozen = facts.model.num_parameters
+    if not plan.tuner.source.declared.get("trains_adapter"):
+        frozen -= count_trainable(plan.tuner, facts.model) or 0
+    saved = saved_bytes(plan.tuner, facts.model)
+    return f"{line}; {frozen:,} frozen" + (f"; the adapter takes {_size(saved)}" if saved is not None else "")
 
 
 def _data_lines(plan: RunPlan, facts: PlanFacts) -> Iterator[str]:
