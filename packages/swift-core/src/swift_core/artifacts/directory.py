@@ -82,6 +82,8 @@ def write(result: RunResult) -> Path:
     with new_folder(directory / parts.tuner.artifact) as folder, telling_no_room(folder, "What was trained", again):
         parts.tuner.save_pretrained(parts.model, folder)
         parts.tokenizer.save_pretrained(folder)
+        if hasattr(parts.encoder, "save_processor"):
+            parts.encoder.save_processor(folder)
         if head := _head(parts):
             _write_json(folder / HEAD_FILE, head)
     content = result_dict(result)

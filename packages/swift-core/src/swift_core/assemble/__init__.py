@@ -50,6 +50,7 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
     from swift_core.assemble.rewards import build_rewards
     from swift_core.assemble.tuner import apply_tuner, check_on_shape, tuner_callbacks
     from swift_core.assemble.turns import build_turns, check_conversations
+    from swift_core.assemble.vision.encoder import encoder_for
     from swift_core.cache import cache_dir
     from swift_core.contracts.handover import Parts
 
@@ -67,7 +68,7 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
     refuse_model(plan, folder)
     check_on_shape(plan, tuner, folder)
     tokenizer = tokenizer_for(plan, folder)
-    encoder = HfEncoder(tokenizer, plan.settings.model.chat_template_kwargs)
+    encoder = encoder_for(tokenizer, plan.settings.model.chat_template_kwargs, folder)
     data = packed(plan, load_data(plan, encoder, needed_columns(plan, loss)))
     check_conversations(plan, chain(data.train, data.eval_records))
     draws = plan.procedure.source.declared.get("rows") == "prompts"

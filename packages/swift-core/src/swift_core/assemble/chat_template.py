@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import jinja2
@@ -27,6 +27,8 @@ _OPEN, _CLOSE = "\ue0f0", "\ue0f1"
 """Private-use characters that stand for the ends of a generation block while its place is looked for."""
 
 _MARK = re.compile(f"[{_OPEN}{_CLOSE}]")
+
+_PROBE = "probe"
 
 _REASONING_NAMES = ("reasoning_content", "thinking", "reasoning")
 
@@ -45,6 +47,23 @@ class ChatTemplate:
             raise ValueError(
                 f"the chat template has a syntax error in its line {error.lineno}: {error.message}"
             ) from error
+
+    def in_form(self, messages: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+        """Return the turns with text in parts, where the template reads nothing else, as some for images do."""
+        if not self._reads_parts_alone:
+            return messages
+        return [_in_parts(message) for message in messages]
+
+    @cached_property
+    def _reads_parts_alone(self) -> bool:
+        if "type" not in self.source:
+            return False
+        plain = {"role": "user", "content": _PROBE}
+        try:
+            written = self.render([plain], (), False)
+            return _PROBE not in written and self.render([_in_parts(plain)], (), False).count(_PROBE) == 1
+        except ValueError:
+            return False
 
     @property
     def facts(self) -> tuple[str, dict[str, Any]]:
@@ -91,6 +110,12 @@ class ChatTemplate:
             )
         except (jinja2.TemplateError, TypeError) as error:
             raise ValueError(f"the chat template refuses the conversation: {error}") from error
+
+
+def _in_parts(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a turn whose content, when it is text, is one part."""
+    content = message.get("content")
+    return {**message, "content": [{"type": "text", "text": content}]} if isinstance(content, str) else message
 
 
 def _message(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -94,13 +94,15 @@ class _Encoder:
         add_generation_prompt: bool = False,
     ) -> str:
         """Return the conversation as one string; raise ValueError when there is no chat template or it refuses."""
-        return self._template(tools).render(messages, tools, add_generation_prompt)
+        template = self._template(tools)
+        return template.render(template.in_form(messages), tools, add_generation_prompt)
 
     def generation_marks(
         self, messages: Sequence[Message], *, tools: Sequence[Mapping[str, Any]] = ()
     ) -> list[tuple[int, int]]:
         """Return the characters of `render` that the template's generation blocks wrote."""
-        return self._template(tools).marks(messages, tools)
+        template = self._template(tools)
+        return template.marks(template.in_form(messages), tools)
 
     def _template(self, tools: Sequence[Mapping[str, Any]]) -> ChatTemplate:
         if tools and "tool_use" in self._templates:
@@ -262,4 +264,11 @@ def _templates(folder: Path, config: Mapping[str, Any]) -> dict[str, str]:
         return {"default": written}
     if isinstance(written, list):
         return {entry["name"]: entry["template"] for entry in written}
-    return {}
+    of_processor = processor_template(folder)
+    return {"default": of_processor} if of_processor else {}
+
+
+def processor_template(folder: Path) -> str:
+    """Return the chat template that a processor keeps in a file of its own, as older ones do; empty for none."""
+    written = _json(folder / "chat_template.json").get("chat_template")
+    return written if isinstance(written, str) else ""

@@ -6,14 +6,17 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from swift_core.assemble.inner import content_start
+from swift_core.assemble.vision.rows import encoder_of_row, images_of_prompts
 from swift_core.contracts.engine import SamplingParams
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from torch import Tensor
     from transformers import PreTrainedModel
 
     from swift_core.contracts.data import Message, TextEncoder
+    from swift_core.contracts.images import ImageRef
 
 _PROBE = "x"
 
@@ -26,6 +29,7 @@ def generate(
     max_new_tokens: int = 128,
     batch_size: int = 8,
     temperature: float = 0.0,
+    images: Sequence[Sequence[ImageRef]] = (),
 ) -> list[str]:
     """Return the model's answer to each prompt, without the token that ends it.
 
@@ -36,8 +40,10 @@ def generate(
         max_new_tokens: Longest answer, in tokens.
         batch_size: Prompts computed together; those of like length are, which changes no answer.
         temperature: 0 always takes the likeliest token; above, tokens are drawn from torch's global generator.
+        images: Of each prompt, one for each mark in it; none given, no prompt has any.
     """
-    ids = [prompt_ids(encoder, prompt) for prompt in prompts]
+    seen = [list(row) for row in images] or [[] for _ in prompts]
+    ids = [prompt_ids(encoder_of_row(encoder, shown), prompt) for prompt, shown in zip(prompts, seen, strict=True)]
     stops = stop_ids(model, encoder)
     order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
     answers = [""] * len(ids)
@@ -45,7 +51,8 @@ def generate(
     with answering(model):
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
-            new = new_tokens(model, [ids[index] for index in chosen], params, encoder.pad_token_id)
+            shown = images_of_prompts(encoder, [seen[index] for index in chosen])
+            new = new_tokens(model, [ids[index] for index in chosen], params, encoder.pad_token_id, shown)
             for index, tokens in zip(chosen, new, strict=True):
                 answers[index] = encoder.decode(_until(tokens, stops))
     return answers
@@ -105,9 +112,21 @@ def answering(model: PreTrainedModel) -> Iterator[None]:
 
 
 def new_tokens(
-    model: PreTrainedModel, prompts: Sequence[Sequence[int]], params: SamplingParams, pad_token_id: int
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    params: SamplingParams,
+    pad_token_id: int,
+    beside: Callable[[Tensor], Mapping[str, Tensor]] | None = None,
 ) -> list[list[int]]:
-    """Return one answer after each prompt, padding included; prompts are padded on the left."""
+    """Return one answer after each prompt, padding included; prompts are padded on the left.
+
+    Args:
+        model: What answers.
+        prompts: Tokens.
+        params: How.
+        pad_token_id: What stands left of shorter prompts.
+        beside: Returns what the model is given beside the padded prompts, [prompt, time]: images.
+    """
     import torch
     from transformers import GenerationConfig
 
@@ -127,6 +146,7 @@ def new_tokens(
     output = model.generate(  # type: ignore[operator]
         input_ids=input_ids.to(model.device),
         attention_mask=attention_mask.to(model.device),
+        **({name: value.to(model.device) for name, value in beside(input_ids).items()} if beside else {}),
         generation_config=config,
     )
     tokens: list[list[int]] = output[:, longest:].tolist()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from swift_core.contracts.procedure import HEAD_FILE
+from swift_core.resolve.model_facts import read_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,6 +29,32 @@ HEADS = {
 
 NAMES = ("score", "classifier")
 """What transformers calls the module of a classification head."""
+
+
+def model_class(head: str, folder: Path) -> Any:
+    """Return the class of transformers that loads the model in `folder` with `head`.
+
+    A model whose configuration has a vision part, and that transformers knows as one of images and text, is loaded
+    with it.
+    """
+    import transformers
+
+    if head == "causal_lm" and sees_images(folder):
+        return transformers.AutoModelForImageTextToText
+    return getattr(transformers, HEADS[head])
+
+
+def sees_images(folder: Path) -> bool:
+    """Say whether the model in `folder` reads images beside text."""
+    if not read_model(folder).has_vision:
+        return False
+    import transformers
+
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError, ImportError):
+        return False  # loading the model will say what is wrong with it
+    return type(config) in transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
 
 def head_module(model: Any) -> nn.Module | None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from swift_core.assemble.data_only import require_weights_as_data
 from swift_core.assemble.dtype import resolve_dtype, resolve_threads
-from swift_core.assemble.head import HEADS, NAMES, settle_head
+from swift_core.assemble.encoder import processor_template
+from swift_core.assemble.head import NAMES, model_class, settle_head
 from swift_core.errors import Problem, SwiftError
 from swift_core.plugins.registry import installed
 from swift_core.resolve.machine import Machine, this_machine
@@ -109,10 +110,11 @@ def _other_model(plan: RunPlan, model: PreTrainedModel, key: str, model_id: str)
         dtype=str(model.dtype).removeprefix("torch."), attn_implementation=plan.settings.model.attn_implementation
     )
     reference = _told(plan, key, load_weights, folder, loading)
-    if reference.config.vocab_size != model.config.vocab_size:
+    own, other = (each.config.get_text_config().vocab_size for each in (model, reference))
+    if own != other:
         message = (
-            f"the model of {key} has {reference.config.vocab_size} tokens and the trained one "
-            f"{model.config.vocab_size}; log-probabilities can only be compared over one vocabulary"
+            f"the model of {key} has {other} tokens and the trained one {own}; log-probabilities can only be compared over one "
+            "vocabulary"
         )
         raise SwiftError(Problem("reference-vocabulary", message, plan.config.place(key), "use a model of one family"))
     return placed(reference, model.device)
@@ -235,19 +237,20 @@ def load_weights(folder: Path, loading: Loading) -> PreTrainedModel:
     """Return the model of `folder` on the CPU (quantised weights: on the GPU), with the head that is asked for.
 
     A classification head that the folder has no weights for is drawn by `loading.seed`.
+    if tokenizer.chat_template is None:
+        tokenizer.chat_template = processor_template(folder) or None
 
     Raises:
         ValueError: it is no such model, or weights are missing in it.
     """
     import torch
-    import transformers
     from safetensors import SafetensorError
 
     from swift_core.quiet import no_load_report, quiet_loading
 
     quiet_loading()
     require_weights_as_data(folder)
-    load: Any = getattr(transformers, HEADS[loading.head]).from_pretrained
+    load = model_class(loading.head, folder).from_pretrained
     try:
         with no_load_report():  # a new head is meant to be missing, and anything else that is becomes an error below
             model, info = load(

@@ -32,6 +32,9 @@ class Encoded:
     weights: list[float] | None = None
     """How much each token counts in the loss; None: every trained one 1."""
 
+    num_before_cut: int = 0
+    """How many tokens must stay in a cut: those up to the end of the last image; 0 without images."""
+
     @property
     def taught(self) -> list[bool]:
         """Of each token whether it is trained and counts: a weight of 0 keeps it out."""
@@ -47,7 +50,18 @@ class Encoded:
     def cut(self, length: int) -> Encoded:
         """Return the first `length` tokens."""
         weights = None if self.weights is None else self.weights[:length]
-        return Encoded(self.ids[:length], self.trained[:length], weights)
+        return Encoded(self.ids[:length], self.trained[:length], weights, self.num_before_cut)
+
+    def without(self, images: frozenset[int]) -> Encoded:
+        """Return it with none of the tokens `images` trained; cuts behind the last of them alone are allowed."""
+        if not images:
+            return self
+        own = [token in images for token in self.ids]
+        weights = None
+        if self.weights is not None:
+            weights = [0.0 if mine else weight for mine, weight in zip(own, self.weights, strict=True)]
+        trained = [was and not mine for mine, was in zip(own, self.trained, strict=True)]
+        return Encoded(self.ids, trained, weights, len(own) - own[::-1].index(True) if True in own else 0)
 
 
 def encode_text(encoder: TextEncoder, text: str) -> Encoded:

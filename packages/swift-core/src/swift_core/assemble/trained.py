@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from swift_core.assemble.data_only import require_artifact_as_data
 from swift_core.assemble.head import read_head
+from swift_core.assemble.vision.processor import keep_processor
 from swift_core.cache import cache_dir, make_once
 from swift_core.config.schema import settings_adapter
 from swift_core.contracts.records import interpreting, read_object
@@ -170,6 +171,7 @@ def _merge(run: TrainedRun, folder: Path) -> None:
         raise ValueError(f"what {type(run.tuner).__name__} trained cannot be merged into its base model")
     whole.merge_and_unload().to(stored).save_pretrained(folder)
     load_run_tokenizer(run).save_pretrained(folder)
+    keep_processor(run.artifact, folder)
 
 
 def _stored_dtype(folder: Path) -> Any:

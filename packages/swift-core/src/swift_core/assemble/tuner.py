@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from swift_core.assemble.broken_part import failure, wrong_return
-from swift_core.assemble.head import HEADS
+from swift_core.assemble.head import model_class
 from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ def check_on_shape(plan: RunPlan, tuner: Any, folder: Path) -> None:
     import torch
     import transformers
 
-    head = HEADS[str(plan.procedure.source.declared.get("model_head", "causal_lm"))]
+    head = str(plan.procedure.source.declared.get("model_head", "causal_lm"))
     try:
         config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
         with torch.device("meta"):
-            model = getattr(transformers, head).from_config(config, trust_remote_code=False)
+            model = model_class(head, folder).from_config(config, trust_remote_code=False)
     except (OSError, ValueError, KeyError, ImportError):
         return  # loading the model will say what is wrong with it
     try:

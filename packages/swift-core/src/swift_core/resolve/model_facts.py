@@ -38,6 +38,11 @@ class ModelFacts:
         """Return the number of stored weights."""
         return sum(math.prod(shape) for shape in self.shapes.values())
 
+    @property
+    def has_vision(self) -> bool:
+        """Whether its configuration has a part for images."""
+        return isinstance(self.config.get("vision_config"), dict)
+
     def number(self, *names: str) -> int:
         """Return the first of the config's numbers that is there, or 0; multimodal models have `text_config`."""
         text = self.config.get("text_config")

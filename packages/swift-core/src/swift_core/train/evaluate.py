@@ -138,11 +138,12 @@ def answer(parts: Parts, *, all_rows: bool = False) -> Answers:
     asked = all_rows or any(metric.eats == "generations" for _, metric in parts.metrics)
     records = [record for record in parts.eval_records if record.prompt is not None]
     records = records[: train.eval_generation_rows if asked else min(NUM_SAMPLES, train.eval_generation_rows)]
-    prompts = share_of([record.prompt for record in records if record.prompt is not None])
+    shared = share_of(records)
     own = generate(
         parts.model,
         parts.encoder,
-        prompts,
+        [record.prompt for record in shared if record.prompt is not None],
+        images=[record.images for record in shared],
         max_new_tokens=train.max_completion_length,
         batch_size=train.per_device_eval_batch_size,
     )

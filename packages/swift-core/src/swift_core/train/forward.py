@@ -56,15 +56,16 @@ class OutputHead:
         """The head for use outside the model's forward pass; its weights may be sharded there."""
         return HeadCall.of(self.module, self.adjust)
 
-    def run(self, model: nn.Module, inputs: Mapping[str, Tensor], work: Work) -> Results:
+    def run(self, model: nn.Module, inputs: Mapping[str, Any], work: Work) -> Results:
         """Run `model`, wrapped or not, and return what `work(hidden, head)` made inside its head.
 
         Args:
             model: The model of this head.
-            inputs: MODEL_INPUTS and other values, which are not given to the model.
+            inputs: MODEL_INPUTS, `vision` with what a model that sees images is given beside the tokens, and other
+                values, which are not given to the model.
             work: Called once with the head's input, [batch, time, hidden], and the head.
         """
-        given = {name: inputs[name] for name in MODEL_INPUTS if name in inputs}
+        given = {name: inputs[name] for name in MODEL_INPUTS if name in inputs} | dict(inputs.get("vision", {}))
         with self._replaced(work) as results:
             output = model(**given, use_cache=False)
         return _tied(results, output.logits)
@@ -93,13 +94,14 @@ class OutputHead:
                 self.module.forward = previous
 
     @torch.no_grad()
-    def prove(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> None:
+    def prove(self, model: nn.Module, inputs: Mapping[str, Any]) -> None:
         """Raise SwiftError unless the head's logits on one row are the model's own."""
-        row = {name: inputs[name][:1] for name in ("input_ids", "attention_mask")}
+        row, vision = proved_row(inputs)
         was_training = model.training
         model.eval()
-        own = cast("Any", model)(**row, use_cache=False).logits.float()
-        ours = self.run(model, row, lambda hidden, head: {"logits": head.logits(hidden)})["logits"]
+        own = cast("Any", model)(**row, **vision, use_cache=False).logits.float()
+        given = {**row, "vision": vision}
+        ours = self.run(model, given, lambda hidden, head: {"logits": head.logits(hidden)})["logits"]
         model.train(was_training)
         limit = 1e-4 if own.dtype == self.module.weight.dtype else 5e-2
         scored = row["attention_mask"].bool()
@@ -113,6 +115,12 @@ class OutputHead:
                     next_step="use a model whose logits are its head's output, scaled or soft-capped",
                 )
             )
+
+
+def proved_row(inputs: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the tokens of the first row, or of all rows where there are images, and the model's inputs beside them."""
+    names, vision = ("input_ids", "attention_mask"), dict(inputs.get("vision", {}))
+    return {name: inputs[name] if vision else inputs[name][:1] for name in names}, vision
 
 
 def _tied(results: Results, output: Tensor) -> Results:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from swift_core.assemble.data.rows import Item, Mistakes
 from swift_core.assemble.kinds.kind import JudgesRows, SplitsRecords
 from swift_core.assemble.spans import RowMistake
+from swift_core.assemble.vision.rows import encoder_of, image_cut, with_images
 from swift_core.errors import Place, Problem, SwiftError
 
 if TYPE_CHECKING:
@@ -151,12 +152,12 @@ def _encode_each(
     for item in items:
         try:
             sequences = encode_record(encoder, item.record, stage)
+            kept = _fit(sequences, item.row.where, stage, limit, tally)
         except RowMistake as mistake:
             mistakes.add(mistake.code, str(mistake), item.row.place, mistake.next_step)
             continue
-        kept = _fit(sequences, item.row.where, stage, limit, tally)
         if kept is not None:
-            rows.append(stage.kind.row(kept, item.record, len(rows)))
+            rows.append(with_images(stage.kind.row(kept, item.record, len(rows)), item.record))
             _count(kept, encoder, tally)
 
 
@@ -182,9 +183,11 @@ def judge_rows(
 
 def encode_record(encoder: TextEncoder, record: Record, stage: Stage) -> Sequences:
     """Return the sequences of one record; raise RowMistake when the stage cannot use it."""
+    encoder, images = encoder_of(encoder, record, stage)
     sequences = stage.kind.sequences(encoder, record, whole=stage.trains_everything)
     if sequences is None:
         raise _unfit(record, stage)
+    sequences = tuple(part.without(images()) for part in sequences)
     if not stage.kind.is_trainable(sequences):
         raise RowMistake(
             "nothing-trained", "No token of this row would be trained.", "remove the row, or give it an answer"
@@ -208,7 +211,11 @@ def _unfit(record: Record, stage: Stage) -> RowMistake:
 
 
 def _fit(sequences: Sequences, where: str, stage: Stage, limit: Limit, tally: Tally) -> Sequences | None:
-    """Return the row as it is trained on, or None when it is left out; count what is done."""
+    """Return the row as it is trained on, or None when it is left out; count what is done.
+
+    Raises:
+        RowMistake: A cut would take an image, or a part of one, away.
+    """
     length = max(len(part.ids) for part in sequences)
     tally.num_rows += 1
     tally.lengths.append(length)
@@ -216,6 +223,8 @@ def _fit(sequences: Sequences, where: str, stage: Stage, limit: Limit, tally: Ta
     if length <= limit.max_length:
         return sequences
     tally.num_overlong += 1
+    if limit.overlong == "truncate" and (needed := max(part.num_before_cut for part in sequences)) > limit.max_length:
+        raise image_cut(needed, length, limit.max_length)
     cut = tuple(part.cut(limit.max_length) for part in sequences)
     if limit.overlong != "truncate" or not stage.kind.is_trainable(cut):
         tally.num_dropped += 1

@@ -15,6 +15,7 @@ from swift_core.assemble.kinds.prompts import PromptRows
 from swift_core.assemble.needs import require_columns
 from swift_core.assemble.scales import LossScales
 from swift_core.errors import Problem, SwiftError
+from swift_core.assemble.vision.batches import collator_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -87,7 +88,7 @@ def load_data(plan: RunPlan, encoder: TextEncoder, columns: Sequence[str] = ()) 
         train=train,
         eval=held_out or None,
         eval_records=[item.record for item in data.held_out],
-        collator=stage.kind.collator(encoder.pad_token_id),
+        collator=collator_of(stage.kind.collator(encoder.pad_token_id), encoder),
         head_config=stage.kind.head_config() if isinstance(stage.kind, HeadRows) else {},
         facts=facts,
     )

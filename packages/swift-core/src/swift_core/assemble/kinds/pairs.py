@@ -22,6 +22,7 @@ class PairRows:
     """A prompt with two answers."""
 
     needs: ClassVar[str] = "prompt, chosen and rejected"
+    reads_images: ClassVar[bool] = True
     scales: LossScales | None = None
     """The run's loss scales: they say which tokens of an answer are trained."""
 

@@ -22,6 +22,7 @@ class TokenRows:
     """Plain text, or a prompt with its completion."""
 
     needs: ClassVar[str] = "a completion"
+    reads_images: ClassVar[bool] = True
     scales: LossScales | None = None
     """The run's loss scales."""
 

@@ -40,6 +40,7 @@ class UnpairedRows:
     """A prompt with one labelled answer; a pair counts as two such rows."""
 
     needs: ClassVar[str] = "prompt, completion and label, or prompt, chosen and rejected"
+    reads_images: ClassVar[bool] = True
     scales: LossScales | None = None
     """The run's loss scales: they say which tokens of an answer are trained."""
 

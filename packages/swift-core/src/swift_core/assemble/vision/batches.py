@@ -1,0 +1,60 @@
+"""Batches of rows with images: what the processor makes of them stands beside the tokens, under `vision`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from swift_core.contracts.images import ImageError, image_from_json
+from swift_core.errors import Problem, SwiftError
+
+if TYPE_CHECKING:
+    from swift_core.assemble.vision.processor import ImageProcessing
+    from swift_core.contracts.data import TextEncoder
+    from swift_core.contracts.images import ImageRef
+
+VISION = "vision"
+"""Key of a batch under which the model's inputs beside the tokens stand, by the names that the model knows."""
+
+_IDS = "input_ids"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageCollator:
+    """Makes a batch of rows, some or all of which have images."""
+
+    of_rows: Callable[[Sequence[Any]], dict[str, Any]]
+    """Makes a batch of their tokens."""
+
+    processing: ImageProcessing
+
+    def __call__(self, rows: Sequence[Any]) -> dict[str, Any]:
+        """Return the batch with `vision`: pixels and what else the model asks for, for all of its sequences in order.
+
+        A batch may hold several groups of sequences (`gold_input_ids`): each has its own (`gold_vision`). A batch of
+        pairs holds each row twice, chosen and rejected, and so its images.
+
+        Raises:
+            SwiftError: An image cannot be read any more.
+        """
+        batch = self.of_rows(rows)
+        images = [[image_from_json(image) for image in row.get("images", ())] for row in rows]
+        if not any(images):
+            return batch
+        for name in [name for name in batch if name.endswith(_IDS)]:
+            times = len(batch[name]) // len(rows)
+            batch[name.removesuffix(_IDS) + VISION] = self._inputs(images * times, batch[name])
+        return batch
+
+    def _inputs(self, images: Sequence[Sequence[ImageRef]], input_ids: Any) -> dict[str, Any]:
+        try:
+            return self.processing.inputs(images, input_ids)
+        except ImageError as error:
+            raise SwiftError(Problem(error.code, f"An image of a batch {error}.", next_step=error.next_step)) from error
+
+
+def collator_of(of_rows: Callable[[Sequence[Any]], dict[str, Any]], encoder: TextEncoder) -> Callable[..., Any]:
+    """Return the collator of a run: of rows that may have images, where the model sees them."""
+    processing = getattr(encoder, "processing", None)
+    return of_rows if processing is None else ImageCollator(of_rows, processing)
