@@ -6,11 +6,11 @@ Where torch has its fused kernel (contiguous tensors on a CPU or with CUDA) both
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
-from torch.optim.adamw import adamw
 
 _FUSED_DEVICES = ("cpu", "cuda")
 _FUSED_TYPES = (torch.float32, torch.float64)
@@ -39,22 +39,23 @@ def adamw_(
     param.mul_(1 - lr * weight_decay).addcdiv_(exp_avg, denominator, value=-lr / (1 - beta1**step))
 
 
-def adam_direction(
+def adam_direction_(
     grad: Tensor, exp_avg: Tensor, exp_avg_sq: Tensor, *, step: int, betas: tuple[float, float], eps: float
 ) -> Tensor:
-    """Update both moments in place with `grad` and return Adam's bias-corrected direction; `step` counts from 1.
+    """Update both moments in place with `grad`, and make of it Adam's bias-corrected direction; `step` counts from 1.
 
     eps is added to the root before the correction, as the authors of GaLore do it.
     """
     beta1, beta2 = betas
-    if _is_fusable(grad, exp_avg, exp_avg_sq):  # a step of size 1 from 0 against the gradient is the direction
-        direction = torch.zeros_like(grad)
+    if _is_fusable(grad, exp_avg, exp_avg_sq):
         eps /= math.sqrt(1 - beta2**step)
-        _fused_(direction, grad, exp_avg, exp_avg_sq, step=step, lr=1.0, betas=betas, eps=eps, weight_decay=0.0)
-        return direction.neg_()
+        # Size and decay of -1 leave nothing of the weight: what is written over the gradient is the direction alone.
+        _fused_(grad, grad, exp_avg, exp_avg_sq, step=step, lr=-1.0, betas=betas, eps=eps, weight_decay=-1.0)
+        return grad
     exp_avg.lerp_(grad, 1 - beta1)
     exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
-    return exp_avg_sq.sqrt().add_(eps).reciprocal_().mul_(exp_avg).mul_(adam_correction(step, betas))
+    torch.sqrt(exp_avg_sq, out=grad)
+    return grad.add_(eps).reciprocal_().mul_(exp_avg).mul_(adam_correction(step, betas))
 
 
 def adam_correction(step: int, betas: tuple[float, float]) -> float:
@@ -85,21 +86,26 @@ def _fused_(
     eps: float,
     weight_decay: float,
 ) -> None:
-    count = torch.tensor(float(step - 1), device=param.device)  # the kernel counts one on
-    adamw(
+    """Call torch's kernel itself: `torch.optim.adamw.adamw` takes longer over a small matrix than the kernel does."""
+    torch._fused_adamw_(
         [param],
         [grad],
         [exp_avg],
         [exp_avg_sq],
         [],
-        [count],
-        fused=True,
+        [_count(step, param.device)],
         amsgrad=False,
+        lr=lr,
         beta1=betas[0],
         beta2=betas[1],
-        lr=lr,
         weight_decay=weight_decay,
         eps=eps,
         maximize=False,
     )
-    increment_version([param, exp_avg, exp_avg_sq])  # the kernel on a CPU leaves it
+    increment_version((param, exp_avg, exp_avg_sq))  # the kernel on a CPU leaves it
+
+
+@lru_cache(maxsize=16)
+def _count(step: int, device: torch.device) -> Tensor:
+    """Return `step` as the kernel reads it."""
+    return torch.tensor(float(step), device=device)

@@ -72,7 +72,7 @@ def encode_positive(values: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     scale = values.amax(dim=1)
     octaves = (values / scale.clamp(min=_TINY).unsqueeze(1)).log2_()
     codes = octaves.mul_(_CODES_PER_OCTAVE).add_(noise).clamp_(-255, 0.5).add_(255)
-    return codes.to(torch.uint8), scale  # which cuts the fraction off
+    return codes.to(torch.int32).to(torch.uint8), scale  # cuts the fraction off; faster than in one go
 
 
 def decode_positive(codes: Tensor, scale: Tensor) -> Tensor:
@@ -183,11 +183,10 @@ def _table(device: torch.device) -> Tensor:
     return ((order + 0.5) / _NUM_SHIFTS).repeat(_PIECE // _NUM_SHIFTS + 1).to(device)
 
 
-def adam8bit_direction(grad: Tensor, state: State, betas: tuple[float, float], eps: float) -> Tensor:
-    """Update the 8-bit moments in `state` and return Adam's bias-corrected direction; eps as in `adam8bit_step`."""
-    direction = torch.zeros_like(grad, memory_format=torch.contiguous_format)
-    adam8bit_step(direction, grad, state, AdamOptions(1.0, betas, eps, 0.0))
-    return direction.neg_()
+def adam8bit_direction_(grad: Tensor, state: State, betas: tuple[float, float], eps: float) -> Tensor:
+    """Update the 8-bit moments in `state`, and make of `grad` Adam's bias-corrected direction; eps as in a step."""
+    adam8bit_step(grad, grad, state, AdamOptions(-1.0, betas, eps, -1.0))  # of a weight it would leave nothing
+    return grad
 
 
 def turn_codes(state: State, turn: Turn) -> None:

@@ -19,7 +19,7 @@ from swift_core.plugin_api import require_between
 from swift_optim_zoo import _bases
 from swift_optim_zoo._base import Group, State
 from swift_optim_zoo._checks import require_choice, require_integer
-from swift_optim_zoo._low_rank import LowRankOptimizer, adam_step, decay_factor, plain_step, sides
+from swift_optim_zoo._low_rank import LowRankOptimizer, adam_step_, decay_factor, plain_step, sides
 from swift_optim_zoo._products import in_bfloat16
 from swift_optim_zoo._projector import Projection, Side
 from swift_optim_zoo._turn import Turn
@@ -46,7 +46,7 @@ class Move(NamedTuple):
 
 
 class GaLoreOptimizer(LowRankOptimizer):
-    """Adam on projected gradients; a subclass that keeps something else has `direction`, `plain`, `turn`, `forget`."""
+    """Adam on projected gradients; a subclass that keeps something else has `direction_`, `plain`, `turn`, `forget`."""
 
     gap_bytes: ClassVar[str] = "4 * basis_size / rank if adaptive_gap else 0"
     moment_size: ClassVar[str] = (
@@ -77,9 +77,9 @@ class GaLoreOptimizer(LowRankOptimizer):
         super().prepare(group)
         group["first_refresh"] = list(_first_refreshes(group))
 
-    def direction(self, low_rank: Tensor, state: State, group: Group) -> Tensor:
-        """Update what is kept with a projected gradient and return the direction to move in."""
-        return adam_step(low_rank, state, group)
+    def direction_(self, low_rank: Tensor, state: State, group: Group) -> Tensor:
+        """Update what is kept with a projected gradient, and make of it the direction to move in."""
+        return adam_step_(low_rank, state, group)
 
     def plain(self, weights: Tensor, grad: Tensor, state: State, group: Group) -> None:
         """Move a parameter that is not projected."""
@@ -116,7 +116,7 @@ class GaLoreOptimizer(LowRankOptimizer):
     def move(self, move: Move) -> None:
         """Take the step with what the projection shows of the gradient."""
         decay = decay_factor(move.group)
-        direction = self.direction(move.low_rank, move.state, move.group)
+        direction = self.direction_(move.low_rank, move.state, move.group)
         size = float(move.group["lr"]) * decay * move.group["scale"]
         move.projection.add_back_(move.weights, direction, alpha=-size, decay=decay)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from swift_optim_zoo._eight_bit import AdamOptions, adam8bit_direction, adam8bit_step, clear_codes, turn_codes
+from swift_optim_zoo._eight_bit import AdamOptions, adam8bit_direction_, adam8bit_step, clear_codes, turn_codes
 from swift_optim_zoo._galore import GaLoreOptimizer
 from swift_optim_zoo._low_rank import check_shape
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 class EightBitGaLore(GaLoreOptimizer):
     """Adam with 8-bit moments on projected gradients; what is not projected has 8-bit moments too."""
 
-    def direction(self, low_rank: Tensor, state: State, group: Group) -> Tensor:
-        """Update both moments and return Adam's direction."""
-        return adam8bit_direction(low_rank, state, group["betas"], group["eps"])
+    def direction_(self, low_rank: Tensor, state: State, group: Group) -> Tensor:
+        """Update both moments, and make of the projected gradient Adam's direction."""
+        return adam8bit_direction_(low_rank, state, group["betas"], group["eps"])
 
     def plain(self, weights: Tensor, grad: Tensor, state: State, group: Group) -> None:
         """Move a parameter that is not projected, by AdamW with 8-bit moments."""

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from swift_core.plugin_api import require_positive
-from swift_optim_zoo._adam import adam_correction, adam_direction, adamw_
+from swift_optim_zoo._adam import adam_correction, adam_direction_, adamw_
 from swift_optim_zoo._base import Group, State, ZooOptimizer, next_step, zeros_in
 from swift_optim_zoo._checks import check_common, require_integer
 from swift_optim_zoo._projector import ProjType, Side, projected_side
@@ -99,13 +99,13 @@ def check_shape(saved: tuple[int, ...], expected: tuple[int, ...]) -> None:
         )
 
 
-def adam_step(low_rank: Tensor, state: State, group: Group) -> Tensor:
-    """Update the moments in `state` with a projected gradient and return the corrected direction."""
+def adam_step_(low_rank: Tensor, state: State, group: Group) -> Tensor:
+    """Update the moments in `state` with a projected gradient, and make of it the corrected direction."""
     exp_avg, exp_avg_sq = zeros_in(state, "exp_avg", low_rank), zeros_in(state, "exp_avg_sq", low_rank)
     step = next_step(state)
     if "reset_at" in state:
         step -= int(state["reset_at"])
-    return adam_direction(low_rank, exp_avg, exp_avg_sq, step=step, betas=group["betas"], eps=group["eps"])
+    return adam_direction_(low_rank, exp_avg, exp_avg_sq, step=step, betas=group["betas"], eps=group["eps"])
 
 
 def plain_step(weights: Tensor, grad: Tensor, state: State, group: Group) -> None:
@@ -144,13 +144,12 @@ def limited_(update: Tensor, state: State, growth: float = 1.01) -> Tensor:
     return update
 
 
-def channel_ratio(direction: Tensor, low_rank: Tensor, side: Side) -> Tensor:
-    """Return the norm of Adam's direction over that of the gradient: per row on the right side, else per column."""
-    dim = 1 if side == "right" else 0
-    ratio: Tensor = direction.norm(dim=dim, keepdim=True) / (low_rank.norm(dim=dim, keepdim=True) + 1e-8)
-    return ratio
+def channel_norm(low_rank: Tensor, side: Side) -> Tensor:
+    """Return the norm of each row on the right side, else of each column."""
+    norm: Tensor = low_rank.norm(dim=1 if side == "right" else 0, keepdim=True)
+    return norm
 
 
 def correction(state: State, group: Group) -> float:
-    """Return Adam's bias correction of the last step, which `adam_step` has multiplied its direction with."""
+    """Return Adam's bias correction of the last step, which `adam_step_` has multiplied its direction with."""
     return adam_correction(int(state["step"]) - int(state.get("reset_at", 0)), group["betas"])

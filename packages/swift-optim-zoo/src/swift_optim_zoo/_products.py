@@ -6,6 +6,7 @@ Casting both factors first costs most of what the product gains; oneDNN's own sw
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -26,7 +27,7 @@ def in_bfloat16(matrix: Tensor, products: Products) -> bool:
     can = matrix.dtype is torch.float32 and matrix.device.type == "cpu" and _switch() is not None
     if products != "auto" or not can:
         return products == "bfloat16" and can
-    return matrix.numel() >= LARGE and bool(torch.cpu._is_amx_tile_supported())
+    return matrix.numel() >= LARGE and _has_amx()
 
 
 @contextmanager
@@ -44,6 +45,12 @@ def narrow_products(enabled: bool) -> Iterator[None]:
         switch.fp32_precision = before
 
 
+@cache
+def _has_amx() -> bool:
+    return bool(torch.cpu._is_amx_tile_supported())
+
+
+@cache
 def _switch() -> Any:
     """Return what has `fp32_precision`; None with a torch that lacks it."""
     matmul = getattr(torch.backends.mkldnn, "matmul", None)

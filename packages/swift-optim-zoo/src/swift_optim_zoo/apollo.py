@@ -22,8 +22,8 @@ from torch import Tensor
 from swift_optim_zoo._checks import require_choice
 from swift_optim_zoo._low_rank import (
     LowRankOptimizer,
-    adam_step,
-    channel_ratio,
+    adam_step_,
+    channel_norm,
     correction,
     decay_factor,
     limited_,
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 class ApolloBase(LowRankOptimizer):
     """What APOLLO and APOLLO-Mini share; a subclass says what one scale is for."""
 
-    def ratio(self, direction: Tensor, low_rank: Tensor, side: Side) -> Tensor:
-        """Return by how much Adam scales the projected gradient."""
+    def norm(self, low_rank: Tensor, side: Side) -> Tensor:
+        """Return the norms that Adam's direction and the projected gradient are compared by."""
         raise NotImplementedError
 
     @staticmethod
@@ -70,9 +70,10 @@ class ApolloBase(LowRankOptimizer):
             Projection(None, state["basis"], narrow) if side == "right" else Projection(state["basis"], None, narrow)
         )
         low_rank = projection.project(grad)
-        direction = adam_step(low_rank, state, group)
+        norm = self.norm(low_rank, side)
+        direction = adam_step_(low_rank, state, group)
         corrected = correction(state, group)
-        scaled = limited_(grad * self.ratio(direction.div_(corrected), low_rank, side), state)
+        scaled = limited_(grad * (self.norm(direction, side).div_(corrected) / (norm + 1e-8)), state)
         decay = decay_factor(group)
         step_size = float(group["lr"]) * corrected * math.sqrt(group["scale"])
         weights.mul_(decay).add_(scaled, alpha=-decay * step_size)
@@ -134,9 +135,9 @@ class Apollo(ApolloBase):
         super().__init__(params, defaults)
         self.report_fallback()
 
-    def ratio(self, direction: Tensor, low_rank: Tensor, side: Side) -> Tensor:
-        """Return one scale for each channel."""
-        return channel_ratio(direction, low_rank, side)
+    def norm(self, low_rank: Tensor, side: Side) -> Tensor:
+        """Return the norm of each channel."""
+        return channel_norm(low_rank, side)
 
 
 def _draw_basis(state: State, grad: Tensor, side: Side, group: Group, index: int) -> None:

@@ -81,7 +81,6 @@ class ApolloMini(ApolloBase):
         super().__init__(params, defaults)
         self.report_fallback()
 
-    def ratio(self, direction: Tensor, low_rank: Tensor, side: Side) -> Tensor:
-        """Return one scale for the matrix."""
-        ratio: Tensor = direction.norm() / (low_rank.norm() + 1e-8)
-        return ratio
+    def norm(self, low_rank: Tensor, side: Side) -> Tensor:
+        """Return the norm of the matrix."""
+        return low_rank.norm()

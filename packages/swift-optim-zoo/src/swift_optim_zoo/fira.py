@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from swift_optim_zoo._checks import require_choice
 from swift_optim_zoo._galore import GaLoreOptimizer, Move
-from swift_optim_zoo._low_rank import channel_ratio, correction, decay_factor, limited_
+from swift_optim_zoo._low_rank import channel_norm, correction, decay_factor, limited_
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -117,11 +117,12 @@ class Fira(GaLoreOptimizer):
         """Take GaLore's step, and one with the rest of the gradient."""
         low_rank, projection, state, group = move.low_rank, move.projection, move.state, move.group
         scale, decay = group["scale"], decay_factor(group)
-        direction = self.direction(low_rank, state, group)
-        corrected = correction(state, group)
         outside = move.grad.clone()
         projection.add_back_(outside, low_rank, alpha=-scale, decay=1.0)
-        outside.mul_(channel_ratio(direction, low_rank, move.side).div_(corrected))
+        norm = channel_norm(low_rank, move.side)
+        direction = self.direction_(low_rank, state, group)
+        corrected = correction(state, group)
+        outside.mul_(channel_norm(direction, move.side).div_(corrected) / (norm + 1e-8))
         alpha = -float(group["lr"]) * decay
         projection.add_back_(move.weights, direction, alpha=alpha * scale, decay=decay)
         move.weights.add_(limited_(outside, state), alpha=alpha * corrected)

@@ -129,8 +129,8 @@ class GaLoreAdafactor(GaLoreOptimizer):
         require_between(0.0, 1.0, beta1=options["beta1"])
         require_between(-1.0, 0.0, decay_rate=options["decay_rate"])
 
-    def direction(self, low_rank: Tensor, state: State, group: Group) -> Tensor:
-        """Update the factored second moment and return Adafactor's direction."""
+    def direction_(self, low_rank: Tensor, state: State, group: Group) -> Tensor:
+        """Update the factored second moment and return Adafactor's direction, a new tensor."""
         return _direction(low_rank, state, group)
 
     def plain(self, weights: Tensor, grad: Tensor, state: State, group: Group) -> None:
@@ -141,7 +141,7 @@ class GaLoreAdafactor(GaLoreOptimizer):
     def move(self, move: Move) -> None:
         """Take the step; its decay comes first, as Adafactor has it."""
         size = float(move.group["lr"]) * move.group["scale"]
-        direction = self.direction(move.low_rank, move.state, move.group)
+        direction = self.direction_(move.low_rank, move.state, move.group)
         move.projection.add_back_(move.weights, direction, alpha=-size, decay=decay_factor(move.group))
 
     def turn(self, state: State, turn: Turn) -> None:
