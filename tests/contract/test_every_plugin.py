@@ -23,6 +23,7 @@ TESTED_KINDS = {
     "multi_turn",
     "optimizer",
     "orm",
+    "pool",
     "prm",
     "scheduler",
     "trainer",

@@ -34,6 +34,7 @@ GROUPS = {
         "swift.hubs",
         "swift.engines",
         "swift.multi_turns",
+        "swift.pools",
         "swift.orms",
     },
     "swift_loss_zoo": {"swift.losses"},

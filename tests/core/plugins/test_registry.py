@@ -124,10 +124,10 @@ def test_a_file_plugin_is_known_by_its_path_and_its_content(registry, tmp_path):
     assert first.version != second.version
 
 
-def test_the_table_has_the_nineteen_kinds_and_their_contracts():
+def test_the_table_has_the_twenty_kinds_and_their_contracts():
     import swift_core.plugin_api as api
 
-    assert len(KINDS) == len(GROUPS) == 19
+    assert len(KINDS) == len(GROUPS) == 20
     for kind in KINDS.values():
         assert hasattr(api, kind.contract), kind
         assert hasattr(api, f"register_{kind.name}"), kind

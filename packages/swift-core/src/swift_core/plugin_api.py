@@ -36,6 +36,7 @@ from swift_core.contracts.models import (
 )
 from swift_core.contracts.multi_turn import Conversation, MultiTurn
 from swift_core.contracts.optimizer import OptimizerFactory, ParamGroup, SchedulerFactory
+from swift_core.contracts.pool import Pool, Started, Work, Workers
 from swift_core.contracts.procedure import Procedure
 from swift_core.contracts.registration import (
     AGENT_TEMPLATE_MAPPING,
@@ -53,6 +54,7 @@ from swift_core.contracts.registration import (
     MULTI_TURN_MAPPING,
     OPTIMIZER_MAPPING,
     ORM_MAPPING,
+    POOL_MAPPING,
     PRM_MAPPING,
     SCHEDULER_MAPPING,
     TRAINER_MAPPING,
@@ -73,6 +75,7 @@ from swift_core.contracts.registration import (
     register_multi_turn,
     register_optimizer,
     register_orm,
+    register_pool,
     register_prm,
     register_scheduler,
     register_trainer,
@@ -112,6 +115,7 @@ __all__ = [
     "MULTI_TURN_MAPPING",
     "OPTIMIZER_MAPPING",
     "ORM_MAPPING",
+    "POOL_MAPPING",
     "PRM_MAPPING",
     "SCHEDULER_MAPPING",
     "TRAINER_MAPPING",
@@ -148,6 +152,7 @@ __all__ = [
     "Place",
     "PluginMapping",
     "PolicyOutputs",
+    "Pool",
     "Predictions",
     "Problem",
     "Procedure",
@@ -164,6 +169,7 @@ __all__ = [
     "SandboxUnavailableError",
     "SchedulerFactory",
     "ScoreOutputs",
+    "Started",
     "StatefulLoss",
     "StepLoss",
     "StepOutputs",
@@ -175,8 +181,10 @@ __all__ = [
     "Tuner",
     "UnpairedOutputs",
     "UnpairedRow",
+    "Work",
     "WorkerFailure",
     "WorkerPool",
+    "Workers",
     "aggregate_steps",
     "build_term",
     "hookimpl",
@@ -199,6 +207,7 @@ __all__ = [
     "register_multi_turn",
     "register_optimizer",
     "register_orm",
+    "register_pool",
     "register_prm",
     "register_scheduler",
     "register_trainer",

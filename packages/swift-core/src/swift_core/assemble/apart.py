@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from swift_core.contracts.pool import Work, Workers
 from swift_core.contracts.reward import InferRequest, RewardFailure, RewardScores
 from swift_core.errors import Problem, SwiftError
 from swift_core.ms_swift.arguments import part_arguments
 from swift_core.plugins.cpp_source import is_cpp
+from swift_core.plugins.identity import content_hash
 from swift_core.plugins.source import find_module
 from swift_core.sandbox.failures import SandboxUnavailableError, WorkerFailure, WorkerStartError
 from swift_core.sandbox.levels import Level, require_everywhere
-from swift_core.sandbox.pool import WorkerPool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,31 +81,38 @@ def check_sandbox(plan: RunPlan) -> None:
         raise _placed(plan, "plugins.sandbox.require", error) from error
 
 
-def start(plan: RunPlan, part: PartPlan) -> WorkerPool:
-    """Return the workers of a part; the first of them runs, and its `info` is what the part says of itself.
+def start(plan: RunPlan, part: PartPlan) -> Workers:
+    """Return the workers of a part, by the pool of the run file; one runs, and its `info` is what the part says.
 
     Raises:
         SwiftError: The part may not run, cannot be imported, or cannot be confined as well as required.
     """
     plan.permit(part)
     settings, key = plan.settings.plugins.sandbox, part.key
-    pool = WorkerPool(
-        _SERVE,
-        {"kind": part.kind, "plugin": _plugin(part), "options": dict(part.options), "args": part_arguments(plan, part)},
+    told = {"kind": part.kind, "plugin": _plugin(part), "options": dict(part.options)}
+    work = Work(
+        target=_SERVE,
+        options=told | {"args": part_arguments(plan, part)},
         num_workers=settings.workers,
         timeout=settings.timeout,
         memory=int(settings.memory * 2**30),
         require=settings.require,
-        readable=[*_code(part), *(str(plan.config.path.parent / path) for path in settings.readable)],
+        readable=(*_code(part), *(str(plan.config.path.parent / path) for path in settings.readable)),
     )
+    assert plan.pool is not None  # found for every plan with rewards or metrics
+    workers: Workers = plan.create(plan.pool).workers(work)
     try:
-        pool.start()
+        started = workers.start()
     except SandboxUnavailableError as error:
         raise _placed(plan, "plugins.sandbox.require", error) from error
     except WorkerStartError as error:
         message = f"the {part.kind} {part.plugin.name!r} does not start in its sandbox: {error.failure}."
         raise SwiftError(Problem("broken-plugin", message, plan.config.place(key), in_process_step(part))) from error
-    return pool
+    if started.info["content"] != _content(part):
+        message = f"the {part.kind} {part.plugin.name!r} has other code where its workers run than it has here."
+        next_step = "keep the same files and install the same wheels on every machine"
+        raise SwiftError(Problem("pool-differs", message, plan.config.place(key), next_step))
+    return workers
 
 
 def in_process_step(part: PartPlan) -> str:
@@ -121,6 +129,12 @@ def _plugin(part: PartPlan) -> dict[str, Any]:
     spec = part.plugin
     told = {name: getattr(spec, name) for name in _TOLD}
     return told | {"path": str(_importable(spec.path)) if spec.path else ""}
+
+
+def _content(part: PartPlan) -> str:
+    """Return the hash of the code that workers are to import."""
+    spec = part.plugin
+    return content_hash(replace(spec, path=_importable(spec.path)) if spec.path else spec)
 
 
 def _importable(path: Path) -> Path:
@@ -145,7 +159,7 @@ def _code(part: PartPlan) -> list[str]:
 class ApartReward:
     """An outcome or process reward in workers: called as it would be here."""
 
-    def __init__(self, name: str, pool: WorkerPool) -> None:
+    def __init__(self, name: str, pool: Workers) -> None:
         """Take the workers of the reward called `name`."""
         self._name = name
         self._pool = pool
@@ -230,7 +244,7 @@ class ApartMetric:
 
     eats: ClassVar[Literal["predictions", "generations"]] = "generations"
 
-    def __init__(self, name: str, pool: WorkerPool) -> None:
+    def __init__(self, name: str, pool: Workers) -> None:
         """Take the workers of the metric called `name`."""
         self._name = name
         self._pool = pool

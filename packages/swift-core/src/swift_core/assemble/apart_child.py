@@ -17,6 +17,7 @@ from swift_core.contracts.models import building_in
 from swift_core.contracts.plugin import PluginSpec
 from swift_core.contracts.reward import InferRequest, RewardScores, failures_reported
 from swift_core.plugins.building import build
+from swift_core.plugins.identity import content_hash
 from swift_core.plugins.loading import load
 
 
@@ -45,9 +46,10 @@ def serve(told: Mapping[str, Any]) -> Server:
     spec = PluginSpec(**(told["plugin"] | {"path": Path(told["plugin"]["path"]) if told["plugin"]["path"] else None}))
     with building_in(Path.cwd(), told["args"]):
         plugin = build(load(spec, {}, allow_code=True), told["options"])
-    if told["kind"] == "metric":
-        return _metric(plugin)
-    return _reward(spec.name, plugin, checked_steps if told["kind"] == "prm" else checked_scores)
+    is_metric, checked = told["kind"] == "metric", checked_steps if told["kind"] == "prm" else checked_scores
+    server = _metric(plugin) if is_metric else _reward(spec.name, plugin, checked)
+    server.info["content"] = content_hash(spec)  # the host compares: it may run on another machine
+    return server
 
 
 def _reward(name: str, plugin: Any, checked: Callable[[str, Any, int], list[Any]]) -> Server:

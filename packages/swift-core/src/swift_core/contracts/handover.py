@@ -131,6 +131,9 @@ class RunPlan:
     multi_turn: PartPlan | None = None
     """What answers the model between its turns; None: it has one."""
 
+    pool: PartPlan | None = None
+    """Where the confined processes of rewards and metrics run; None where there are none of either."""
+
     @property
     def settings(self) -> RunSettings:
         """The sections of the run file."""
@@ -150,7 +153,8 @@ class RunPlan:
     def parts(self) -> tuple[PartPlan, ...]:
         """Every chosen part, in the order they are shown; formats are not among them."""
         single = (self.procedure, self.loss, self.optimizer, self.scheduler, self.tuner, self.hub)
-        some = tuple(part for part in (self.engine, self.multi_turn, self.agent_template) if part)
+        pool = self.pool if "plugins.sandbox.pool" in self.config.origins else None  # this machine goes without saying
+        some = tuple(part for part in (self.engine, self.multi_turn, pool, self.agent_template) if part)
         return (*single, *some, *self.loss_scales, *self.metrics, *self.callbacks, *self.rewards, *self.hooks)
 
 

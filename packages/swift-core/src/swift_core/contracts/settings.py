@@ -522,6 +522,12 @@ class PluginSettings:
     sandbox: SandboxSettings = field(default_factory=SandboxSettings)
     """How rewards and metrics of others are run."""
 
+    pool: Name = "local"
+    """Name of what keeps the processes (`swift plugins list --kind pool`): `local`, on this machine, or `ray`."""
+
+    pool_kwargs: dict[str, Any] = field(default_factory=dict)
+    """Options of the pool."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:

@@ -102,6 +102,13 @@ _TABLE = (
         "What answers the model between its turns: a tool, an environment.",
         "MultiTurn",
     ),
+    Kind(
+        "pool",
+        "swift.pools",
+        "plugins.sandbox.pool, plugins.sandbox.pool_kwargs",
+        "Where the confined processes of rewards and metrics run.",
+        "Pool",
+    ),
     Kind("hub", "swift.hubs", "model.hub", "A model source: from a model id to a local folder.", "Hub"),
     Kind(
         "exporter", "swift.exporters", "swift export --to", "What turns a trained model into another form.", "Exporter"

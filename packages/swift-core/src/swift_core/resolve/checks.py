@@ -79,7 +79,9 @@ def _packages(findings: Findings, plan: RunPlan) -> None:
         package = part.source.declared.get("needs_package")
         if package and importlib.util.find_spec(str(package)) is None:
             message = f"the {part.kind} {part.plugin.name!r} needs the package {package}, which is not installed"
-            findings.wrong("missing-package", message, part.key, f"pip install {package}")
+            extra = part.source.declared.get("install_with")
+            name = f"'{extra}'" if extra else package
+            findings.wrong("missing-package", message, part.key, f"pip install {name}")
 
 
 def _without_effect(findings: Findings) -> None:

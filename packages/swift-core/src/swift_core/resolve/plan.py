@@ -22,6 +22,7 @@ from swift_core.resolve.ms_swift import always_on, with_ms_swift_files
 from swift_core.resolve.optimizer import check_groups, check_in_backward, fill, find_optimizer
 from swift_core.resolve.parallel import check_optimizer_engine, check_parallel, check_parts_engine, check_rest
 from swift_core.resolve.parts import Looked, PartFinder
+from swift_core.resolve.pool import find_pool
 from swift_core.resolve.reload import check_reload
 from swift_core.resolve.shorthands import OptionSet, place_shorthands
 from swift_core.resolve.sources import check_data, check_model_files, find_hub
@@ -176,6 +177,7 @@ def _plan(finder: PartFinder, looked: dict[str, Looked | None], *, sampling: boo
         prms=prms,
         engine=engine,
         multi_turn=multi_turn,
+        pool=find_pool(finder, (*metrics, *orms, *prms)),
         loss_scales=loss_scales,
         hooks=hooks,
         formats=formats,
@@ -293,6 +295,7 @@ _OPTIONS_BESIDE = {
     "engine": "engine_kwargs",
     "multi_turn": "multi_turn_kwargs",
     "agent_template": "agent_template_kwargs",
+    "pool": "pool_kwargs",
 }
 
 

@@ -26,6 +26,7 @@ class WorkerFailure(Exception):  # noqa: N818 - it is handed over as a value mor
         self.kind: FailureKind = kind
         self.message = message
         self.exception = exception
+        self.place = place
 
 
 class WorkerStartError(SwiftError):

@@ -1,0 +1,1 @@
+"""Core's own pools; they enter by the entry points of swift-core."""
