@@ -37,6 +37,14 @@ class Allowed:
             raise ValueError(f"allow_hosts lists {shapes}, got {odd[0]!r}")
         return cls(frozenset(name.lower().rstrip(".") for name in names), tuple(networks.values()))
 
+    def lists(self, host: str) -> bool:
+        """Say whether a host is listed as it is written."""
+        address = _literal(host)
+        by_address = address is not None and any(
+            address.version == network.version and address in network for network in self.networks
+        )
+        return by_address or host.lower().rstrip(".") in self.names
+
     def holds(self, host: str, address: Address) -> bool:
         """Say whether a host may be asked at an address of any kind; link-local ones must be listed themselves."""
         by_address = any(address.version == network.version and address in network for network in self.networks)
@@ -61,7 +69,7 @@ def require_url(url: str, allowed: Allowed) -> None:
     address = _literal(host)
     if address is not None and (reason := refused(host, address, split.scheme, allowed)):
         raise ValueError(f"url {url!r}: {reason}")
-    if address is None and split.scheme == "http" and not _is_here(host) and allowed == Allowed.of(()):
+    if address is None and split.scheme == "http" and not is_this_machine(host) and allowed == Allowed.of(()):
         raise ValueError(f"url {url!r}: {_PLAIN}")
 
 
@@ -73,14 +81,14 @@ def refused(host: str, address: Address, scheme: str, allowed: Allowed) -> str:
     if allowed.holds(host, address):
         return ""
     embedded = list(_embedded(address))
-    if all(each.is_loopback for each in embedded) and _is_here(host):
+    if all(each.is_loopback for each in embedded) and is_this_machine(host):
         return ""
     if not all(_is_public(each) for each in embedded):
         return f"{address} is no public address ({_sort_of(embedded[-1])}); list the host or address in allow_hosts"
     return _PLAIN if scheme == "http" else ""
 
 
-def _is_here(host: str) -> bool:
+def is_this_machine(host: str) -> bool:
     """Say whether a host is written as this machine: a public name that leads here is not."""
     name = host.lower().rstrip(".")
     literal = _literal(host)

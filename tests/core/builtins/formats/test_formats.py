@@ -61,6 +61,22 @@ ROWS = {
     "stepwise of turns": {"prompt": [user("q")], "completions": ["a", "b"], "labels": [0.5, None]},
     "first_error of processbench": {"id": "1", "generator": "g", "problem": "q", "steps": ["a", "b"], "label": -1},
     "first_error of bigbench": {"task": "t", "input": "q", "steps": ["a"], "answer": "2", "mistake_index": 0},
+    "messages with images": {"messages": [user("<image>q"), assistant("a")], "images": ["a.png"]},
+    "messages with boxes": {
+        "messages": [user("q"), assistant("<bbox>")],
+        "images": "a.png",
+        "objects": {"ref": [], "bbox": [[0, 0, 1, 1]]},
+    },
+    "sharegpt of llava": {"id": "1", "image": "a.png", "conversations": [human("<image>\nq"), gpt("a")]},
+    "alpaca with images": {"instruction": "q", "input": "", "output": "a", "images": ["a.png"]},
+    "preference with images": {"prompt": [user("q")], "chosen": "a", "rejected": "b", "images": ["a.png"]},
+    "vqa": {"question": "q", "answer": "a", "image": "a.png"},
+    "vqa with several answers": {"question": "q", "answers": ["b", "a", "a"], "image": {"bytes": b"x", "path": None}},
+    "vqa of vqav2": {"question": "q", "answers": [{"answer": "a", "answer_id": 1}], "image": "a.png"},
+    "caption": {"image": "a.png", "caption": "a cat"},
+    "caption called text": {"image": "a.png", "text": "a cat"},
+    "caption with a prompt": {"image": "a.png", "prompt": "Describe it.", "caption": "a cat"},
+    "grounding": {"image": "a.png", "objects": {"ref": ["a cat"], "bbox": [[0, 0, 1, 1]]}},
     "first_error without a mistake": {"input": "q", "steps": ["a"], "answer": "1", "mistake_index": None},
 }  # fmt: skip
 
@@ -76,8 +92,11 @@ def test_exactly_one_format_claims_the_row(formats, name):
 )
 def test_conversations_become_prompt_and_answer(formats, name):
     record = formats[name.split()[0]].record(ROWS[name], "f:1")
-    assert record.prompt[-1] == user("q")
-    if "pair" in name:
+    assert record.prompt[-1]["content"].endswith("q")
+    assert record.prompt[-1]["role"] == "user"
+    if "boxes" in name:
+        assert record.completion == [assistant("<bbox>")]
+    elif "pair" in name:
         assert (record.completion, record.chosen, record.rejected) == (None, [assistant("a")], [assistant("b")])
     else:
         assert (record.completion, record.chosen, record.rejected) == ([assistant("a")], None, None)
@@ -262,15 +281,15 @@ def test_what_is_wrong_in_a_row_is_said(formats, name, row, message):
         formats[name].record(row, "f:1")
 
 
+KEYS = ["role", "content", "from", "value", "type", "image", "bytes", "path", "ref", "bbox", "images"]
+
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["role", "content", "from", "value"]), inner)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner),
     max_leaves=6,
 )
 COLUMNS = """messages conversations prompt completion chosen rejected text instruction output label question answer
-tools history rejected_response rejected_messages margin system input"""
+tools history rejected_response rejected_messages margin system input image images caption answers objects"""
 columns = st.sampled_from(COLUMNS.split())
 
 
@@ -310,3 +329,62 @@ def test_steps_before_the_first_wrong_one_are_right_and_those_after_it_not_judge
     record = formats["first_error"].record({"problem": "q", "steps": ["a", "b", "c"], **place}, "w")
     assert record.prompt == "q\n"
     assert record.step_labels == labels
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if name.startswith("vqa")])
+def test_questions_about_images_are_answered_by_what_most_people_said(formats, name):
+    record = formats["vqa"].record(ROWS[name], "w")
+    assert (record.prompt, record.completion, record.ground_truth) == ([user("q")], [assistant("a")], "a")
+
+
+def test_a_caption_answers_its_image(formats):
+    record = formats["caption"].record(ROWS["caption with a prompt"], "w")
+    assert (record.prompt, record.completion) == ([user("Describe it.")], [assistant("a cat")])
+    assert formats["caption"].record(ROWS["caption"], "w").prompt == [user("")]
+    with pytest.raises(ValueError, match="caption must be one text; of an image with several, make several rows"):
+        formats["caption"].record({"image": "a.png", "caption": ["a", "b"]}, "w")
+
+
+def test_things_and_boxes_become_a_question_and_its_answer(formats):
+    row = {"image": "a.png", "objects": {"ref": ["a cat", "a dog"], "bbox": [[0, 0, 1, 1], [1, 1, 2, 2]]}}
+    record = formats["grounding"].record(row, "w")
+    assert record.prompt[0]["content"].count("<ref-object>") == 2
+    assert record.completion == [assistant("<ref-object>: <bbox>\n<ref-object>: <bbox>")]
+    assert record.objects["ref"] == ["a cat", "a dog", "a cat", "a dog"]
+    several = {"image": "a.png", "objects": {"ref": ["cats"], "bbox": [[0, 0, 1, 1], [1, 1, 2, 2]]}}
+    assert formats["grounding"].record(several, "w").completion == [assistant("<bbox>, <bbox>")]
+    with pytest.raises(ValueError, match="2 things and 3 boxes"):
+        formats["grounding"].record({"image": "a", "objects": {"ref": ["a", "b"], "bbox": [[0]] * 3}}, "w")
+
+
+def test_parts_of_a_content_become_marks_with_their_images(formats):
+    parts = [
+        {"type": "text", "text": "left "},
+        {"type": "image_url", "image_url": {"url": "https://a.example/1.png"}},
+        {"type": "text", "text": " right "},
+        {"type": "image", "text": None},
+        {"type": "image", "image": "b.png"},
+    ]
+    (turn,) = formats["messages"].record({"messages": [user(parts)]}, "w").prompt
+    assert turn["content"] == "left <image> right <image><image>"
+    assert [image and (image.url or image.path) for image in turn["images"]] == [
+        "https://a.example/1.png",
+        None,
+        "b.png",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"type": "video", "video": "v.mp4"}, r"content\[0\] is video: name it in the column videos"),
+        ({"type": "hologram"}, r"content\[0\] must have type text with text, or type image"),
+        ({"type": "image", "image": {"path": ""}}, r"content\[0\]\.image must be an image"),
+        ({"type": "image", "image": "ftp://a/b.png"}, "must be a path or an http"),
+        ({"type": "image", "image": "data:text/html,x"}, "must be data:image/..., got data:text/html"),
+        ({"type": "image", "base64": "!"}, "is no base64 text"),
+    ],
+)
+def test_what_is_wrong_in_a_part_is_said(formats, part, message):
+    with pytest.raises(ValueError, match=message):
+        formats["messages"].record({"messages": [user([part])]}, "w")

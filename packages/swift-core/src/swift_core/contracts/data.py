@@ -84,6 +84,9 @@ class Record:
     audios: tuple[str, ...] = ()
     """As the row names them; the mark is `<audio>`."""
 
+    objects: Mapping[str, Any] | None = None
+    """Things and boxes that core writes for the marks `<ref-object>` and `<bbox>`; None once they are written."""
+
     ground_truth: str | None = None
     columns: Mapping[str, Any] = field(default_factory=dict)
     """All columns of the row as read: rewards get them by name."""

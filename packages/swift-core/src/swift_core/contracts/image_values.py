@@ -17,7 +17,7 @@ from swift_core.contracts.images import ImageRef, stamp_of
 IMAGE_COLUMNS = ("images", "image")
 """Columns that hold the images of a row, one or a list."""
 
-_KEYS = ("bytes", "base64", "path", "url", "image_url", "image")
+IMAGE_KEYS = ("bytes", "base64", "path", "url", "image_url", "image")
 """What an object says of an image, by what goes first."""
 
 _DATA_URI = re.compile(r"data:(?P<kind>[^,;]*)(?P<rest>(?:;[^,;]*)*),", re.IGNORECASE)
@@ -52,13 +52,15 @@ def image_of(value: Any, place: str) -> ImageRef:
     if isinstance(value, str) and value.strip():
         return _of_text(value.strip(), place)
     if isinstance(value, Mapping):
-        for key in _KEYS:
+        for key in IMAGE_KEYS:
             if value.get(key):
                 found = value[key]
                 told = f"{place}.{key}"
-                return _of_bytes(_decoded(found, told)) if key in _KEYS[:2] else image_of(found, told)
+                return _of_bytes(_decoded(found, told)) if key in IMAGE_KEYS[:2] else image_of(found, told)
     what = "an object with none of them" if isinstance(value, Mapping) else _shown(value)
-    raise ValueError(f"{place} must be an image: a path, a URL, bytes, or an object with {', '.join(_KEYS)}; got {what}")
+    raise ValueError(
+        f"{place} must be an image: a path, a URL, bytes, or an object with {', '.join(IMAGE_KEYS)}; got {what}"
+    )
 
 
 def _of_bytes(data: bytes) -> ImageRef:

@@ -113,6 +113,24 @@ class DataSettings:
     agent_template_kwargs: dict[str, Any] = field(default_factory=dict)
     """Options of the agent template."""
 
+    image_folder: str = ""
+    """Where relative paths of images start; empty: the folder of the data file."""
+
+    allow_image_urls: bool | list[Name] = False
+    """Fetch images that rows name by URL: from every public host over https, or from the hosts of a list."""
+
+    max_image_pixels: Annotated[int, Interval(ge=1, le=178_956_970)] = 89_478_485
+    """Width times height of an image, at most: a small file may unpack to gigabytes."""
+
+    bbox_scale: Literal["norm1000", "norm1", "pixels"] = "norm1000"
+    """What boxes in `objects` are written in: thousandths of the image, shares of it, or its pixels."""
+
+    bbox_text: Name = "[{x1}, {y1}, {x2}, {y2}]"
+    """What is written for `<bbox>`."""
+
+    ref_text: Name = "{ref}"
+    """What is written for `<ref-object>`."""
+
     max_length: PositiveInt = 2048
     """Longest sequence in tokens."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from swift_core.assemble.data.media import COLUMNS, with_media
 from swift_core.assemble.data.rows import Item, Mistakes, Row
 from swift_core.errors import Place, Problem, SwiftError
 
@@ -53,7 +54,7 @@ def formats_of(plan: RunPlan) -> Formats:
     """Build the formats of `plan`; raise SwiftError when `data.columns` renames to a name that none of them knows."""
     by_name: dict[str, DatasetFormat] = {part.plugin.name: plan.create(part) for part in plan.formats}
     columns = plan.settings.data.columns
-    known = sorted({column for known_format in by_name.values() for column in known_format.columns})
+    known = sorted({*COLUMNS, *(column for known_format in by_name.values() for column in known_format.columns)})
     unknown = [name for name in columns if name not in known]
     if unknown:
         raise SwiftError(_unknown_column(plan, name, known) for name in unknown)
@@ -117,7 +118,8 @@ def records(source: Source, detected: Detected, formats: Formats, mistakes: Mist
     items = []
     for row in source.rows:
         try:
-            record = detected.format.record(formats.renamed(row), row.where)
+            values = formats.renamed(row)
+            record = with_media(detected.format.record(values, row.where), values)
         except ValueError as error:
             message = f"The row is no {detected.name} row: {error}."
             mistakes.add("malformed-row", message, row.place, "mend the row, or remove it")

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 from swift_core.assemble.data.encode import Limit, Stage, Tally, encode_rows, judge_rows, stream_rows
 from swift_core.assemble.data.read import RunData, read_data
 from swift_core.assemble.data.row_cache import NotKeptError, can_keep, keep, key_of
+from swift_core.assemble.data.vet_images import require_modalities, vetted
 from swift_core.assemble.kinds import row_kind
 from swift_core.assemble.kinds.heads import HeadRows
 from swift_core.assemble.kinds.prompts import PromptRows
+from swift_core.assemble.lines import refuse_images
 from swift_core.assemble.needs import require_columns
 from swift_core.assemble.scales import LossScales
-from swift_core.errors import Problem, SwiftError
 from swift_core.assemble.vision.batches import collator_of
+from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -63,10 +65,15 @@ def load_data(plan: RunPlan, encoder: TextEncoder, columns: Sequence[str] = ()) 
         SwiftError: Everything that is wrong in the data, each with `file:line` and what to do.
     """
     data = read_data(plan)
+    if data.modalities:
+        reader = f"the model {plan.settings.model.model_id}"
+        require_modalities(chain(data.train, data.held_out), getattr(encoder, "modalities", ()), reader)
+        data = vetted(plan, data)
     stage, limit = stage_of(plan, data.train), limit_of(plan)
     judged = [item for item in data.held_out if is_judged(item, stage)]
     if columns:
         require_columns(chain(data.train, judged), columns, plan.loss.plugin.name)
+    refuse_images(plan, (item.record for item in chain(data.train, data.held_out)))
     encoding = Encoding(plan, encoder, stage, limit)
     train, train_tally, kept_note = encoding.rows(data.train)
     if not train:
@@ -74,6 +81,8 @@ def load_data(plan: RunPlan, encoder: TextEncoder, columns: Sequence[str] = ()) 
     eval_tally = Tally()
     held_out = encode_rows(judged, encoder, stage, limit, eval_tally)
     facts = _facts(data, encoder, train_tally)
+    if hasattr(encoder, "processing"):
+        facts["rows_with_images"] = sum("images" in row for row in train)
     facts["conversations"] = any(isinstance(item.record.prompt, list) for item in data.train)
     facts["notes"] = [*data.notes, *([kept_note] if kept_note else [])]
     for name, rows, items in (("notes", train, data.train), ("eval_notes", held_out, judged)):

@@ -12,16 +12,21 @@ from typing import TYPE_CHECKING
 
 from swift_core.assemble.data.agents import agent_of, uses_tools
 from swift_core.assemble.data.detect import check_columns, detect, formats_of, records
+from swift_core.assemble.data.grounding import writer_of
+from swift_core.assemble.data.images import RowImages, image_notes, rules_of
+from swift_core.assemble.data.media import has_media_column, modalities_of
 from swift_core.assemble.data.mixing import interleaved, told
 from swift_core.assemble.data.rows import Item, Mistakes, Row
-from swift_core.assemble.data.sources import Source, read, references
+from swift_core.assemble.data.sources import Source, downloads, read, references
 from swift_core.assemble.data.split import draw_of
 from swift_core.assemble.data.streaming import Stream, StreamedItems
+from swift_core.contracts.images import ImageError
 from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from swift_core.assemble.data.sources import Reference
     from swift_core.contracts.data import Message, Record
     from swift_core.contracts.handover import RunPlan
 
@@ -39,6 +44,12 @@ class SourceFacts:
     tool_rows: int
     """Rows with tools, calls or what a tool answered."""
 
+    image_notes: tuple[str, ...] = ()
+    """What is to be told of the images of its rows."""
+
+    modalities: tuple[str, ...] = ()
+    """What its rows have beside text: `image`, `video`, `audio`."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunData:
@@ -50,6 +61,11 @@ class RunData:
     held_out_sources: tuple[SourceFacts, ...]
     notes: tuple[str, ...] = ()
     """What is to be told of all rows."""
+
+    @property
+    def modalities(self) -> frozenset[str]:
+        """What rows have beside text."""
+        return frozenset(name for source in (*self.sources, *self.held_out_sources) for name in source.modalities)
 
     def first(self, count: int) -> list[Item]:
         """Return the first training rows."""
@@ -64,6 +80,7 @@ def read_data(plan: RunPlan) -> RunData:
     parts, sources = (_stream if data.streaming else _read)(plan, "data.dataset", split.see)
     counts = split.settled(parts)
     notes = agent_notes(plan, (*sources, *held_out_sources))
+    notes += tuple(note for source in (*sources, *held_out_sources) for note in source.image_notes)
     order = None
     if data.interleave_prob:
         order = partial(interleaved, counts, data.interleave_prob, data.stopping_strategy, plan.settings.train.seed)
@@ -80,17 +97,23 @@ def _read(plan: RunPlan, key: str, see: Callable[[Item], None]) -> tuple[list[Se
     """Return the rows of each data set, and show each row to `see`."""
     found = references(plan.config, key)
     sources = [read(reference) for reference in found]
-    formats, finish = formats_of(plan), Finish(plan)
+    formats = formats_of(plan)
     if sources:
         check_columns(plan, sources)
     parts: list[Sequence[Item]] = []
     facts, mistakes = [], Mistakes()
     for source, reference in zip(sources, found, strict=True):
         detected = detect(source, formats, reference.place)
+        finish = Finish(plan, reference)
+        finish.images.has_column = has_media_column(
+            formats.columns, {name for row in source.rows for name in row.values}
+        )
         items = records(source, detected, formats, mistakes)
         num_tools = sum(uses_tools(item.record) for item in items)
-        facts.append(SourceFacts(source.reference, len(source.rows), detected.name, detected.because, num_tools))
         parts.append([each for item in items if (each := finish(item, mistakes)) is not None])
+        notes = image_notes(source.reference, finish.images.counts, len(source.rows))
+        known = detected.name, detected.because, num_tools, notes, tuple(sorted(finish.modalities))
+        facts.append(SourceFacts(source.reference, len(source.rows), *known))
     mistakes.raise_any()
     for item in (item for part in parts for item in part):
         see(item)
@@ -105,31 +128,47 @@ def _stream(
     streams: list[Iterable[Item]] = []
     looked: list[Source] = []
     for reference in references(plan.config, key):
-        stream = Stream(reference, formats, Finish(plan))
+        finish = Finish(plan, reference)
+        stream = Stream(reference, formats, finish)
         stream.look(see)
         assert stream.detected is not None  # by the look
         known = stream.detected
-        facts.append(SourceFacts(reference.text, stream.num_rows, known.name, known.because, stream.finish.num_tools))
+        notes = image_notes(reference.text, finish.images.counts, stream.num_rows)
+        told = known.name, known.because, finish.num_tools, notes, tuple(sorted(finish.modalities))
+        facts.append(SourceFacts(reference.text, stream.num_rows, *told))
         looked.append(Source(reference.text, [Row(dict.fromkeys(stream.columns), reference.text, 1)]))
-        stream.finish.num_tools = 0
+        finish.num_tools = 0
         streams.append(stream)
     check_columns(plan, looked)
     return streams, tuple(facts)
 
 
 class Finish:
-    """What becomes of a record after its format was read: the system message, and the agent template."""
+    """What becomes of a record after its format was read: images, the system message, and the agent template."""
 
-    def __init__(self, plan: RunPlan) -> None:
-        """Build the agent template."""
+    def __init__(self, plan: RunPlan, reference: Reference) -> None:
+        """Build the agent template; rows are those of `reference`."""
         self._system, self._agent = plan.settings.data.system, agent_of(plan)
+        self._boxes = writer_of(plan)
+        self.images = RowImages(rules_of(plan, reference.folder(), downloads()))
         self.num_tools = 0
         """Rows with tools so far."""
 
+        self.modalities: set[str] = set()
+        """What rows had beside text so far."""
+
     def __call__(self, item: Item, mistakes: Mistakes) -> Item | None:
         """Return the row, or None after its mistake was kept."""
-        record = _with_system(item.record, self._system)
+        try:
+            record = self._boxes.written(self.images.found(item.record))
+        except ValueError as error:
+            code = error.code if isinstance(error, ImageError) else "malformed-row"
+            step = error.next_step if isinstance(error, ImageError) else "mend the row, or remove it"
+            mistakes.add(code, f"{str(error)[0].upper()}{str(error)[1:]}.", item.row.place, step)
+            return None
+        record = _with_system(record, self._system)
         self.num_tools += uses_tools(record)
+        self.modalities |= set(modalities_of(record))
         if self._agent is None:
             return replace(item, record=record)
         try:

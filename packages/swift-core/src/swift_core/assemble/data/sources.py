@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,14 @@ class Reference:
     def path(self, name: str) -> Path:
         """Return `name` as a path; paths start from the run file's folder."""
         return self.base / os.path.expanduser(name)
+
+    def folder(self) -> Path | None:
+        """Return the folder of the data files; None when the data is not a file of this machine."""
+        name, _ = self.split()
+        path = self.path(name)
+        if name.startswith("demo:") or not path.exists():
+            return None
+        return path if path.is_dir() else path.parent
 
 
 def references(config: RunConfig, key: str) -> list[Reference]:
@@ -126,7 +135,17 @@ def _hub(reference: Reference, name: str) -> list[Row]:
         reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
         message = f"There is no file or folder {name}, and it cannot be had as a hub data set: {reason}."
         raise _problem(reference, "dataset-unavailable", message, "give a local file, or check the network") from error
+    for column, kind in table.features.items():
+        if isinstance(kind, datasets.Image):  # bytes as they are stored: pixels are decoded when a batch needs them
+            table = table.cast_column(column, datasets.Image(decode=False))
     return [Row(dict(row), name, number) for number, row in enumerate(table, start=1)]
+
+
+def downloads() -> tuple[Path, ...]:
+    """Return the folders that hub data sets are downloaded to."""
+    datasets = sys.modules.get("datasets")
+    hub = sys.modules.get("huggingface_hub.constants")
+    return (Path(datasets.config.HF_DATASETS_CACHE), Path(hub.HF_HUB_CACHE)) if datasets and hub else ()
 
 
 def drawn_indices(reference: Reference, total: int, count: int) -> list[int]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from swift_core.assemble.data.detect import Detected, Formats, detect, fits, records
 from swift_core.assemble.data.files import data_files
+from swift_core.assemble.data.media import has_media_column
 from swift_core.assemble.data.rows import Item, Mistakes, Row, shown
 from swift_core.assemble.data.sources import Source, drawn_indices
 from swift_core.errors import Place, Problem, SwiftError
@@ -57,6 +58,7 @@ class Stream:
         if not total:
             problem = Problem("no-rows", f"{self.reference.text} has no rows.", self.reference.place)
             raise SwiftError(problem)
+        self.finish.images.has_column = has_media_column(self.formats.columns, self.columns)
         self._draw(total)
         for item in self._items(mistakes):
             see(item)

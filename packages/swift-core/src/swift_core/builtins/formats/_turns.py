@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from swift_core.contracts.data import Message, Record
+from swift_core.contracts.image_values import IMAGE_COLUMNS, IMAGE_KEYS, image_of
+from swift_core.contracts.images import MARK, ImageRef
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 CONVERSATION_KEYS = ("messages", "conversations")
@@ -26,6 +28,16 @@ def has(row: Mapping[str, Any], *names: str) -> bool:
 def lacks(row: Mapping[str, Any], *names: str) -> bool:
     """Say whether `row` has a value in none of these columns."""
     return all(row.get(name) is None for name in names)
+
+
+def has_image(row: Mapping[str, Any]) -> bool:
+    """Say whether `row` has an image in one of its columns."""
+    return any(row.get(name) not in (None, "", [], ()) for name in IMAGE_COLUMNS)
+
+
+def is_captioned(row: Mapping[str, Any]) -> bool:
+    """Say whether `row` has a text about an image."""
+    return row.get("caption") is not None or row.get("text") is not None
 
 
 def is_preference(row: Mapping[str, Any]) -> bool:
@@ -167,18 +179,55 @@ def _message(turn: Any, place: str) -> Message:
         checked.setdefault("content", "")
     else:
         checked.pop("tool_calls", None)
-    checked["content"] = _content(checked.get("content"), f"{place}.content")
+    content = checked.get("content")
+    own = checked.pop("images", None)
+    if own:
+        return _with_images(checked, own, place)
+    if isinstance(content, list):
+        parts = [_part(part, f"{place}.content[{index}]") for index, part in enumerate(content)]
+        images = [image for _, found in parts for image in found]
+        return cast(
+            "Message",
+            {**checked, "content": "".join(text for text, _ in parts), **({"images": images} if images else {})},
+        )
+    if not isinstance(content, str):
+        raise ValueError(f"{place}.content must be text, got {_shown(content)}")
     return cast("Message", checked)
 
 
-def _content(value: Any, place: str) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list) and all(
-        isinstance(part, Mapping) and isinstance(part.get("text"), str) for part in value
-    ):
-        return "".join(part["text"] for part in value)
-    raise ValueError(f"{place} must be text, got {_shown(value)}")
+def _with_images(turn: Mapping[str, Any], images: Any, place: str) -> Message:
+    """Return a turn that has a list of images beside its text; where no mark stands they come first."""
+    content = turn.get("content")
+    if not isinstance(images, list) or not isinstance(content, str):
+        raise ValueError(f"{place}.images must be a list beside a text, got {_shown(images)}")
+    found: list[ImageRef | None] = [image_of(each, f"{place}.images[{index}]") for index, each in enumerate(images)]
+    num_marks = content.count(MARK)
+    if num_marks not in (0, len(found)):
+        raise ValueError(f"{place} has {len(found)} images, and its text has {MARK} {num_marks} times")
+    return cast("Message", {**turn, "content": content if num_marks else MARK * len(found) + content, "images": found})
+
+
+def _part(part: Any, place: str) -> tuple[str, list[ImageRef | None]]:
+    """Return the text of one part of a content, and its image: None is the next one of the row's columns."""
+    if isinstance(part, Mapping):
+        kind = part.get("type", "text")
+        if kind == "text" and isinstance(part.get("text"), str):
+            return part["text"], []
+        if kind in ("image", "image_url", "input_image"):
+            told = {key: part[key] for key in IMAGE_KEYS if part.get(key)}
+            return MARK, [image_of(told, place) if told else None]
+        if kind in ("video", "video_url", "audio", "audio_url", "input_audio"):
+            raise ValueError(f"{place} is {kind}: name it in the column {_COLUMN_OF[str(kind)]}")
+    raise ValueError(f"{place} must have type text with text, or type image, got {_shown(part)}")
+
+
+_COLUMN_OF = {
+    "video": "videos",
+    "video_url": "videos",
+    "audio": "audios",
+    "audio_url": "audios",
+    "input_audio": "audios",
+}
 
 
 def _parsed(value: Any) -> Any:

@@ -26,6 +26,8 @@ class Prompt:
 
     def matches(self, row: Mapping[str, Any]) -> bool:
         """Say whether `row` has a prompt and no answer to learn."""
+        if _turns.has_image(row) and _turns.is_captioned(row):
+            return False
         return _turns.has(row, "prompt") and _turns.lacks(row, *_OTHERS) and not _turns.is_preference(row)
 
     def record(self, row: Mapping[str, Any], where: str) -> Record:

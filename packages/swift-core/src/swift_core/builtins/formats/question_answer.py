@@ -26,7 +26,7 @@ class QuestionAnswer:
 
     def matches(self, row: Mapping[str, Any]) -> bool:
         """Say whether `row` has a question with its answer."""
-        return _turns.has(row, "question", "answer") and _turns.lacks(row, *_OTHERS)
+        return _turns.has(row, "question", "answer") and _turns.lacks(row, *_OTHERS) and not _turns.has_image(row)
 
     def record(self, row: Mapping[str, Any], where: str) -> Record:
         """Return the question as prompt and the answer as completion."""

@@ -27,6 +27,7 @@ class Text:
             isinstance(row.get("text"), str)
             and _turns.lacks(row, *_OTHERS)
             and not _turns.has(row, "question", "answer")
+            and not _turns.has_image(row)
         )
 
     def record(self, row: Mapping[str, Any], where: str) -> Record:
