@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from swift_core.config.load import load
 from swift_core.errors import SwiftError
 from swift_core.plugins.registry import Registry, installed
+from swift_core.read import read_plan
 from swift_core.resolve.machine import Machine
-from swift_core.resolve.plan import resolve
 
 HERE = Path(__file__).parent
 NAMES = sorted(path.stem for path in HERE.glob("*.yaml"))
@@ -36,7 +35,7 @@ def message_of(name: str) -> str:
     first_line = path.read_bytes().partition(b"\n")[0].decode("utf-8", "replace")
     overrides = first_line.removeprefix(MARK).split() if first_line.startswith(MARK) else []
     try:
-        resolve(load(path, overrides), first_party(), machine=Machine(num_gpus=0))
+        read_plan(path, overrides, first_party(), machine=Machine(num_gpus=0))
     except SwiftError as error:
         return f"{error}\n".replace(str(HERE), "(folder)")
     return "nothing is wrong\n"

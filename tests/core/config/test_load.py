@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from swift_core.config.load import load, parse
+from swift_core.config.load import BadRunFileError, load, parse
 from swift_core.contracts.settings import PartRef, RewardRef
 from swift_core.errors import SwiftError
 
@@ -174,3 +174,35 @@ def test_problems_come_in_the_order_of_the_file_and_the_command_line_last() -> N
 
     places = [str(problem.place) for problem in caught.value.problems]
     assert places == ["run.yaml:2:15", "run.yaml:2:18", "run.yaml:3:19", "command line:1:7"]
+
+
+def test_what_a_bad_file_probably_meant_is_kept_for_the_search_for_more_mistakes() -> None:
+    train = "train: {optim: sgd, beta: 1, nonsense: 2}"
+    text = f"modl: {{model_id: demo:tiny}}\ndata: {{dataset: demo:chat, max_len: 9}}\n{train}\n"
+    with pytest.raises(BadRunFileError) as caught:
+        parse(text, Path("run.yaml"))
+    assert [problem.code for problem in caught.value.problems] == ["unknown-key"] * 4
+    mended = caught.value.mended
+    assert mended is not None
+    assert mended.settings.model.model_id == "demo:tiny"
+    assert mended.settings.data.max_length == 9
+    assert mended.settings.train.optimizer_type == "sgd"
+    assert mended.shorthands == {"train.beta": 1}
+    assert str(mended.place("train.optimizer_type")) == "run.yaml:3:16"
+
+
+@pytest.mark.parametrize("wrong", ["train: {stage: [dpo]}", "train: {lr: 1, tuner_strategy: 3}", "trian: {stage: 1}"])
+def test_nothing_is_guessed_where_others_hang_on_what_is_wrong(wrong: str) -> None:
+    with pytest.raises(BadRunFileError) as caught:
+        parse(f"model: {{model_id: demo:tiny}}\ndata: {{dataset: demo:chat}}\n{wrong}\n", Path("run.yaml"))
+    assert caught.value.mended is None
+
+
+def test_a_wrong_value_under_a_wrong_key_is_told_with_the_key() -> None:
+    text = "model: {model_id: demo:tiny}\ndata: {dataset: demo:chat}\ntrain: {lr: fast}\n"
+    with pytest.raises(BadRunFileError) as caught:
+        parse(text, Path("run.yaml"))
+    assert [(problem.code, problem.place.column) for problem in caught.value.problems if problem.place] == [
+        ("unknown-key", 9),
+        ("wrong-value", 13),
+    ]

@@ -53,6 +53,16 @@ class Problem:
         return "\n".join(lines)
 
 
+def in_order(problems: Iterable[Problem], file: str) -> list[Problem]:
+    """Return the problems in the order of `file`, those without a place in it last, each once."""
+
+    def position(problem: Problem) -> tuple[bool, int, int]:
+        place = problem.place
+        return (place is None or place.file != file, place.line if place else 0, place.column if place else 0)
+
+    return sorted(dict.fromkeys(problems), key=position)
+
+
 class SwiftError(Exception):
     """A user's mistake, or several; never a bug of ours."""
 

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from swift_core.artifacts.directory import write
 from swift_core.artifacts.start import Resume, choose
 from swift_core.assemble import assemble
-from swift_core.config.load import load
 from swift_core.plugins.registry import installed
-from swift_core.resolve.plan import resolve
+from swift_core.read import read_plan
 from swift_core.train import train
 
 if TYPE_CHECKING:
@@ -40,10 +39,8 @@ def run(
     Raises:
         SwiftError: Something the user can mend; nothing was written unless training had begun.
     """
-    config = load(path, overrides)  # config/    YAML -> RunConfig, every error with file:line:column
-    plan = resolve(
-        config, installed(allow_code=allow_code)
-    )  # resolve/   names -> plugins, options checked; no torch yet
+    # config/ and resolve/: every error of the file with its line, names -> plugins, options checked; no torch yet
+    plan = read_plan(path, overrides, installed(allow_code=allow_code))
     start = choose(plan, resume, accept_changes=resume_changed)  # artifacts/ where it is written; made by training
     for note in start.notes:
         tell(f"resume: {note}")

@@ -18,12 +18,11 @@ def command(run_file: Path, overrides: tuple[str, ...], as_json: bool, allow_cod
 
     KEY=VALUE changes a value, as in train.learning_rate=1e-4. Nothing is built, downloaded or written.
     """
-    from swift_core.config.load import load
     from swift_core.contracts.plan_json import plan_dict
     from swift_core.plugins.registry import installed
-    from swift_core.resolve.plan import resolve
+    from swift_core.read import read_plan
 
-    plan = resolve(load(run_file, overrides), installed(allow_code=allow_code), planning=True)
+    plan = read_plan(run_file, overrides, installed(allow_code=allow_code), planning=True)
 
     from swift_core.assemble import build_hooks
     from swift_core.cli.plan_facts import facts_dict, gather, summary  # not before the run file is right

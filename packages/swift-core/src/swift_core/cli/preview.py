@@ -26,11 +26,10 @@ def command(run_file: Path, overrides: tuple[str, ...], rows: int, allow_code: b
     """Show the first training rows of RUN_FILE as tokens; what is trained is green, or in [ ] without colours."""
     from swift_core.assemble.data.load import stage_of
     from swift_core.assemble.data.read import read_data
-    from swift_core.config.load import load
     from swift_core.plugins.registry import installed
-    from swift_core.resolve.plan import resolve
+    from swift_core.read import read_plan
 
-    plan = resolve(load(run_file, overrides), installed(allow_code=allow_code), planning=True)
+    plan = read_plan(run_file, overrides, installed(allow_code=allow_code), planning=True)
     data = read_data(plan)
     encoder, items = _encoder(plan), data.first(rows)
     stage = stage_of(plan, data.train)

@@ -30,11 +30,10 @@ def lint(run_file: Path, overrides: tuple[str, ...], refused_only: bool, allow_c
     Exit code 2 when a reward refuses one. Training and held-out rows are read; no model is loaded.
     """
     from swift_core.assemble.truths import read_truths, reading_rewards, refusals
-    from swift_core.config.load import load
     from swift_core.plugins.registry import installed
-    from swift_core.resolve.plan import resolve
+    from swift_core.read import read_plan
 
-    plan = resolve(load(run_file, overrides), installed(allow_code=allow_code), planning=True, sampling=True)
+    plan = read_plan(run_file, overrides, installed(allow_code=allow_code), planning=True, sampling=True)
     rewards, others = reading_rewards(plan)
     for name in others:
         click.echo(f"{name}: reads no ground truth")

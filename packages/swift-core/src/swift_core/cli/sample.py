@@ -50,9 +50,8 @@ def command(
 
     A job that was killed goes on where it was when the same command is given again.
     """
-    from swift_core.config.load import load
     from swift_core.plugins.registry import installed
-    from swift_core.resolve.plan import resolve
+    from swift_core.read import read_plan
     from swift_core.sampling.job import Job, run_job
     from swift_core.sampling.output import Choice
 
@@ -62,7 +61,7 @@ def command(
     given += [f"reward.prms=[{', '.join(_prm(name, prm_score) for name in prms)}]"] if prms else []
     if prm_score and not prms:
         raise click.UsageError("--prm-score would do nothing without --prm: the run file's have reward.prms.aggregate")
-    plan = resolve(load(run_file, given), installed(allow_code=allow_code), sampling=True)
+    plan = read_plan(run_file, given, installed(allow_code=allow_code), sampling=True)
     _check(keep, select, threshold, has_rewards=bool(plan.rewards))
     choice = Choice(keep=keep, select=select, threshold=threshold)  # type: ignore[arg-type]
     job = Job(output=output, choice=choice, batch_size=batch_size, shard=_shard(shard))

@@ -31,6 +31,14 @@ from swift_core.errors import InterruptedRunError
     type=click.IntRange(min=0),
     help="With --nproc: start anew from the last checkpoint, so often, when a process dies.",
 )
+@click.option(
+    "--nnodes", default="", metavar="N|MIN:MAX", help="With --nproc: machines, each with N processes. [device.nodes]"
+)
+@click.option("--rdzv-endpoint", default="", metavar="HOST:PORT", help="With --nnodes: where the machines meet.")
+@click.option("--rdzv-id", default="swift", help="With --nnodes: name of the meeting, if several are held at one place.")
+@click.option("--rdzv-conf", default="", metavar="KEY=VALUE,...", help="With --nnodes: settings of torch's rendezvous.")
+@click.option("--local-addr", default="", metavar="ADDRESS", help="With --nnodes: this machine's, as others reach it.")
+@click.option("--share-out", is_flag=True, hidden=True)
 def command(
     run_file: Path,
     overrides: tuple[str, ...],
@@ -39,11 +47,27 @@ def command(
     allow_code: bool,
     nproc: str,
     max_restarts: int,
+    nnodes: str,
+    rdzv_endpoint: str,
+    rdzv_id: str,
+    rdzv_conf: str,
+    local_addr: str,
+    share_out: bool,
 ) -> int:
     """Train what RUN_FILE describes; KEY=VALUE changes it, as in train.learning_rate=1e-4."""
     if nproc:
         flags = [*(["--resume-changed"] if resume_changed else []), *(["--allow-code"] if allow_code else [])]
-        return _several(run_file, overrides, nproc, ["--resume", resume, *flags], max_restarts)
+        meeting = {
+            "rdzv_endpoint": rdzv_endpoint,
+            "rdzv_id": rdzv_id,
+            "rdzv_conf": rdzv_conf,
+            "local_addr": local_addr,
+        }
+        return _several(run_file, overrides, nproc, resume, flags, max_restarts, nnodes, meeting)
+    if share_out:
+        from swift_core.cli import launch
+
+        overrides = launch.share_out(run_file, overrides)
     from swift_core.run import run
 
     is_first = os.environ.get("RANK", "0") == "0"
@@ -77,19 +101,37 @@ def _leave() -> None:
         torch.distributed.destroy_process_group()
 
 
-def _several(run_file: Path, overrides: tuple[str, ...], nproc: str, flags: list[str], max_restarts: int) -> int:
+def _several(
+    run_file: Path,
+    overrides: tuple[str, ...],
+    nproc: str,
+    resume: str,
+    flags: list[str],
+    max_restarts: int,
+    nnodes: str,
+    meets: dict[str, str],
+) -> int:
     """Start processes that train together, once the run file is right: a mistake is told before, and once."""
-    from swift_core.cli.launch import count, launch
-    from swift_core.config.load import load
+    from swift_core.cli.launch import count, launch, meeting_of, shared_out
     from swift_core.plugins.registry import installed
-    from swift_core.resolve.plan import resolve
+    from swift_core.read import read_plan
 
     registry = installed(allow_code="--allow-code" in flags)
-    number = count(nproc, resolve(load(run_file, overrides), registry, planning=True))
-    overrides = (*overrides, f"device.num_processes={number}")
-    plan = resolve(load(run_file, overrides), registry, planning=True)
+    plan = read_plan(run_file, overrides, registry, planning=True)
+    meeting = meeting_of(nnodes, plan, **meets)
+    number, most = count(nproc, plan, meeting.max_nodes), meeting.max_nodes
+    overrides = (*overrides, f"device.num_processes={number * most}", *([f"device.nodes={most}"] if most > 1 else []))
+    plan = read_plan(run_file, overrides, registry, planning=True)
+    for nodes in range(meeting.min_nodes, most):
+        shared_out(plan.config, number * nodes, nodes)  # refuses what cannot be shared evenly
+    if meeting.min_nodes < most:
+        flags = [*flags, "--share-out"]
+    if meeting.of_several and resume == "never":
+        click.echo("resume: auto, since a machine that returns goes on with the run of the others", err=True)
+        resume = "auto"
 
     from swift_core.assemble.apart import ask_about_files
 
     ask_about_files(plan)
-    return launch(number, ["train", str(run_file), *overrides, *flags], max_restarts=max_restarts)
+    arguments = ["train", str(run_file), *overrides, "--resume", resume, *flags]
+    return launch(number, arguments, max_restarts=max_restarts, meeting=meeting)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from swift_core.config.aliases import rename_aliases, take_shorthands
 from swift_core.config.document import Composer, Node, printable
 from swift_core.config.files import read_text
+from swift_core.config.mend import mend
 from swift_core.config.overrides import merge, parse_overrides
 from swift_core.config.rules import broken_rules
 from swift_core.config.schema import normalise, validate
 from swift_core.contracts.handover import RunConfig, ValueOrigin
-from swift_core.errors import Place, Problem, SwiftError
+from swift_core.errors import Place, Problem, SwiftError, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,21 +22,30 @@ if TYPE_CHECKING:
     from swift_core.contracts.settings import RunSettings
 
 
+class BadRunFileError(SwiftError):
+    """A run file that cannot be taken as it is."""
+
+    def __init__(self, problems: list[Problem], mended: RunConfig | None) -> None:
+        super().__init__(problems)
+        self.mended = mended
+        """What was probably meant, so that the names in it can be looked up too; None where nobody can say."""
+
+
 def load(path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Read the run file at `path` and the overrides of the command line.
 
     Raises:
-        SwiftError: with every mistake that was found, each with its file, line and column.
+        BadRunFileError: with every mistake that was found, each with its file, line and column.
     """
     path = Path(path)
     return parse(read_text(path), path, overrides)
 
 
 def parse(text: str, path: Path, overrides: Sequence[str] = ()) -> RunConfig:
-    """Read `text` as the run file at `path`; the file itself is not touched. Raises SwiftError as `load` does."""
+    """Read `text` as the run file at `path`; the file itself is not touched. Raises as `load` does."""
     root, problems = _compose(text, path)
-    trees, mistakes = parse_overrides(overrides)
-    problems += mistakes
+    trees, wrong_overrides = parse_overrides(overrides)
+    problems += wrong_overrides
     rename_aliases(root, problems)
     normalise(root)
     for tree in trees:
@@ -46,10 +56,15 @@ def parse(text: str, path: Path, overrides: Sequence[str] = ()) -> RunConfig:
     shorthands = take_shorthands(root)
     settings, mistakes = validate(root, str(path))
     told = {problem.place for problem in problems}
-    problems += [each for each in (*mistakes, *broken_rules(root, shorthands)) if each.place not in told]
-    if problems or settings is None:
-        raise SwiftError(_ordered(problems, str(path)))
-    return _config(path, settings, root, shorthands)
+    found = [mistake.problem for mistake in mistakes]
+    problems += [each for each in (*found, *broken_rules(root, shorthands)) if each.place not in told]
+    if settings is not None and not problems:
+        return _config(path, settings, root, shorthands)
+    if settings is None:
+        settings, more = mend(root, shorthands, mistakes, str(path))
+        problems += more
+    mended = _config(path, settings, root, shorthands) if settings is not None else None
+    raise BadRunFileError(in_order(map(_on_one_line, problems), str(path)), mended)
 
 
 def _compose(text: str, path: Path) -> tuple[Node, list[Problem]]:
@@ -73,16 +88,6 @@ def _compose(text: str, path: Path) -> tuple[Node, list[Problem]]:
             [*composer.problems, Problem("not-a-mapping", message, root.place, "write `model:` and `data:`")]
         )
     return root, composer.problems
-
-
-def _ordered(problems: list[Problem], file: str) -> list[Problem]:
-    """Return the problems in the order of the file, those of the command line last, each once."""
-
-    def position(problem: Problem) -> tuple[bool, int, int]:
-        place = problem.place
-        return (place is None or place.file != file, place.line if place else 0, place.column if place else 0)
-
-    return sorted(dict.fromkeys(map(_on_one_line, problems)), key=position)
 
 
 def _on_one_line(problem: Problem) -> Problem:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -23,6 +24,17 @@ PART_LISTS = (
     *(("reward", name) for name in ("orms", "prms")),
 )
 """Lists of plugins, in which a plain string stands for a name without options."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """What is wrong at one key."""
+
+    problem: Problem
+    path: tuple[str | int, ...]
+    kind: Literal["unknown", "missing", "value"]
+    meant: str = ""
+    """Of an unknown key: the dotted key that was meant, where one can be guessed."""
 
 
 @lru_cache(maxsize=1)
@@ -59,12 +71,12 @@ def normalise(root: Node) -> None:
             parts.value = [_part(item) for item in parts.value]
 
 
-def validate(root: Node, file: str) -> tuple[RunSettings | None, list[Problem]]:
+def validate(root: Node, file: str) -> tuple[RunSettings | None, list[Mistake]]:
     """Return the settings, or None and what is wrong with them."""
     try:
         settings = settings_adapter().validate_json(json.dumps(root.plain()))
     except ValidationError as error:
-        return None, _problems(root, file, error)
+        return None, _mistakes(root, file, error)
     return settings, []
 
 
@@ -74,24 +86,23 @@ def _part(item: Node) -> Node:
     return Node({"name": item}, item.place, item.key, item.source)
 
 
-def _problems(root: Node, file: str, error: ValidationError) -> list[Problem]:
+def _mistakes(root: Node, file: str, error: ValidationError) -> list[Mistake]:
     grouped: dict[tuple[str | int, ...], list[Mapping[str, Any]]] = {}
     for detail in error.errors(include_url=False):
         grouped.setdefault(_path(root, detail), []).append(detail)
     paths = [path for path in grouped if not any(_inside(path, other) for other in grouped)]
-    unknown = [_unknown(root, path) for path in paths if _kind(grouped[path]) == "unknown"]
-    meant = [name for _, name in unknown if name]
-    problems = [problem for problem, _ in unknown]
+    mistakes = [_unknown(root, path) for path in paths if _kind(grouped[path]) == "unknown"]
+    meant = [mistake.meant for mistake in mistakes if mistake.meant]
     for path in paths:
         if _kind(grouped[path]) == "missing" and not _is_meant(path, meant):
-            problems.append(_missing(root, file, path))
+            mistakes.append(Mistake(_missing(root, file, path), path, "missing"))
         elif _kind(grouped[path]) == "value":
-            problems.append(_wrong(root, path, grouped[path]))
-    return problems
+            mistakes.append(Mistake(_wrong(root, path, grouped[path]), path, "value"))
+    return mistakes
 
 
-def _kind(details: list[Mapping[str, Any]]) -> str:
-    kinds = {"unexpected_keyword_argument": "unknown", "missing": "missing"}
+def _kind(details: list[Mapping[str, Any]]) -> Literal["unknown", "missing", "value"]:
+    kinds: dict[str, Literal["unknown", "missing"]] = {"unexpected_keyword_argument": "unknown", "missing": "missing"}
     return kinds.get(details[0]["type"], "value")
 
 
@@ -121,8 +132,9 @@ def _path(root: Node, detail: Mapping[str, Any]) -> tuple[str | int, ...]:
     return tuple(path)
 
 
-def _unknown(root: Node, path: tuple[str | int, ...]) -> tuple[Problem, str]:
-    return unknown_key(_node(root, path) or root, path, _known(path[:-1]))
+def _unknown(root: Node, path: tuple[str | int, ...]) -> Mistake:
+    problem, meant = unknown_key(_node(root, path) or root, path, _known(path[:-1]))
+    return Mistake(problem, path, "unknown", meant)
 
 
 def _wrong(root: Node, path: tuple[str | int, ...], details: list[Mapping[str, Any]]) -> Problem:

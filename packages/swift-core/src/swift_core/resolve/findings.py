@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from swift_core.errors import Place, Problem, SwiftError
+from swift_core.errors import Problem, SwiftError, in_order
 
 if TYPE_CHECKING:
     from swift_core.contracts.handover import RunConfig
@@ -44,9 +44,4 @@ class Findings:
     def stop_if_any(self) -> None:
         """Raise SwiftError with everything that was found, in the order of the file."""
         if self.problems:
-            raise SwiftError(sorted(dict.fromkeys(self.problems), key=self._position))
-
-    def _position(self, problem: Problem) -> tuple[bool, int, int]:
-        place: Place | None = problem.place
-        in_file = place is not None and place.file == str(self.config.path)
-        return (not in_file, place.line if place else 0, place.column if place else 0)
+            raise SwiftError(in_order(self.problems, str(self.config.path)))
