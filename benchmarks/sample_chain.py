@@ -5,7 +5,7 @@
 DATA holds gsm8k_train.jsonl (question, answer with `#### N`) and gsm8k_pairs_test.jsonl (prompt, chosen, rejected). The
 problems are those of the training file with the shortest text. One more of them, with its solution, is shown in every
 prompt, in training and before and after alike. Answers are drawn by `swift sample` and checked by the reward `math`;
-accuracy is that of greedy answers to the first `--rows` held-out problems. Everything runs through the command `swift`,
+accuracy is that of greedy answers to the `--rows` shortest held-out problems. Everything runs through the command `swift`,
 on one thread.
 """
 
@@ -42,6 +42,7 @@ train:
   tuner_kwargs: {{lora_rank: 16, lora_alpha: 32}}
   num_train_epochs: {epochs}
   per_device_train_batch_size: 4
+  per_device_eval_batch_size: 25
   save_strategy: "no"
   eval_generation_rows: {rows}
   max_completion_length: {length}
@@ -147,6 +148,7 @@ def write_data(source: Path, work: Path, num_problems: int, num_rows: int) -> in
         for row in rows[1 : num_problems + 1]
     ]
     pairs = [json.loads(line) for line in (source / "gsm8k_pairs_test.jsonl").read_text().splitlines()]
+    pairs.sort(key=lambda pair: len(pair["prompt"]) + len(pair["chosen"]))
     held_out = [
         {
             "prompt": [*shown, turn("user", pair["prompt"])],
