@@ -175,6 +175,15 @@ def engines(session: nox.Session) -> None:
 
 
 @nox.session(reuse_venv=True, requires=["wheels"], default=False)
+def ray(session: nox.Session) -> None:
+    """Let rewards run on a Ray cluster of this machine, and compare with processes without one; some three minutes."""
+    wheels = with_extra(wheels_in(dist_folder(session)), "swift_core", "gguf,ray")
+    session.install("--constraint", str(CONSTRAINTS), *wheels, *nox.project.dependency_groups(TOOLS, "tests"))
+    arguments = session.posargs or ["tests/contract/test_pools.py", "tests/core/builtins/pools"]
+    session.run("python", "-m", "pytest", "-p", "no:cacheprovider", *arguments, env=test_environment(session))
+
+
+@nox.session(reuse_venv=True, requires=["wheels"], default=False)
 def minimums(session: nox.Session) -> None:
     """Test with the oldest version of each requirement that metadata allows; torch stays as constrained."""
     oldest = session.cache_dir / "minimums.txt"

@@ -81,7 +81,7 @@ def test_without_ray_a_run_is_refused_with_the_line_that_installs_it(plan, monke
 
 
 def test_a_pool_that_nothing_runs_in_is_told(plan):
-    text = RUN.replace('"./terse.py:Terse"', "length")
+    text = RUN.replace('"./terse.py:Terse"', "final_number")
     (note,) = [note for note in plan("local", text).notes if "pool" in note]
     assert note.startswith("plugins.sandbox.pool has no effect: no reward or metric is of another wheel or a file")
     assert plan("local", text.replace("pool: POOL", "pool: local, mode: all")).pool is not None

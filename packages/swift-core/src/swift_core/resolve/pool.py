@@ -23,7 +23,8 @@ def find_pool(finder: PartFinder, parts: Sequence[PartPlan]) -> PartPlan | None:
     sandbox = finder.config.settings.plugins.sandbox
     looked = finder.look("pool", _KEY, sandbox.pool)
     part = finder.part(looked, sandbox.pool_kwargs, f"{_KEY}_kwargs") if looked else None
-    apart = [each for each in parts if sandbox.mode == "all" or not each.plugin.first_party]
+    alone = [each for each in parts if not each.source.declared.get("own_sandbox")]
+    apart = [each for each in alone if sandbox.mode == "all" or not each.plugin.first_party]
     if _KEY in finder.config.origins and (sandbox.mode == "off" or not apart):
         why = "mode is off" if sandbox.mode == "off" else "no reward or metric is of another wheel or a file"
         finder.findings.note(f"{_KEY} has no effect: {why} (plugins.sandbox.mode: all lets ours run apart too)")
