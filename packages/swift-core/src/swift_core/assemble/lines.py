@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from swift_core.contracts.data import Record
     from swift_core.contracts.handover import RunPlan
 
 WORTH_IT = 0.1
@@ -61,6 +62,29 @@ def refuse_model(plan: RunPlan, folder: Path) -> None:
         raise SwiftError(cannot_pack(plan, reason))
     if reason and train.share_prompt is True:
         raise SwiftError(cannot_share(plan, f"this model cannot: {reason}"))
+
+
+IMAGES_STAND_ALONE = "rows with images stand alone: the model is given the images of whole rows"
+
+
+def refuse_images(plan: RunPlan, records: Iterable[Record]) -> None:
+    """Raise SwiftError where the run file insists on lines, or on what reads text alone, and records have images."""
+    train, teaches = plan.settings.train, plan.procedure.source.declared.get("needs_teacher")
+    if not (train.packing or train.share_prompt is True or teaches):
+        return
+    if not any(record.images for record in records):
+        return
+    problems = []
+    if train.packing:
+        problems.append(cannot_pack(plan, IMAGES_STAND_ALONE))
+    if train.share_prompt is True:
+        problems.append(cannot_share(plan, IMAGES_STAND_ALONE))
+    if teaches:
+        stage = plan.procedure.plugin.name
+        message = f"stage {stage!r} learns from a teacher, which reads text alone, and the data have images."
+        step = "train on images in the stages sft, dpo or kto, or remove the images"
+        problems.append(Problem("stage-reads-no-images", message, plan.config.place("train.stage"), step))
+    raise SwiftError(problems)
 
 
 def cannot_pack(plan: RunPlan, reason: str) -> Problem:

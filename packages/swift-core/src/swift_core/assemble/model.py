@@ -113,8 +113,8 @@ def _other_model(plan: RunPlan, model: PreTrainedModel, key: str, model_id: str)
     own, other = (each.config.get_text_config().vocab_size for each in (model, reference))
     if own != other:
         message = (
-            f"the model of {key} has {other} tokens and the trained one {own}; log-probabilities can only be compared over one "
-            "vocabulary"
+            f"the model of {key} has {other} tokens and the trained one {own}; log-probabilities can only be compared "
+            "over one vocabulary"
         )
         raise SwiftError(Problem("reference-vocabulary", message, plan.config.place(key), "use a model of one family"))
     return placed(reference, model.device)

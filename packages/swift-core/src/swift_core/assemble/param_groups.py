@@ -11,11 +11,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from swift_core.assemble.vision.model_parts import parts_of
 from swift_core.errors import Problem, SwiftError
-from swift_core.resolve.trainable import fits
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import torch
 
@@ -54,9 +54,13 @@ def groups_of(
     """
     train = plan.settings.train
     decay, lr = float(options.get("weight_decay", train.weight_decay)), float(options.get("lr", train.learning_rate))
-    groups = parameter_groups(
-        model, decay, lr=lr, rules=train.param_groups, layer_lr_decay=train.layer_lr_decay, tuner=tuner
-    )
+    try:
+        groups = parameter_groups(
+            model, decay, lr=lr, rules=train.param_groups, layer_lr_decay=train.layer_lr_decay, tuner=tuner
+        )
+    except ValueError as error:
+        place = plan.config.place("train.param_groups")
+        raise SwiftError(Problem("wrong-option", f"train.param_groups: {error}", place)) from error
     unused = set(range(len(train.param_groups))) - {group.pop("rule") for group in groups}
     if unused and groups:
         raise SwiftError(
@@ -86,12 +90,13 @@ def parameter_groups(
     is the entry of `rules` that a group fits, -1 for none; a group has `lr` where it is not the common one.
     """
     trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    fits = parts_of(model, [pattern for rule in rules for pattern in _patterns(rule)]).fits if rules else None
     depths = _depths([name for name, _ in trained]) if layer_lr_decay < 1 else {}
     kinds: dict[_Kind, list[tuple[str, torch.nn.Parameter]]] = {}
     for name, parameter in trained:
         scale = float(tuner.lr_scale(name)) if hasattr(tuner, "lr_scale") else 1.0
         decays = parameter.ndim >= 2 and not (hasattr(tuner, "decays") and not tuner.decays(name))
-        kind = _Kind(_rule(name, rules), depths.get(name, 0), scale, decays)
+        kind = _Kind(_rule(name, rules, fits), depths.get(name, 0), scale, decays)
         kinds.setdefault(kind, []).append((name, parameter))
     groups = []
     for kind in sorted(kinds, key=lambda kind: (kind.rule, kind.depth, kind.scale, not kind.decays)):
@@ -108,13 +113,16 @@ def parameter_groups(
     return groups
 
 
-def _rule(name: str, rules: Sequence[ParamGroupRef]) -> int:
+def _rule(name: str, rules: Sequence[ParamGroupRef], fits: Callable[[str, str], bool] | None) -> int:
     """Return the number of the first rule that fits, or -1."""
     for number, rule in enumerate(rules):
-        patterns = [rule.modules] if isinstance(rule.modules, str) else rule.modules
-        if any(fits(name, pattern) for pattern in patterns):
+        if fits is not None and any(fits(name, pattern) for pattern in _patterns(rule)):
             return number
     return -1
+
+
+def _patterns(rule: ParamGroupRef) -> Sequence[str]:
+    return [rule.modules] if isinstance(rule.modules, str) else rule.modules
 
 
 def _depths(names: Sequence[str]) -> dict[str, int]:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from swift_core.resolve.model_facts import ModelFacts
 
 
+PART = "part:"
+"""What a pattern begins with that names a part of a model: `part:vision`."""
+
+
 def count_trainable(tuner: PartPlan, facts: ModelFacts) -> int | None:
     """Return the number of trained weights, or None for a tuner whose count is not known before it is applied."""
     shapes = trained_shapes(tuner, facts)
@@ -26,6 +30,8 @@ def trained_shapes(tuner: PartPlan, facts: ModelFacts) -> dict[str, tuple[int, .
     if not tuner.plugin.first_party or not facts.shapes:
         return None
     options = options_of(tuner)
+    if any(PART in str(value) for value in options.values()):  # only the live model tells its parts
+        return None
     if options.get("adapter") or tuner.plugin.name not in _SHAPES:  # an adapter that goes on has a shape of its own
         return None
     return _SHAPES[tuner.plugin.name](options, facts)

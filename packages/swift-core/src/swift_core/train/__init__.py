@@ -62,6 +62,7 @@ def _build(parts: Parts) -> SwiftTrainer:
     from swift_core.artifacts.drift import identity
     from swift_core.artifacts.metrics import MetricsLog
     from swift_core.artifacts.progress import Progress
+    from swift_core.assemble.vision.rows import telling_row
     from swift_core.train.engine.readback import ReadBack
     from swift_core.train.events import Events
     from swift_core.train.lines import Epochs
@@ -83,7 +84,7 @@ def _build(parts: Parts) -> SwiftTrainer:
     for watching in parts.callbacks:
         if hasattr(watching, "attach"):
             watching.attach(trainer)
-    trainer.prove(trainer._prepare_inputs(parts.collator([parts.train_dataset[0]])))
+    trainer.prove(trainer._prepare_inputs(parts.collator([telling_row(parts)])))
     return trainer
 
 

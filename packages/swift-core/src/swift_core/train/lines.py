@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from transformers import TrainerCallback
 
-from swift_core.assemble.lines import cannot_pack, cannot_share, saving
+from swift_core.assemble.lines import IMAGES_STAND_ALONE, cannot_pack, cannot_share, saving
 from swift_core.errors import SwiftError
 from swift_core.resolve.isolation import why_not_isolated
 from swift_core.train.isolation import Isolation, find_isolation
@@ -50,6 +50,9 @@ def _packing(parts: Parts, model: PreTrainedModel, head: OutputHead) -> Isolatio
 
 def _sharing(parts: Parts, model: PreTrainedModel, head: OutputHead) -> Isolation | None:
     asked, saved = parts.plan.settings.train.share_prompt, saving(parts.train_dataset)
+    if parts.facts.get("rows_with_images"):
+        parts.facts["share_prompt"] = f"no: {IMAGES_STAND_ALONE}"
+        return None
     if asked == "auto" and not saved.is_worth_it:
         parts.facts["share_prompt"] = f"no: it would save {saved.share:.0%} of the tokens"
         return None

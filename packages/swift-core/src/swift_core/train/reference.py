@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate.utils import send_to_device
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -107,11 +108,14 @@ class Reference:
 
 
 def row_names(batch: Batch) -> list[str]:
-    """Return a name for each row of a batch: a digest of its tokens and of which of them are scored."""
+    """Return a name for each row of a batch: a digest of its tokens, of which of them are scored, and of its images."""
     names = []
-    for ids, labels, mask in zip(batch["input_ids"], batch["labels"], batch["attention_mask"], strict=True):
+    keys = batch["image_keys"].tolist() if "image_keys" in batch else [0] * len(batch["input_ids"])
+    rows = zip(batch["input_ids"], batch["labels"], batch["attention_mask"], keys, strict=True)
+    for ids, labels, mask, key in rows:
         used = mask.bool()
         content = torch.stack([ids[used], labels[used]]).cpu().numpy().tobytes()
+        content += key.to_bytes(8, "big") if key else b""
         names.append(hashlib.sha256(content).hexdigest()[:32])
     return names
 
@@ -160,7 +164,7 @@ def _fill(reference: Reference, parts: Parts) -> None:
 def _on_device(batches: Iterable[Batch], parts: Parts) -> Iterator[Batch]:
     """Yield the sequences of each batch that the loss has a reference for, the mismatched ones after the rows' own."""
     for batch in batches:
-        placed = {name: value.to(parts.model.device) for name, value in batch.items()}
+        placed = send_to_device(dict(batch), parts.model.device)
         yield placed
         if _reads_mismatched(parts):
             yield mismatched_rows(placed)

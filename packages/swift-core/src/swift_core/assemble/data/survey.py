@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from swift_core.assemble.data.encode import Tally, count_rows, encode_rows, judge_rows
@@ -12,7 +13,9 @@ from swift_core.assemble.data.read import SourceFacts, read_data
 from swift_core.assemble.data.sources import needs_network, references
 from swift_core.assemble.encoder import open_encoder
 from swift_core.assemble.kinds.heads import HeadRows
-from swift_core.assemble.lines import count_packs, refuse_model, sharing_note
+from swift_core.assemble.lines import count_packs, refuse_images, refuse_model, sharing_note
+from swift_core.assemble.vision.rows import has_images, lengths_with_images
+from swift_core.resolve.model_facts import read_model
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,6 +82,7 @@ def survey(plan: RunPlan) -> DataSurvey | None:
         return None
     data = read_data(plan)
     stage = stage_of(plan, data.train)
+    refuse_images(plan, (item.record for item in chain(data.train, data.held_out)))
     lengths, rows, notes = _lengths(plan, stage, data.train, data.held_out)
     share_kept = 1 - lengths.num_dropped / lengths.num_looked_at if lengths else 1.0
     num_train_rows = round(count_rows(data.train, stage) * share_kept)
@@ -115,6 +119,8 @@ def _lengths(
         return None, [], ("the model is not on this machine yet, so lengths in tokens are not known",)
     if not (folder / "tokenizer.json").is_file():
         return None, [], ("the model has no tokenizer.json, so lengths in tokens are known only when it is loaded",)
+    if has_images(chain(train, held_out)) and read_model(folder).has_vision:
+        return None, [], (lengths_with_images(plan),)
     encoder = open_encoder(plan.config, folder)
     tally, limit = Tally(), limit_of(plan)
     answered = [item for item in held_out if is_judged(item, stage)]

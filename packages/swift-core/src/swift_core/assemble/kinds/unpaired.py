@@ -84,7 +84,8 @@ class UnpairedRows:
         trained = switched(part, part.first_trained)
         if trained is not None:
             row["completion_trained"] = trained
-        return {**row, _PROMPT: json.dumps(_last_turn(record).prompt, sort_keys=True)}
+        shown = [image.stamp or image.name for image in record.images]
+        return {**row, _PROMPT: json.dumps([_last_turn(record).prompt, shown], sort_keys=True)}
 
     def finish(self, rows: list[Row]) -> list[Row]:
         """Give each row the answer of a row with another prompt, where there is one, no longer than the longest row."""

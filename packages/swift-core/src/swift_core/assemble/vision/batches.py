@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 VISION = "vision"
 """Key of a batch under which the model's inputs beside the tokens stand, by the names that the model knows."""
+
+KEYS = "image_keys"
+"""Key of a batch under which each sequence has a number for its images, int64 [sequence]; 0 for none."""
 
 _IDS = "input_ids"
 
@@ -38,13 +43,17 @@ class ImageCollator:
         Raises:
             SwiftError: An image cannot be read any more.
         """
+        import torch
+
         batch = self.of_rows(rows)
         images = [[image_from_json(image) for image in row.get("images", ())] for row in rows]
         if not any(images):
             return batch
+        keys = [_key(row) for row in rows]
         for name in [name for name in batch if name.endswith(_IDS)]:
-            times = len(batch[name]) // len(rows)
-            batch[name.removesuffix(_IDS) + VISION] = self._inputs(images * times, batch[name])
+            group, times = name.removesuffix(_IDS), len(batch[name]) // len(rows)
+            batch[group + VISION] = self._inputs(images * times, batch[name])
+            batch[group + KEYS] = torch.tensor(keys * times)
         return batch
 
     def _inputs(self, images: Sequence[Sequence[ImageRef]], input_ids: Any) -> dict[str, Any]:
@@ -52,6 +61,15 @@ class ImageCollator:
             return self.processing.inputs(images, input_ids)
         except ImageError as error:
             raise SwiftError(Problem(error.code, f"An image of a batch {error}.", next_step=error.next_step)) from error
+
+
+def _key(row: Any) -> int:
+    """Return a number that tells the images of a row from others."""
+    images = row.get("images")
+    if not images:
+        return 0
+    digest = hashlib.sha256(json.dumps(images, sort_keys=True).encode()).digest()
+    return int.from_bytes(digest[:7], "big") + 1
 
 
 def collator_of(of_rows: Callable[[Sequence[Any]], dict[str, Any]], encoder: TextEncoder) -> Callable[..., Any]:

@@ -220,7 +220,7 @@ class RowEncoder:
             return text, []
         parts, pieces, at, length = [], [], 0, 0
         for (start, end), image in zip(places, self.texts, strict=True):
-            shown = image if text[start:end] != MARK else self.base.written.replace(self._token, image)
+            shown = image if text[start:end] == self._token else self.base.written.replace(self._token, image)
             parts += [text[at:start], shown]
             length += start - at
             pieces.append(((length, length + len(shown)), (start, end)))

@@ -14,6 +14,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from swift_core.assemble.vision.rows import INSTALL
 from swift_core.resolve.model_facts import read_model
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 FILES = ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")
 """What a processor is made of, beside the tokenizer's files."""
-
-INSTALL = "pip install 'swift-core[vision]'"
 
 _OF_TEXT = ("input_ids", "attention_mask", "text_replacement_offsets")
 _TYPES = ("mm_token_type_ids", "token_type_ids")

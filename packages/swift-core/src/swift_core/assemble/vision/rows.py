@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from swift_core.assemble.spans import RowMistake
+from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from swift_core.assemble.data.encode import Stage
+    from swift_core.assemble.data.rows import Item
     from swift_core.contracts.data import Record, TextEncoder
+    from swift_core.contracts.handover import Parts, RunPlan
     from swift_core.contracts.images import ImageRef
+
+INSTALL = "pip install 'swift-core[vision]'"
 
 
 @runtime_checkable
@@ -67,6 +72,33 @@ def images_of_prompts(
 def with_images(row: dict[str, Any], record: Record) -> dict[str, Any]:
     """Return an encoded row with its images; they are decoded when they stand in a batch."""
     return {**row, "images": [image.as_json() for image in record.images]} if record.images else row
+
+
+def telling_row(parts: Parts) -> Any:
+    """Return a training row to try the model on: the first with images, where there are any."""
+    dataset = parts.train_dataset
+    if not parts.facts.get("rows_with_images"):
+        return dataset[0]
+    return next(dataset[index] for index in range(len(dataset)) if "images" in dataset[index])
+
+
+def has_images(items: Iterable[Item]) -> bool:
+    """Say whether a row has images."""
+    return any(item.record.images for item in items)
+
+
+def lengths_with_images(plan: RunPlan) -> str:
+    """Return why lengths are not known before the processor is there.
+
+    Raises:
+        SwiftError: What reads images is not installed.
+    """
+    import importlib.util
+
+    if importlib.util.find_spec("PIL") is None:
+        message = "rows have images, which Pillow reads, and it is not installed."
+        raise SwiftError(Problem("missing-library", message, plan.config.place("data.dataset"), INSTALL))
+    return "rows have images, whose tokens the model's processor makes: swift preview counts them, and training does"
 
 
 def image_cut(needed: int, length: int, max_length: int) -> RowMistake:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from swift_core.assemble.vision.model_parts import linear_modules, parts_of, whole_modules
+from swift_core.resolve.trainable import PART
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,19 +21,37 @@ def require_modules(model: nn.Module, option: str, wanted: str | Sequence[str]) 
     Args:
         model: With or without weights, before it is adapted.
         option: Its name, for the message.
-        wanted: `all-linear`, a regular expression over whole names, or a list of name endings.
+        wanted: `all-linear`, a regular expression over whole names, `part:NAME`, or a list of name endings and parts.
     """
     names = [name for name, _ in model.named_modules() if name]
-    if isinstance(wanted, str):
+    parts_of(model, [wanted] if isinstance(wanted, str) else wanted)
+    if isinstance(wanted, str) and not wanted.startswith(PART):
         if wanted != "all-linear" and not any(re.fullmatch(wanted, name) for name in names):
             raise ValueError(
                 f"{option} {wanted!r} fits no module; a text is a regular expression over whole names"
                 f"{_meant(wanted, names)}"
             )
         return
-    for entry in wanted:
-        if not any(name == entry or name.endswith(f".{entry}") for name in names):
+    for entry in [wanted] if isinstance(wanted, str) else wanted:
+        if not entry.startswith(PART) and not any(name == entry or name.endswith(f".{entry}") for name in names):
             raise ValueError(f"{option}: the model has no module {entry!r}{_meant(entry, names)}")
+
+
+def targets(model: nn.Module, wanted: str | Sequence[str]) -> Any:
+    """Return target modules as peft takes them: a part of the model is the names of its linear modules."""
+    entries = [wanted] if isinstance(wanted, str) else list(wanted)
+    if not any(entry.startswith(PART) for entry in entries):
+        return wanted
+    return [name for entry in entries for name in (linear_modules(model, entry) if _is_part(entry) else [entry])]
+
+
+def saved_whole(model: nn.Module, wanted: Sequence[str]) -> list[str] | None:
+    """Return modules to train whole as peft takes them; None for none."""
+    return [name for entry in wanted for name in (whole_modules(model, entry) if _is_part(entry) else [entry])] or None
+
+
+def _is_part(entry: str) -> bool:
+    return entry.startswith(PART)
 
 
 def _meant(entry: str, names: Iterable[str]) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from swift_core.builtins.tuners._adapter import Adapter, heads_of, task_of
+from swift_core.builtins.tuners._modules import saved_whole, targets
 from swift_core.contracts.checks import require_between, require_nonnegative, require_positive
 
 if TYPE_CHECKING:
@@ -102,9 +103,9 @@ class AdaLora(Adapter):
             target_r=self.target_r,
             lora_alpha=self.lora_alpha,  # type: ignore[arg-type]  # peft only divides it
             lora_dropout=self.lora_dropout,
-            target_modules=self.target_modules,
+            target_modules=targets(model, self.target_modules),
             exclude_modules=heads_of(model),
-            modules_to_save=list(self.modules_to_save) or None,
+            modules_to_save=saved_whole(model, self.modules_to_save),
             deltaT=self.delta_t,
             beta1=self.beta1,
             beta2=self.beta2,

@@ -6,7 +6,7 @@ import difflib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from swift_core.resolve.trainable import fits, is_chosen
+from swift_core.assemble.vision.model_parts import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,8 @@ class Full:
     """Train the weights of the model, all or some of them."""
 
     trainable: list[str] = field(default_factory=list)
-    """Parts of parameter names, or globs over whole names: only these are trained; none given trains all."""
+    """Parts of parameter names, globs over whole names, or `part:vision`, `part:aligner`, `part:language`: only these
+    are trained; none given trains all."""
 
     freeze: list[str] = field(default_factory=list)
     """Those of them that stay as they are, written alike: `embed_tokens`, `model.layers.[0-3].*`."""
@@ -45,8 +46,10 @@ class Full:
         if getattr(model, "is_quantized", False):
             raise ValueError("quantised weights cannot be trained; use an adapter, or quantization_bit 0")
         self.check(model)
+        fits = parts_of(model, [*self.trainable, *self.freeze]).fits
         for name, parameter in model.named_parameters():
-            parameter.requires_grad_(is_chosen(name, self.trainable, self.freeze))
+            named = not self.trainable or any(fits(name, pattern) for pattern in self.trainable)
+            parameter.requires_grad_(named and not any(fits(name, pattern) for pattern in self.freeze))
         if not any(parameter.requires_grad for parameter in model.parameters()):
             raise ValueError("freeze leaves no weight to train")
         return model
@@ -68,6 +71,7 @@ class Full:
 
 def _require_parameters(model: nn.Module, option: str, patterns: Sequence[str]) -> None:
     names = [name for name, _ in model.named_parameters()]
+    fits = parts_of(model, patterns).fits
     for pattern in patterns:
         if not any(fits(name, pattern) for name in names):
             parts = sorted({part for name in names for part in name.split(".") if not part.isdecimal()})

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from swift_core.builtins.tuners._adapter import Adapter, heads_of, task_of
+from swift_core.builtins.tuners._modules import saved_whole, targets
 
 if TYPE_CHECKING:
     from peft import IA3Config
@@ -46,10 +47,10 @@ class IA3(Adapter):
 
         return peft.IA3Config(
             task_type=task_of(model),
-            target_modules=list(self.target_modules),
+            target_modules=targets(model, self.target_modules),
             feedforward_modules=list(self.feedforward_modules),
             exclude_modules=heads_of(model),
-            modules_to_save=list(self.modules_to_save) or None,
+            modules_to_save=saved_whole(model, self.modules_to_save),
         )
 
     def decays(self, name: str) -> bool:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from swift_core.builtins.tuners import _initial
 from swift_core.builtins.tuners._adapter import Adapter, heads_of, task_of
+from swift_core.builtins.tuners._modules import saved_whole, targets
 from swift_core.contracts.checks import require_between, require_nonnegative, require_positive
 
 if TYPE_CHECKING:
@@ -48,13 +49,14 @@ class Lora(Adapter):
     """Share of the update's inputs dropped in training, in [0, 1)."""
 
     target_modules: str | list[str] = "all-linear"
-    """Which modules: `all-linear` (all but the output head), a list of name endings, or a regular expression."""
+    """Which modules: `all-linear` (all but the output head), a list of name endings, or a regular expression. Of a
+    model that sees images, `part:language`, `part:vision` and `part:aligner` are the linear modules of a part."""
 
     use_rslora: bool = False
     """Scale by alpha / sqrt(rank), which keeps high ranks stable."""
 
     modules_to_save: list[str] = field(default_factory=list)
-    """Modules trained whole and saved with the adapter, such as `embed_tokens` when there are new tokens."""
+    """Modules trained whole and saved with the adapter: `embed_tokens` when there are new tokens, `part:aligner`."""
 
     init_lora_weights: Literal["default", "gaussian", "orthogonal", "pissa", "olora"] = "default"
     """How A is drawn, and the update starts at zero; or `pissa` or `olora`, which begin from parts of the weights."""
@@ -111,10 +113,10 @@ class Lora(Adapter):
             r=self.lora_rank,
             lora_alpha=cast("int", self.lora_alpha),  # peft divides it only; its annotation is too narrow
             lora_dropout=self.lora_dropout,
-            target_modules=self.target_modules,
+            target_modules=targets(model, self.target_modules),
             use_rslora=self.use_rslora,
             use_dora=self.use_dora,
-            modules_to_save=list(self.modules_to_save) or None,
+            modules_to_save=saved_whole(model, self.modules_to_save),
             init_lora_weights=init,
         )
 

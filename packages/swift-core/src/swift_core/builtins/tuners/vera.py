@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from swift_core.builtins.tuners._adapter import Adapter, task_of
+from swift_core.builtins.tuners._modules import saved_whole, targets
 from swift_core.contracts.checks import require_between, require_positive
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ class Vera(Adapter):
             r=self.vera_rank,
             vera_dropout=self.vera_dropout,
             d_initial=self.d_initial,
-            target_modules=self.target_modules,
-            modules_to_save=list(self.modules_to_save) or None,
+            target_modules=targets(model, self.target_modules),
+            modules_to_save=saved_whole(model, self.modules_to_save),
             projection_prng_key=self.projection_prng_key,
             save_projection=True,
         )
