@@ -57,3 +57,35 @@ def test_votes_count_answers_that_are_written_alike():
     said = (("one", 0.0, "1", True), ("two", 0.0, "2", True), ("two", 0.0, "2", True), ("zwei", 0.0, "2", True))
     (row,) = rows_of(drawn(*said), Choice(select="majority"))
     assert row["completion"] == "two"
+
+
+def said(role, content):
+    return {"role": role, "content": content}
+
+
+def talk(reward, *turns):
+    """Return an answer of several turns, the model's and a tool's by turns."""
+    messages = [said("user" if place % 2 else "assistant", text) for place, text in enumerate(turns)]
+    return {"text": turns[-1], "reward": reward, "key": turns[-1], "finished": True, "turns": messages}
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "shared"),
+    [
+        (("5", "no", "7"), ("6", "no", "8"), 0),
+        (("5", "no", "7"), ("5", "no", "8"), 2),
+        (("5", "tool a", "7"), ("5", "tool b", "8"), 0),  # what a tool says begins no answer
+        (("5",), ("5", "sure?", "6"), 0),
+        (("5", "no", "7", "no", "9"), ("5", "no", "7"), 2),
+    ],
+)
+def test_a_pair_of_several_turns_begins_where_the_model_first_differs(better, worse, shared):
+    good, bad = talk(1.0, *better), talk(0.0, *worse)
+
+    (row,) = rows_of({"prompt": CHAT, "answers": [bad, good]}, Choice(keep="pairs"))
+
+    assert row["prompt"] == [*CHAT, *good["turns"][:shared]]
+    assert row["chosen"] == good["turns"][shared:]
+    assert row["rejected"] == bad["turns"][shared:]
+    record = Preference().record(row, "x")
+    assert [turn["role"] for turn in (record.chosen[0], record.rejected[0])] == ["assistant", "assistant"]

@@ -192,3 +192,17 @@ def test_what_a_scale_keeps_out_of_an_answer_is_shown(plan_of, write_rows, encod
     plan = plan_of({"dataset": "pairs.jsonl"}, stage="dpo", loss_scale="ignore_empty_think")
     chosen, _ = mask_preview(load_data(plan, encoder).train, encoder)
     assert [piece["text"] for piece in chosen["pieces"] if piece["trained"]] == ["yes<|im_end|>"]
+
+
+@pytest.mark.parametrize("scale", ["", "ignore_empty_think"])
+def test_in_pairs_of_several_turns_what_others_say_is_not_trained(plan_of, write_rows, encoder, scale):
+    answers = [[("assistant", "5"), ("user", "sure?"), ("assistant", "7")], [("assistant", "6")]]
+    chosen, rejected = ([{"role": role, "content": text} for role, text in answer] for answer in answers)
+    write_rows("pairs.jsonl", pair(chosen, rejected))
+    scales = {"loss_scale": scale} if scale else {}
+    data = load_data(plan_of({"dataset": "pairs.jsonl"}, stage="dpo", **scales), encoder)
+
+    labels = data.collator(data.train)["labels"]
+
+    assert [trained_text(encoder, each) for each in labels] == [["5<|im_end|>", "7<|im_end|>"], ["6<|im_end|>"]]
+    assert "sure?" in encoder.decode(data.train[0]["chosen_ids"])

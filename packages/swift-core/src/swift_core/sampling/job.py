@@ -66,9 +66,6 @@ def run_job(plan: RunPlan, job: Job, report: Callable[[int, int], None]) -> Summ
     if job.output.exists():
         message = f"{job.output} exists already; nothing is written over."
         raise SwiftError(Problem("output-exists", message, None, "delete it, or give another --output"))
-    if plan.multi_turn is not None and job.choice.keep == "pairs":
-        message = "answers of several turns make no pairs: a pair is of two answers to one prompt."
-        raise SwiftError(Problem("pairs-of-turns", message, plan.config.place("rollout.multi_turn"), "--keep best"))
     start = time.monotonic()
     sampler = _Sampler(plan)
     rows = sampler.rows[job.shard[0] :: job.shard[1]]

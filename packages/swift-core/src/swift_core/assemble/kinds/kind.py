@@ -95,9 +95,10 @@ def answer_of(
     side: str,
     scales: LossScales | None = None,
 ) -> Encoded:
-    """Return the prompt with one answer that has no turns of others inside; `side` names it in messages.
+    """Return the prompt with one answer; `side` names it in messages.
 
-    What loss scales keep out of the answer has the weight 0, all else of it 1.
+    Turns of others inside it, such as what a tool said, are not trained. What loss scales keep out of it has the weight
+    0, all else of it 1.
     """
     if isinstance(record.prompt, str) and isinstance(answer, str):
         encoded = encode_plain(encoder, record.prompt, answer)
@@ -107,7 +108,9 @@ def answer_of(
         weighed = conversation_of(encoder, record, answer, scales) if scales else None
     if weighed is None or scales is None:
         return encoded
-    return replace(encoded, weights=_switches(encoded, weighed, side, scales))
+    own = encoded.weights or [1.0] * len(encoded.ids)
+    switches = _switches(encoded, weighed, side, scales)
+    return replace(encoded, weights=[mine * switch for mine, switch in zip(own, switches, strict=True)])
 
 
 def _switches(encoded: Encoded, weighed: Encoded, side: str, scales: LossScales) -> list[float]:
@@ -146,13 +149,11 @@ def _one_answer(encoder: TextEncoder, record: Record, answer: str | Sequence[Mes
             "write loss: false, or remove the weight",
         )
     last = len(encoded.trained) - encoded.trained[::-1].index(True)
-    if not all(encoded.trained[encoded.first_trained : last]):
-        raise RowMistake(
-            "several-turns",
-            f"The {side} answer has turns between its assistant turns, and one answer is compared with another.",
-            "put the turns before the answer into the prompt",
-        )
-    return Encoded(encoded.ids[:last], encoded.trained[:last])
+    trained, first = encoded.trained[:last], encoded.first_trained
+    if all(trained[first:]):
+        return Encoded(encoded.ids[:last], trained)
+    weights = [1.0 if mine or place < first else 0.0 for place, mine in enumerate(trained)]
+    return Encoded(encoded.ids[:last], trained, weights)
 
 
 def conversation_of(
