@@ -11,6 +11,7 @@ from swift_core.builtins.loss_scales.ignore_empty_think import IgnoreEmptyThink
 from swift_core.builtins.loss_scales.patterns import Patterns
 from swift_core.builtins.loss_scales.react import React
 from swift_core.builtins.loss_scales.tool_calls import Hermes, Qwen
+from swift_core.contracts.models import building_in
 
 
 def pieces(scale, text):
@@ -77,3 +78,12 @@ def test_pieces_joined_are_the_text_again(text, marks):
     parts, weights = weighed(text, marks, {"<b>": 2.0, "a+": 0.5})
     assert "".join(parts) == text
     assert len(parts) == len(weights)
+
+
+def test_the_file_of_patterns_lies_beside_the_run_file(tmp_path):
+    (tmp_path / "weights.yaml").write_text("'[0-9]+': 2.0\n")
+    given_patterns = {"x": 3.0}
+    with building_in(tmp_path):
+        scale = Patterns(file="weights.yaml", patterns=given_patterns)
+    assert pieces(scale, "x1") == [("x", 3.0), ("1", 2.0)]
+    assert given_patterns == {"x": 3.0}

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from swift_core.artifacts.drift import identity
 from swift_core.assemble.data.load import load_data
 from swift_core.assemble.data.mixing import interleaved
 from swift_core.assemble.data.read import read_data
@@ -186,6 +187,20 @@ def test_rows_are_encoded_anew_when_something_they_depend_on_changes(plan_of, wr
     change(data, train)
     assert "made and kept" in load_data(plan_of(data, **train), encoder).facts["notes"][-1]
     assert len(list((cache_dir() / "rows").iterdir())) == 2
+
+
+def test_rows_are_encoded_anew_when_the_file_of_a_loss_scale_changes(plan_of, write_rows, encoder, tmp_path):
+    write_rows("train.jsonl", chat("1"), chat("2"))
+    weights = tmp_path / "weights.yaml"
+    scale = [{"name": "patterns", "kwargs": {"file": "weights.yaml"}}]
+    told, codes = [], []
+    for weight in (2.0, 2.0, 3.0):
+        weights.write_text(f"b: {weight}")
+        plan = plan_of({"dataset": "train.jsonl", "cache": True}, loss_scale=scale)
+        told.append("made and kept" in load_data(plan, encoder).facts["notes"][-1])
+        codes.append([lock for key, lock in identity(plan)["plugins"].items() if "loss_scale" in key])
+    assert told == [True, False, True]
+    assert codes[0] == codes[1] != codes[2]  # a run that goes on is told of it too
 
 
 def test_a_tokenizer_a_template_and_the_rows_themselves_are_in_the_key(

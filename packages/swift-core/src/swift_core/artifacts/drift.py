@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from swift_core.contracts.plan_json import plain
 from swift_core.plugins.identity import content_hash
+from swift_core.plugins.option_files import files_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from swift_core.contracts.handover import PartPlan, RunPlan
 
@@ -96,16 +98,19 @@ def _difference(old: Any, new: Any) -> str:
 def _lock(plan: RunPlan) -> dict[str, list[str]]:
     named = plan.formats if len(plan.formats) == 1 else ()  # else all that may be detected
     hashes: dict[tuple[str, str], str] = {}
-    return {part.key: _locked(part, hashes) for part in (*plan.parts, *named)}
+    folder = plan.config.path.parent
+    return {part.key: _locked(part, hashes, folder) for part in (*plan.parts, *named)}
 
 
-def _locked(part: PartPlan, hashes: dict[tuple[str, str], str]) -> list[str]:
+def _locked(part: PartPlan, hashes: dict[tuple[str, str], str], folder: Path) -> list[str]:
     """Return a part's entry; a package is hashed once, whatever number of parts comes from it."""
     plugin = part.plugin
     root = (plugin.distribution, str(plugin.path or plugin.target.partition(":")[0].partition(".")[0]))
     if root not in hashes:
         hashes[root] = content_hash(plugin)
-    return [plugin.name, plugin.distribution, plugin.version, hashes[root]]
+    read = files_hash(part, folder)
+    code = hashlib.sha256(f"{hashes[root]} {read}".encode()).hexdigest() if read else hashes[root]
+    return [plugin.name, plugin.distribution, plugin.version, code]
 
 
 def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -83,7 +83,8 @@ class Greedy:
 
             def __init__(self) -> None:
                 self.share, self.num_resting = 1.0, 0
-                self._begin_anew()
+                self.best, self.recent = math.nan, list[float]()
+                self.num_better = self.num_worse = self.num_at_floor = 0
                 super().__init__(optimizer)
 
             def get_lr(self) -> list[Any]:
@@ -126,7 +127,7 @@ class Greedy:
                     self._begin_anew()
 
             def _begin_anew(self) -> None:
-                self.best, self.recent = math.nan, list[float]()
+                self.best, self.recent = math.nan, []
                 self.num_better = self.num_worse = self.num_at_floor = 0
 
         return Follower()

@@ -96,7 +96,7 @@ def saved_numbers(options: Mapping[str, Any], shapes: Mapping[str, tuple[int, ..
         shapes: Of what it trains.
         facts: Of the model.
     """
-    numbers = sum(map(math.prod, shapes.values()))
+    numbers: int = sum(map(math.prod, shapes.values()))
     if options.get("init_lora_weights") in ("pissa", "olora"):  # saved as the difference from what they began as
         return numbers + sum(math.prod(shape) for key, shape in shapes.items() if ".lora_" in key)
     if any(key.endswith(".vera_lambda_b") for key in shapes):  # the drawn matrices that all layers share

@@ -10,7 +10,7 @@ from functools import lru_cache
 from swift_reward_zoo.answer._guard import is_balanced, is_small
 from swift_reward_zoo.answer._number import Number, numbers_equal, read_number
 from swift_reward_zoo.answer._plain import compact, plain
-from swift_reward_zoo.answer._structure import Parts, as_interval, comparable, split_parts
+from swift_reward_zoo.answer._structure import Parts, as_interval, as_tuple, comparable, split_parts
 from swift_reward_zoo.answer._symbolic import ask, latex
 
 _FUNCTIONS = frozenset(
@@ -41,7 +41,7 @@ _INTEGER = re.compile(r"-?[1-9][0-9]{0,14}|0")
 _CHOICE = re.compile(r"[(\[]?([A-J])[)\]]?")
 _CHOSEN = re.compile(r"[(\[]?([A-J])(?:[)\].:](?:\s(?!.*(?<![A-Za-z])[A-J](?![A-Za-z])).*)?)?")
 _NAMED = re.compile(
-    r"^(?:\(?(?:[A-Za-z](?:_\{?\w+\}?|\([a-z]\))?|\\[a-z]+)\)?|\(\s*[a-z](?:\s*,\s*[a-z]){1,3}\s*\)|m?\s*\\angle\s*[A-Z]{1,3})"
+    r"^(?:\(?(?:[A-Za-z](?:_\{?\w+\}?|\([a-z]\)|\(-?\d{1,4}\))?|\\[a-z]+)\)?|\(\s*[a-z](?:\s*,\s*[a-z]){1,3}\s*\)|m?\s*\\angle\s*[A-Z]{1,3})"
     r"\s*(?:=|\\in)\s*(?=[^=])"
 )
 _POINT = re.compile(r"^[ABD-OQ-Z]\s*(?=\([^()]*,[^()]*\)$)")
@@ -143,8 +143,10 @@ def same_answer(expected: Answer, given: Answer, timeout: float, depth: int = 0)
     if stripped is not None:
         return same_answer(*stripped, timeout, depth + 1)
     if expected.parts or given.parts:
-        gold = expected.parts or as_interval(expected.text)
-        return _same_parts(gold, given.parts or as_interval(given.text), timeout)
+        gold, answer = (side.parts or as_interval(side.text) for side in (expected, given))
+        if gold and answer and "()" in (gold.kind, answer.kind):
+            gold, answer = as_tuple(gold), as_tuple(answer)
+        return _same_parts(gold, answer, timeout)
     return _same_symbolic(expected, given, timeout)
 
 
@@ -232,7 +234,7 @@ def _without_name(expected: Answer, given: Answer) -> tuple[Answer, Answer] | No
     if "=" not in expected.text and names[1] is None:
         names[1] = _QUANTITY.match(given.text)
     found = [name.group().replace(" ", "") for name in names if name]
-    if not found or (len(found) == 2 and found[0] != found[1]):
+    if not found or (len(found) == 2 and not _same_name(*found)):
         return None
     if any(side.parts and side.parts.kind == "list" and side.text.count("=") > 1 for side in (expected, given)):
         return None  # each of a list has its own
@@ -240,6 +242,12 @@ def _without_name(expected: Answer, given: Answer) -> tuple[Answer, Answer] | No
         return None
     rest = [side.text[name.end() :] if name else side.text for side, name in zip((expected, given), names, strict=True)]
     return read_given(rest[0]), read_given(rest[1])
+
+
+def _same_name(first: str, second: str) -> bool:
+    """Say whether two names are one: `x` may be `x_1`, which is not `x_2`."""
+    bare = [re.sub(r"_\{?\d+\}?", "", name) for name in (first, second)]
+    return first == second or (bare[0] == bare[1] and bare != [first, second] and bare[0] in (first, second))
 
 
 def _is_words(text: str) -> bool:

@@ -30,6 +30,14 @@ _HEDGED = re.compile(
     r"|\d\s+to\s+\d",
     re.IGNORECASE,
 )
+_LEFT_OPEN = re.compile(
+    r"(?:[\d$)]\s*(?:or|\u6216|\u81f3)"
+    r"|\b(?:not|n't|nor|than|at (?:most|least)|between\s+\S+\s+and|either\s+\S+\s+or))\s*$",
+    re.IGNORECASE,
+)
+"""Before a number that is not said to be the answer."""
+
+_OPTION = re.compile(r"\b(?:option|choice)\s+(?:is|:)\s*(?:[*$(]|\\text\{)*([A-J])(?![A-Za-z])(?!\W*(?:or|and)\b)")
 _DENIED = re.compile(r"\u7b54\u6848?(?:\u5e76?\u4e0d\u662f|\u5e76\u975e|\u4e0d\u4e3a|\u4e0d\u7b49\u4e8e)")
 _IT_IS = re.compile(
     r"(?:it|this|that|(?:the|our|their|his|her) [\w ]{1,40}?) (?:is|are|equals)\s+(\S.*)", re.IGNORECASE
@@ -54,7 +62,11 @@ def final_answer(text: str) -> str | None:
         return (said[1] if said else text).strip() or None
     if _is_bare(text):
         return text.strip().removeprefix("=").strip() or None
-    return None if _DENIED.search(text[-_TAIL:]) else _last_value(text[-_TAIL:])
+    text = text[-_TAIL:]
+    if _DENIED.search(text):
+        return None
+    chosen = _OPTION.findall(text)
+    return chosen[-1] if chosen else _last_value(text)
 
 
 def expected_answer(text: str) -> str | None:
@@ -119,6 +131,8 @@ def _after_cue(text: str) -> str | None:
     if cue is None:
         return None
     line = text[cue.end() :].lstrip().split("\n", 1)[0].strip()
+    if line.endswith("**") and line.count("**") % 2:  # what is marked began before the cue
+        line = line[:-2].strip()
     formula = _FORMULA.search(line)
     if formula and formula.start() < 3:
         return _content(formula)
@@ -150,9 +164,9 @@ def _last_value(text: str) -> str | None:
     for number in _NUMBER.finditer(text):  # noqa: B007
         pass
     if formula and (not number or number.start() < formula.end()):
-        return _content(formula)
+        return None if _LEFT_OPEN.search(text[: formula.start()][-60:]) else _content(formula)
     if number:
-        return number.group()
+        return None if _LEFT_OPEN.search(text[: number.start()][-60:]) else number.group()
     return text.strip() if len(text.strip()) <= 60 else None
 
 

@@ -15,7 +15,7 @@ _REFUSED = re.compile(
     r"|[)}]\s*\^\s*\{?\s*[-+]?\d{4,}"  # a large power of a group
     r"|[)}!]\s*!|\d{5,}\s*!"  # a factorial of something large or unknown
     r"|\\(?:prod|sum|int|iint|lim|pmod|bmod)(?![a-z])"
-    r"|\\[dt]?binom[^a-z]*\d{4,}"
+    r"|\\[dt]?binom[^a-z]*(?:\d{4,}|\d\s*\^)"
     r"|\d{400,}"
 )
 _MAX_TOWER = 2

@@ -32,7 +32,9 @@ _RATE = re.compile(r"^(.*?\d) ?/ ?((?:second|minute|hour|day|week|month|year|per
 _CHINESE_UNIT = re.compile(r"^(.*?[\d.}%)])\s*([\u4e00-\u9fff]{1,4})$")
 _NO_CHINESE_UNIT = re.compile("[\u5de6\u53f3\u4ee5\u4e0a\u4e0b\u591a\u6216\u548c\u5230\u81f3]")  # about, above, or, to
 _CURRENCY = re.compile(r"^(-?) ?(?:US\$|(?:USD|EUR|GBP|CNY|RMB)(?= ?[\d.]))")
-_GLUED = re.compile(r"^(.*?[\d.])(mm|cm|km|kg|mg|ml|mL|ft|hrs?|mins?|mph|lbs?|oz)(?: ?\^ ?\{?\d\}?)?$")
+_GLUED = re.compile(r"^(.*?[\d.])((?:mm|cm|km|kg|mg|ml|mL|ft|hrs?|mins?|mph|lbs?|oz)(?: ?\^ ?\{?\d\}?)?)$")
+_UNIT_POWER = re.compile(r"(?:(square|sq\.?|cubic) )?([^\W\d_]+)(?: ?\^ ?\{?(\d)\}?)?")
+_POWERS = {"square": 2, "sq": 2, "sq.": 2, "cubic": 3}
 _TWO_LETTERS = frozenset(
     ["mm", "cm", "km", "mg", "kg", "ml", "ft", "mi", "in", "yd", "lb", "oz", "hr", "sq", "cl", "dl", "pt", "qt"]
 )
@@ -162,8 +164,18 @@ def _units_differ(first: str, second: str) -> bool:
     if "$" in (first, second):  # of any country; said without a word it is not the hundredth part
         other = second if first == "$" else first
         return other.rstrip("s") == "cent"
-    known = [_UNITS.get(unit) or _UNITS.get(unit.rstrip("s")) or _UNITS.get(unit[:-2]) for unit in (first, second)]
+    known = [_known_unit(unit) for unit in (first, second)]
     return None not in known and known[0] != known[1]
+
+
+def _known_unit(unit: str) -> tuple[str, int, int] | None:
+    """Return what a unit measures, which of its units it is, and its power; None for one that is not known."""
+    found = _UNIT_POWER.fullmatch(unit)
+    if not found:
+        return None
+    name = found[2]
+    known = _UNITS.get(name) or _UNITS.get(name.rstrip("s")) or _UNITS.get(name[:-2])
+    return (*known, int(found[3] or _POWERS.get(found[1], 1))) if known else None
 
 
 def _split_sign(text: str) -> tuple[int, str]:

@@ -44,7 +44,18 @@ _DEGREES = re.compile(
 _VULGAR = re.compile("(\\d?)([\u00bc-\u00be\u2150-\u215e])")
 _ROOT = re.compile(r"\u221a\s*(?:\(([^()]*)\)|(\d+(?:\.\d+)?|\w))|\bsqrt\s*\(([^()]*)\)")
 _SPACING = re.compile(
-    r"(?<!\\)\\(?:[,;:! ]|quad|qquad|displaystyle|left(?![a-z])|right(?![a-z])|[bB]igg?[lr]?(?![a-z]))|~"
+    r"(?<!\\)\\(?:[,;: ]|quad|qquad|displaystyle|left(?![a-z])|right(?![a-z])|[bB]igg?[lr]?(?![a-z])"
+    r"|(?:textstyle|small|normalsize|large|Large|LARGE|huge|Huge|rm|it|bf)(?![a-zA-Z]))|~"
+)
+_NO_SPACE = re.compile(r"(?<=,)\\!\s*|\\!")
+r"""Space that is taken away; behind a comma it stands in numbers, `1,\!234`."""
+
+_ANGLE = re.compile(
+    r"(\\(?:sin|cos|tan|cot|sec|csc)(?:\s*\^\s*\{?\d\}?)?)\s*(?:\\left)?[({]?\s*(-?\d+(?:\.\d+)?)\s*"
+    r"(?:\u00b0|\^\s*\{?\s*\\circ\s*\}?|\\degree)\s*(?:\\right)?[)}]?"
+)
+_SAID = re.compile(
+    r"^(?:(?:the|our|my|final|correct|so|thus|therefore),? )*answer(?: is:?|:| =) ?(?=\S)", re.IGNORECASE
 )
 _TEXT = re.compile(r"\\(?:text(?:bf|rm|it|normal)?|mathrm|mathbf|mbox|operatorname|mathit|bf)\s*\{([^{}]*)\}")
 _RENAMED = (
@@ -58,8 +69,16 @@ _RENAMED = (
     (re.compile(r"(?<=[)\]])\s*U\s*(?=[(\[])"), r"\\cup "),
     (re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ)|\\degree"), ""),
     (re.compile(r"\\(?:varnothing|empty)(?![a-z])"), r"\\emptyset"),
-    (re.compile(r"\\leq(?![a-z])"), r"\\le"),
-    (re.compile(r"\\geq(?![a-z])"), r"\\ge"),
+    (re.compile(r"\\leq(?:slant)?(?![a-z])"), r"\\le"),
+    (re.compile(r"\\geq(?:slant)?(?![a-z])"), r"\\ge"),
+    (re.compile(r"\\lt(?![a-z])"), "<"),
+    (re.compile(r"\\gt(?![a-z])"), ">"),
+    (re.compile(r"\\lbrack(?![a-z])"), "["),
+    (re.compile(r"\\rbrack(?![a-z])"), "]"),
+    (re.compile(r"\\lbrace(?![a-z])"), r"\\{"),
+    (re.compile(r"\\rbrace(?![a-z])"), r"\\}"),
+    (re.compile(r"\\log\s*_\s*(?:\{\s*e\s*\}|e(?![a-z]))"), r"\\ln "),
+    (re.compile(r"\{\s*([-+])\s*\}"), r"\1"),
     (re.compile(r"\\neq(?![a-z])"), r"\\ne"),
     (re.compile(r"\{,\}"), ","),
     (re.compile(r"\\%"), "%"),
@@ -68,6 +87,7 @@ _RENAMED = (
     (re.compile(r"(?<![\\A-Za-z])pi(?![A-Za-z])"), r"\\pi"),
     (re.compile(r"(?<![\\A-Za-z])(?:infinity|inf|oo)(?![A-Za-z])"), r"\\infty"),
 )
+_NOTHING = re.compile(r"(?:the )?empty set|(?:there (?:is|are) )?no solutions?", re.IGNORECASE)
 _MAX_NESTED = 8
 """Levels of typesetting within each other that are taken off."""
 
@@ -78,7 +98,7 @@ def plain(text: str) -> str:
     """Return `text` without typesetting: one spelling of signs, fractions, spaces and braces; meaning is kept."""
     text = _ascii(text.strip())
     text = _unwrap(text)
-    text = _SPACING.sub(" ", text)
+    text = _SPACING.sub(" ", _NO_SPACE.sub("", text))
     for pattern, replacement in _RENAMED:
         text = pattern.sub(replacement, text)
     for _ in range(_MAX_NESTED):
@@ -86,7 +106,8 @@ def plain(text: str) -> str:
         if text == bare:
             break
     text = _without_braces(re.sub(r"\s+", " ", _unwrap(text.strip())).strip())
-    return re.sub(r"[.,;:]+$", "", text).strip()
+    text = _SAID.sub("", re.sub(r"[.,;:]+$", "", text).strip())
+    return r"\emptyset" if _NOTHING.fullmatch(text) else text
 
 
 def compact(text: str) -> str:
@@ -117,6 +138,8 @@ def _is_closed(text: str) -> bool:
 
 def _ascii(text: str) -> str:
     """Return `text` in ASCII signs as far as there are such."""
+    text = re.sub(r"(?<!\\)\\$", "", text)  # of a space that was stripped
+    text = _ANGLE.sub(r"\1(\\frac{\2\\pi}{180})", text)
     text = _DEGREES.sub("", text.translate(_INVISIBLE))
     text = _SUPERSCRIPT.sub(lambda found: "^{" + found.group().translate(_SUPERSCRIPTS) + "}", text)
     text = _VULGAR.sub(_mixed, text)

@@ -6,8 +6,11 @@ import re
 from dataclasses import dataclass
 
 _MAX_PARTS = 60
-_BETWEEN = re.compile(r"([^<>=a-z]+)(<=?|\\le) ?[a-zA-Z] ?(<=?|\\le)([^<>=]+)")
-_ONE_SIDED = re.compile(r"[a-zA-Z] ?(<=?|>=?|\\le|\\ge)([^<>=]+)")
+_SIGN = re.compile(r"(<=?|>=?|\\le(?![a-z])|\\ge(?![a-z]))")
+_FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", r"\le": r"\ge", r"\ge": r"\le"}
+_BUILDER = re.compile(
+    r"(?:\\\{|\{) ?([a-zA-Z]) ?(?:\\in ?\\mathbb ?(?:\{ ?R ?\}|R) ?)?(?:\\mid|\||:) ?(.+?) ?(?:\\\}|\})"
+)
 _PAIRS = {"(": ")]", "[": "])", "{": "}"}
 
 
@@ -33,6 +36,8 @@ def split_parts(text: str) -> Parts | None:
     """
     text = text.replace(r"\{", "{ ").replace(r"\}", " }").strip() if r"\{" in text else text
     text = text.replace(";", ",") if "," not in text else text
+    if _BUILDER.fullmatch(text):
+        return as_interval(text)
     union = _split(text, r"\cup")
     if len(union) > 1:
         return Parts("union", tuple(union))
@@ -51,15 +56,45 @@ def split_parts(text: str) -> Parts | None:
 
 def as_interval(text: str) -> Parts | None:
     r"""Return the interval that an inequality in one letter describes, or None: `1 < x \le 2` is `(1, 2]`."""
-    if found := _BETWEEN.fullmatch(text):
-        low, above, below, high = found.groups()
-        return Parts(("(" if above == "<" else "[") + (")" if below == "<" else "]"), (low.strip(), high.strip()))
-    if found := _ONE_SIDED.fullmatch(text):
-        sign, bound = found[1], found[2].strip()
-        if sign in ("<", r"\le", "<="):
-            return Parts("()" if sign == "<" else "(]", (r"-\infty", bound))
-        return Parts("()" if sign == ">" else "[)", (bound, r"\infty"))
-    return None
+    built = _BUILDER.fullmatch(text)
+    sides = [side.strip() for side in _SIGN.split(built[2] if built else text)]
+    if len(sides) == 3 and not _is_letter(sides[0]):
+        sides = [sides[2], _FLIPPED[sides[1]], sides[0]]
+    if len(sides) == 5 and sides[1] in (">", ">=", r"\ge"):
+        sides = [_FLIPPED.get(side, side) for side in reversed(sides)]
+    letters, bounds = (sides[:1], sides[2:]) if len(sides) == 3 else (sides[2:3], sides[::4])
+    if len(sides) not in (3, 5) or not _is_letter(letters[0]) or not all(map(_is_bound, bounds)):
+        return None
+    if len(sides) == 5:
+        return _between(*sides)
+    sign, bound = sides[1], sides[2]
+    if sign in ("<", r"\le", "<="):
+        return Parts("()" if sign == "<" else "(]", (r"-\infty", bound))
+    return Parts("()" if sign == ">" else "[)", (bound, r"\infty"))
+
+
+def _between(low: str, above: str, _: str, below: str, high: str) -> Parts | None:
+    if ">" in below or below == r"\ge":
+        return None
+    return Parts(("(" if above == "<" else "[") + (")" if below == "<" else "]"), (low, high))
+
+
+def _is_letter(text: str) -> bool:
+    return len(text) == 1 and text.isascii() and text.isalpha()
+
+
+def _is_bound(text: str) -> bool:
+    """Say whether `text` is a bound: not empty, and no letter in it but those of commands."""
+    return bool(text) and re.search(r"[A-Za-z=]", re.sub(r"\\[a-zA-Z]+", "", text)) is None
+
+
+def as_tuple(parts: Parts) -> Parts:
+    """Return the tuple that a list of named values is, `x = 3, y = 4` as `(3, 4)`; anything else as it is."""
+    named = [re.fullmatch(r"([a-z]) ?= ?([^=]+)", item) for item in parts.items]
+    values = {found[1]: found[2] for found in named if found}
+    if parts.kind != "list" or len(values) != len(parts.items):
+        return parts
+    return Parts("()", tuple(values[name] for name in sorted(values)))
 
 
 def _as_text(interval: Parts) -> str:

@@ -22,6 +22,7 @@ import xxhash
 from swift_core.assemble.data.encode import Tally
 from swift_core.cache import cache_dir, make_once
 from swift_core.plugins.identity import digest
+from swift_core.plugins.option_files import files_hash
 
 if TYPE_CHECKING:
     from swift_core.assemble.data.encode import Limit, Stage
@@ -166,7 +167,8 @@ def _line(row: dict[str, Any]) -> bytes:
 def key_of(plan: RunPlan, items: Iterable[Item], encoder: Any, stage: Stage, limit: Limit) -> str:
     """Return the key of encoded rows: a hash of the records, the tokenizer, the template, and all code between them."""
     total = hashlib.sha256(_code().encode())
-    scales = digest((part.plugin, part.options) for part in plan.loss_scales)
+    scales = [digest((part.plugin, part.options) for part in plan.loss_scales)]
+    scales += [files_hash(part, plan.config.path.parent) for part in plan.loss_scales]
     facts = [stage.name, type(stage.kind).__name__, stage.trains_everything, limit.max_length, limit.overlong]
     total.update(json.dumps([FORMAT, *facts, scales, encoder.fingerprint()]).encode())
     for item in items:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from swift_core.builtins.loss_scales._pieces import weighed
+from swift_core.contracts.models import run_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,10 @@ class Patterns:
     """Regular expression -> weight of what it matches; `.` matches line breaks; later ones win."""
 
     file: str = ""
-    """A YAML or JSON file with such a map; entries with two numbers are marks, those with one are expressions."""
+    """A YAML or JSON file with such a map, relative to the run file; entries with two numbers are marks, those with one
+    are expressions."""
+
+    file_options: ClassVar[tuple[str, ...]] = ("file",)
 
     def __post_init__(self) -> None:
         if self.file:
@@ -46,15 +49,17 @@ class Patterns:
         from ruamel.yaml.error import YAMLError
 
         try:
-            entries = YAML(typ="safe").load(Path(self.file).read_text(encoding="utf-8"))
+            entries = YAML(typ="safe").load((run_folder() / self.file).read_text(encoding="utf-8"))
         except (OSError, ValueError, YAMLError) as error:
             raise ValueError(f"file {self.file!r} cannot be read as YAML or JSON: {error}") from error
         if not isinstance(entries, dict):
             raise ValueError(f"file {self.file!r} must hold a map of patterns to weights, got {type(entries).__name__}")
+        read: dict[bool, dict[str, Any]] = {True: {}, False: {}}
         for pattern, weight in entries.items():
             single = [weight] if not isinstance(weight, list) else weight
-            kind: dict[str, Any] = self.patterns if len(single) == 1 else self.marks
-            kind.setdefault(pattern, single[0] if len(single) == 1 else single)
+            read[len(single) == 1][pattern] = single[0] if len(single) == 1 else single
+        object.__setattr__(self, "patterns", {**read[True], **self.patterns})
+        object.__setattr__(self, "marks", {**read[False], **self.marks})
 
     def get_loss_scale(
         self, context: str, context_type: Literal["query", "response", "system", "other"], is_last_round: bool, /
