@@ -183,6 +183,55 @@ def test_a_checkpoint_of_fsdp2_goes_on_exactly_and_on_one_process_too(ranks, fol
 
 
 @pytest.mark.slow
+@NEEDS_DEEPSPEED
+@pytest.mark.parametrize(
+    ("method", "optimizer", "tuner"),
+    [
+        ("zero2", "adamw", ()),
+        ("zero3", "adamw", ()),
+        ("zero2", "native_adamw", ()),
+        ("zero3", "ademamix", ()),
+        ("zero2", "adamw", LORA),
+        ("zero3", "adamw", LORA),
+    ],
+)
+def test_a_checkpoint_of_zero_goes_on_exactly(ranks, folder, method, optimizer, tuner):
+    whole = folder("whole")
+    arguments = (f"train.optimizer_type={optimizer}", *(f"train.{option}" for option in tuner))
+    engine = shared(method, *SAVED, *arguments)
+    train(ranks, whole, 2, *engine)
+    again = whole.with_name("again")
+    shutil.copytree(whole, again)
+
+    log = train(ranks, again, 2, *engine, "--resume", "out/checkpoint-2")
+
+    assert "going on from out/checkpoint-2" in log
+    assert losses(again / "out") == losses(whole / "out")
+    assert largest_difference(weights(again / "out"), weights(whole / "out")) == 0
+    assert not [path for path in (whole / "out").rglob("*") if path.name.startswith("global_step")]
+
+
+@pytest.mark.slow
+@NEEDS_DEEPSPEED
+@pytest.mark.parametrize("first", ["zero2", "zero3", "fsdp2", "ddp"])
+def test_zero_takes_up_what_others_wrote_and_they_what_it_wrote(ranks, folder, first):
+    whole = folder("whole")
+    sharded = ("device.engine_kwargs.state_dict=sharded",) if first == "fsdp2" else ()
+    train(ranks, whole, 2, *shared(first, *SAVED), *sharded)
+    for second in ("zero2", "zero3", "single"):
+        other = whole.with_name(second)
+        shutil.copytree(whole, other)
+        alone = second == "single"
+        engine = (*ALONE, *SAVED) if alone else shared(second, *SAVED)
+
+        log = train(ranks, other, 1 if alone else 2, *engine, "--resume", "out/checkpoint-2")
+
+        assert second == first or "as many rows a step, shared out otherwise: " in log
+        assert losses(other / "out") == pytest.approx(losses(whole / "out"), abs=1e-5)
+        assert largest_difference(weights(other / "out"), weights(whole / "out")) < 1e-5
+
+
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft reads it
 @pytest.mark.parametrize("method", ["ddp", "fsdp2"])
 def test_adapters_with_dropout_go_on_exactly_and_can_be_merged(ranks, folder, method):

@@ -238,8 +238,8 @@ def test_what_reads_whole_weights_between_steps_is_refused(problems_of, method, 
     assert problem.code == "engine-conflict"
 
 
-def test_zero_keeps_no_checkpoints_and_says_why(problems_of):
-    (problem,) = problems_of(RUN + device("zero2"), machine=TWO, planning=True)
+@pytest.mark.parametrize("method", ["zero2", "zero3"])
+def test_zero_keeps_checkpoints(plan_of, method):
+    plan = plan_of(RUN + device(method), machine=TWO, planning=True)
 
-    assert "are pickles, which are never read here" in problem.message
-    assert problem.next_step == 'write save_strategy: "no"'
+    assert plan.settings.train.save_strategy == "steps"

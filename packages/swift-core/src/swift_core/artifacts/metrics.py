@@ -18,13 +18,15 @@ __all__ = ["MetricsLog", "read_metrics"]
 class MetricsLog(TrainerCallback):
     """Append what is logged to `metrics.jsonl`, a line at a time, on the first process only."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, directory: Path, *, goes_on: bool = False) -> None:
+        """Take the run directory, and whether the run goes on: what is judged before it does was written long ago."""
+        self._directory, self._waits = directory, goes_on
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Forget the lines of steps that a resumed run makes again."""
+        self._waits = False
         if state.is_world_process_zero and state.global_step > 0:
             forget_after(self._directory, state.global_step)
 
@@ -37,7 +39,7 @@ class MetricsLog(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Write one line and hand it to the system at once: a killed run keeps what it logged."""
-        if not state.is_world_process_zero or not logs:
+        if not state.is_world_process_zero or not logs or self._waits:
             return
         epoch = logs.get("epoch", state.epoch)
         line = metrics_line(logs, step=state.global_step, epoch=epoch, time=time.time())

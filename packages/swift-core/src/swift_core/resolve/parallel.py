@@ -144,9 +144,6 @@ def _check_zero(findings: Findings, method: str) -> None:
     """Keep what DeepSpeed does in a way that is not followed here."""
     model, train = findings.config.settings.model, findings.config.settings.train
     ddp = "write parallel_method: fsdp2, or ddp"
-    if train.save_strategy != "no":
-        message = f"DeepSpeed's checkpoints are pickles, which are never read here, so {method} keeps none"
-        findings.wrong("engine-conflict", message, "train.save_strategy", 'write save_strategy: "no"')
     if model.dtype not in ("auto", "float32"):
         message = f"{method} trains in float32 here, and model.dtype is {model.dtype}"
         findings.wrong("engine-conflict", message, "model.dtype", f"remove dtype, or {ddp}")

@@ -48,9 +48,6 @@ def _stopped(parts: Parts, steps: int, number: int) -> InterruptedRunError:
 
     message = f"stopped after step {steps}; the checkpoint is {parts.directory / f'checkpoint-{steps}'}."
     next_step = f"swift train {parts.plan.config.path} --resume {parts.directory}"
-    if parts.plan.parallel.is_zero:
-        message = f"stopped after step {steps}; {parts.plan.parallel.method} keeps no checkpoint to go on from."
-        next_step = "start it again, in another output_dir; fsdp2 keeps checkpoints"
     error = TerminatedRunError if number == signal.SIGTERM else InterruptedRunError
     return error(Problem("interrupted", message, next_step=next_step))
 
@@ -74,7 +71,12 @@ def _build(parts: Parts) -> SwiftTrainer:
     trainer.saving.about = identity(parts.plan)
     for noisy in (transformers.PrinterCallback, transformers.ProgressCallback):
         trainer.remove_callback(noisy)
-    own = MetricsLog(parts.directory), Progress(parts.plan), Events(parts), Epochs(parts.train_dataset)
+    own = (
+        MetricsLog(parts.directory, goes_on=parts.resume_from is not None),
+        Progress(parts.plan),
+        Events(parts),
+        Epochs(parts.train_dataset),
+    )
     for callback in (ReadBack(trainer), Observed(parts), *own):
         trainer.add_callback(callback)
     if parts.plan.settings.plugins.reload:
@@ -107,8 +109,7 @@ def _fit(trainer: SwiftTrainer) -> tuple[float, int | None]:
     from swift_core.train.exhausted import naming_what_ran_out
     from swift_core.train.interrupt import Interrupt
 
-    saves = not trainer.parts.plan.parallel.is_zero
-    interrupt = Interrupt(trainer._reduce, trainer.args.world_size, saves=saves)
+    interrupt = Interrupt(trainer._reduce, trainer.args.world_size)
     trainer.add_callback(interrupt)
     resume = trainer.parts.resume_from
     start = time.monotonic()

@@ -26,9 +26,9 @@ class Interrupt(TrainerCallback):
     A second Ctrl-C ends at once. A second SIGTERM does not: launchers send it to a process and to its group.
     """
 
-    def __init__(self, reduce: Callable[[Tensor], Tensor], world: int = 1, *, saves: bool = True) -> None:
-        """Take what sums a tensor over processes, their number, and whether there are checkpoints at all."""
-        self._reduce, self._world, self._saves = reduce, world, saves
+    def __init__(self, reduce: Callable[[Tensor], Tensor], world: int = 1) -> None:
+        """Take what sums a tensor over processes, and their number."""
+        self._reduce, self._world = reduce, world
         self._own: int | None = None
         self._since = 0.0
         self.signal: int | None = None
@@ -38,7 +38,7 @@ class Interrupt(TrainerCallback):
         """Save and stop when any process was asked."""
         self.signal = self._agreed(args.device)
         if self.signal is not None:
-            control.should_save = self._saves
+            control.should_save = True
             control.should_training_stop = True
         return control
 

@@ -21,6 +21,7 @@ from swift_core.artifacts.checkpoint import commit, folder_of, newest_first, sta
 from swift_core.artifacts.checkpoint_manifest import BrokenCheckpointError
 from swift_core.artifacts.disk import no_room
 from swift_core.errors import NonFiniteError, Problem, SwiftError
+from swift_core.train.engine.zero import own_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -158,7 +159,7 @@ def _own_parts(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """Yield what this process has of the trained weights."""
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            value = parameter.detach()
+            value = own_part(parameter)
             yield name, value.to_local() if isinstance(value, DTensor) else value
 
 

@@ -23,10 +23,11 @@ from transformers.trainer import SCHEDULER_NAME
 from transformers.trainer_utils import EvalLoopOutput
 
 from swift_core.assemble.turns import hash_seed
+from swift_core.contracts.parallel import SHARDED
 from swift_core.errors import Problem, SwiftError
 from swift_core.train import ledger, statistics
 from swift_core.train.arguments import training_arguments
-from swift_core.train.engine import shards
+from swift_core.train.engine import shards, zero
 from swift_core.train.engine.whole import mark_sharded
 from swift_core.train.evaluate import Answers, answer
 from swift_core.train.exhausted import is_no_fault_of_a_part, shape_of
@@ -73,6 +74,7 @@ class SwiftTrainer(transformers.Trainer):
         self._step, self._since_log = Ledger(), Ledger()
         self._step_items = torch.ones(())
         self.in_backward: BackwardSteps | None = None
+        self._groups: list[list[nn.Parameter]] = []
         self.coupling = Coupling(parts.loss, self._reduce)
         super().__init__(
             model=parts.model,
@@ -205,8 +207,13 @@ class SwiftTrainer(transformers.Trainer):
         return batch.numerator / self._step_items * self.args.world_size
 
     def _prepare_for_training(self, max_steps: int, train_dataloader: Any, resume_from_checkpoint: Any) -> Any:
-        arguments = (max_steps, train_dataloader, resume_from_checkpoint)
+        is_ours = resume_from_checkpoint is not None and self.parts.plan.parallel.is_zero
+        if is_ours:  # before DeepSpeed cuts the weights into pieces; Trainer knows only checkpoints that are pickles
+            shards.load_weights(self.module, Path(resume_from_checkpoint))
+        arguments = (max_steps, train_dataloader, None if is_ours else resume_from_checkpoint)
         prepared = super()._prepare_for_training(*arguments)  # type: ignore[no-untyped-call]
+        if is_ours:
+            self._load_optimizer_and_scheduler(resume_from_checkpoint)
         if self.parts.plan.parallel.shards_weights:
             mark_sharded(self.module)
         return prepared
@@ -322,6 +329,7 @@ class SwiftTrainer(transformers.Trainer):
         """Build the optimizer that the run file names."""
         if self.optimizer is None:
             self.optimizer = self.parts.make_optimizer(self.module)
+            self._groups = [list(group["params"]) for group in self.optimizer.param_groups]
             always = getattr(self.optimizer, "updates_in_backward", False)
             if always or self.parts.plan.settings.train.update_in_backward:
                 self.in_backward = BackwardSteps(self.optimizer, self.args.max_grad_norm)
@@ -356,7 +364,7 @@ class SwiftTrainer(transformers.Trainer):
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Write the weights; those that processes share out are gathered first, or left to their parts."""
-        if self.parts.plan.parallel.method != "fsdp2":
+        if self.parts.plan.parallel.method not in SHARDED:
             super().save_model(output_dir, _internal_call)
         elif not self._writes_parts:
             weights = shards.whole_weights(self.module)
@@ -368,8 +376,11 @@ class SwiftTrainer(transformers.Trainer):
         return self.parts.plan.parallel.values.get("state_dict") == "sharded"
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        if self.parts.plan.parallel.method == "fsdp2":
-            shards.save_optimizer(self._bare_optimizer, self.module, Path(output_dir), sharded=self._writes_parts)
+        if self.parts.plan.parallel.method in SHARDED:
+            if self.parts.plan.parallel.is_zero:
+                zero.save_optimizer(self.model_wrapped, self._groups, Path(output_dir))
+            else:
+                shards.save_optimizer(self._bare_optimizer, self.module, Path(output_dir), sharded=self._writes_parts)
             if self.args.should_save:
                 torch.save(cast("Any", self.lr_scheduler).state_dict(), Path(output_dir) / SCHEDULER_NAME)
         else:
@@ -384,7 +395,7 @@ class SwiftTrainer(transformers.Trainer):
 
     def _is_shared_otherwise(self, checkpoint: str) -> bool:
         """Say whether weights here or in the checkpoint are shared out, which Trainer cannot read without pickles."""
-        return self.parts.plan.parallel.method == "fsdp2" or shards.is_sharded(Path(checkpoint))
+        return self.parts.plan.parallel.method in SHARDED or shards.is_sharded(Path(checkpoint))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         if self._is_shared_otherwise(resume_from_checkpoint):
@@ -410,7 +421,10 @@ class SwiftTrainer(transformers.Trainer):
         self._random_numbers_of = checkpoint
         with self.saving.reading(Path(checkpoint or "")):
             if checkpoint is not None and self._is_shared_otherwise(checkpoint):
-                shards.load_optimizer(self._bare_optimizer, Path(checkpoint))
+                if self.parts.plan.parallel.is_zero:
+                    zero.load_optimizer(self.model_wrapped, self._groups, Path(checkpoint))
+                else:
+                    shards.load_optimizer(self._bare_optimizer, Path(checkpoint))
                 schedule = torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True)
                 cast("Any", self.lr_scheduler).load_state_dict(schedule)
             else:

@@ -67,7 +67,7 @@ def load_weights(model: nn.Module, checkpoint: Path) -> None:
         SwiftError: It lacks one that is trained.
     """
     if is_sharded(checkpoint):
-        _read_parts(dict(_trained(model)), checkpoint)
+        read_parts(dict(_trained(model)), checkpoint)
         return
     found = _files(checkpoint)
     wanted = _saved_names(model)
@@ -88,12 +88,12 @@ def load_optimizer(optimizer: torch.optim.Optimizer, checkpoint: Path) -> None:
     params = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     if is_sharded(checkpoint):
         parts = {
-            f"{_STATE}{index}.{name}": torch.empty_like(parameter)
+            state_name(index, name): torch.empty_like(parameter)
             for index, parameter in zip(ids, params, strict=True)
             for name, value in saved["state"].get(index, {}).items()
             if value is None
         }
-        _read_parts(parts, checkpoint)
+        read_parts(parts, checkpoint)
         for name, value in parts.items():
             index, _, key = name.removeprefix(_STATE).partition(".")
             saved["state"][int(index)][key] = value
@@ -106,7 +106,13 @@ def load_optimizer(optimizer: torch.optim.Optimizer, checkpoint: Path) -> None:
     optimizer.load_state_dict(saved)
 
 
-def _read_parts(parts: dict[str, Any], checkpoint: Path) -> None:
+def state_name(index: int, name: str) -> str:
+    """Return the name in a file of a parameter's state."""
+    return f"{_STATE}{index}.{name}"
+
+
+def read_parts(parts: dict[str, Any], checkpoint: Path) -> None:
+    """Fill tensors, by their names, with what all processes wrote."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         load(parts, storage_reader=HuggingFaceStorageReader(str(checkpoint / FOLDER)))
@@ -121,7 +127,7 @@ def _trained(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
 def _tensors(state: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for index, values in state["state"].items():
         for name, value in values.items():
-            yield f"{_STATE}{index}.{name}", value
+            yield state_name(index, name), value
 
 
 def _mapped(state: dict[str, Any], change: Any) -> dict[str, Any]:
