@@ -12,7 +12,7 @@ from swift_core.read import read_plan
 from swift_core.train import train
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 
@@ -23,6 +23,7 @@ def run(
     resume: Resume = "never",
     resume_changed: bool = False,
     allow_code: bool = False,
+    remote_code: Mapping[str, str] | None = None,
     tell: Callable[[str], None] = print,
 ) -> Path:
     """Train what the run file at `path` describes; return the run directory.
@@ -34,13 +35,14 @@ def run(
             run itself and begins one where there is none; `never` begins one.
         resume_changed: Go on although the run file or the plugins have changed since.
         allow_code: Run plugin files beside the run file although their folder is not trusted.
+        remote_code: Models whose own code may run -> the commit or hash that pins it.
         tell: Is given each line on what was taken to go on from, and why.
 
     Raises:
         SwiftError: Something the user can mend; nothing was written unless training had begun.
     """
     # config/ and resolve/: every error of the file with its line, names -> plugins, options checked; no torch yet
-    plan = read_plan(path, overrides, installed(allow_code=allow_code))
+    plan = read_plan(path, overrides, installed(allow_code=allow_code, remote_code=remote_code))
     start = choose(plan, resume, accept_changes=resume_changed)  # artifacts/ where it is written; made by training
     for note in start.notes:
         tell(f"resume: {note}")

@@ -72,6 +72,8 @@ def commit(run: Path, *, step: int, world: int, about: Mapping[str, Any], limit:
     staging, place = staging_of(run, step), folder_of(run, step)
     staged = staging / place.name
     (staged / _PICKLED).unlink(missing_ok=True)
+    for code in staged.rglob("*.py"):  # of a model that brings its own; it is read from where the model lies
+        code.unlink()
     write_manifest(staged, step=step, world=world, about=about)
     old = _old(place)
     if place.exists():  # the same step once more, as at the end of an epoch

@@ -50,6 +50,7 @@ def identity(plan: RunPlan) -> dict[str, Any]:
     `plugins` is the run's lock: part -> [name, wheel, version, SHA-256 of the code].
     """
     settings = dict(sorted(_flat("", plan.settings)))
+    settings |= {f"remote_code.{model_id}": pin for model_id, pin in sorted(plan.remote_code.items())}
     text = json.dumps(settings, sort_keys=True)
     return {"settings": settings, "plan": hashlib.sha256(text.encode()).hexdigest(), "plugins": _lock(plan)}
 
@@ -99,7 +100,8 @@ def _lock(plan: RunPlan) -> dict[str, list[str]]:
     named = plan.formats if len(plan.formats) == 1 else ()  # else all that may be detected
     hashes: dict[tuple[str, str], str] = {}
     folder = plan.config.path.parent
-    return {part.key: _locked(part, hashes, folder) for part in (*plan.parts, *named)}
+    models = {f"remote_code.{model_id}": [model_id, "(model)", pin, pin] for model_id, pin in plan.remote_code.items()}
+    return {part.key: _locked(part, hashes, folder) for part in (*plan.parts, *named)} | models
 
 
 def _locked(part: PartPlan, hashes: dict[tuple[str, str], str], folder: Path) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from swift_core.contracts.procedure import HEAD_FILE
+from swift_core.plugins.remote_code import may_run
 from swift_core.resolve.model_facts import read_model
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def sees_images(folder: Path) -> bool:
     import transformers
 
     try:
-        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=may_run(folder))
     except (OSError, ValueError, KeyError, ImportError):
         return False  # loading the model will say what is wrong with it
     return type(config) in transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING

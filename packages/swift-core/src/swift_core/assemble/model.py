@@ -13,6 +13,7 @@ from swift_core.assemble.encoder import processor_template
 from swift_core.assemble.head import NAMES, model_class, settle_head
 from swift_core.errors import Problem, SwiftError
 from swift_core.plugins.registry import installed
+from swift_core.plugins.remote_code import grant, is_commit, may_run, refusal
 from swift_core.resolve.machine import Machine, this_machine
 from swift_core.resolve.model_facts import read_model
 
@@ -139,7 +140,23 @@ def fetch(plan: RunPlan, model_id: str, key: str) -> Path:
     hub = plan.create(plan.hub)
     if model_id != plan.settings.model.model_id and not hub.claims(model_id, base):
         hub = _first_claiming(plan, model_id, key)
-    folder: Path = _told(plan, key, hub.fetch, model_id, plan.settings.model.revision, base)
+    folder: Path = _told(plan, key, fetched, hub, model_id, plan.settings.model.revision, base, plan.remote_code)
+    return folder
+
+
+def fetched(hub: Any, model_id: str, revision: str, base: Path, remote_code: Mapping[str, str]) -> Path:
+    """Return the local folder of `model_id`; its own code may run afterwards where `remote_code` pins it.
+
+    Raises:
+        ValueError: It cannot be had.
+        SwiftError: Its code is not what is pinned.
+    """
+    pin = remote_code.get(model_id, "")
+    folder: Path = hub.fetch(model_id, pin if is_commit(pin) else revision, base)
+    if pin:
+        if is_commit(pin) and hasattr(hub, "fetch_code"):
+            hub.fetch_code(model_id, pin)
+        grant(model_id, folder, pin)
     return folder
 
 
@@ -219,9 +236,9 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"the tokenizer of {folder} cannot be loaded: {_first_line(error)}") from error
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=may_run(folder))
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise ValueError(f"the tokenizer of {folder} cannot be loaded: {_reason(folder, error)}") from error
     if tokenizer.eos_token is None:
         raise ValueError(f"the tokenizer of {folder} has no end token, so the model could not learn where to stop")
     if tokenizer.pad_token is None:
@@ -258,13 +275,13 @@ def load_weights(folder: Path, loading: Loading) -> PreTrainedModel:
                 dtype=getattr(torch, loading.dtype),
                 attn_implementation=loading.attn_implementation,
                 quantization_config=_quantization(loading),
-                trust_remote_code=False,
+                trust_remote_code=may_run(folder),
                 use_safetensors=True,
                 output_loading_info=True,
                 **loading.head_config,
             )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        raise ValueError(f"the model of {folder} cannot be loaded: {_first_line(error)}") from error
+        raise ValueError(f"the model of {folder} cannot be loaded: {_reason(folder, error)}") from error
     missing = sorted(info["missing_keys"])
     new = [name for name in missing if loading.head != "causal_lm" and name.partition(".")[0] in NAMES]
     if lacking := [name for name in missing if name not in new]:
@@ -300,6 +317,10 @@ def _quantization(loading: Loading) -> Any:
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=getattr(torch, loading.dtype),
     )
+
+
+def _reason(folder: Path, error: Exception) -> str:
+    return refusal(folder, error) or _first_line(error)
 
 
 def _first_line(error: Exception) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from swift_core.errors import SwiftError
+from swift_core.plugins.remote_code import may_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -96,7 +97,7 @@ def configured_stops(folder: Path) -> list[int]:
     if (folder / "generation_config.json").is_file():
         found = GenerationConfig.from_pretrained(folder).eos_token_id
     else:
-        found = getattr(AutoConfig.from_pretrained(folder, trust_remote_code=False), "eos_token_id", None)
+        found = getattr(AutoConfig.from_pretrained(folder, trust_remote_code=may_run(folder)), "eos_token_id", None)
     stops = found if isinstance(found, list) else [found]
     return [token for token in stops if token is not None]
 

@@ -15,6 +15,7 @@ from swift_core.cache import cache_dir, make_once
 from swift_core.config.schema import settings_adapter
 from swift_core.contracts.records import interpreting, read_object
 from swift_core.errors import Problem, SwiftError
+from swift_core.plugins.remote_code import grant_copies, may_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,12 +47,18 @@ class TrainedRun:
         return self.directory / str(self.tuner.artifact)
 
 
-def open_run(directory: Path) -> TrainedRun:
+def open_run(directory: Path, remote_code: Mapping[str, str] | None = None) -> TrainedRun:
     """Return the run in `directory`; its base model is fetched when it is not on this machine.
+
+    Args:
+        directory: Of the run.
+        remote_code: Models whose own code may run -> what pins it; the run's own record of that counts for nothing.
 
     Raises:
         SwiftError: it is no run directory, training did not end, or a part is no longer installed.
     """
+    from swift_core.assemble.model import fetched
+
     plan = _read_plan(directory)
     with interpreting(directory / "plan.json"):
         settings, base = _settings(plan, directory), _base(plan, directory)
@@ -63,10 +70,11 @@ def open_run(directory: Path) -> TrainedRun:
         raise _no_run(f"{directory} has no folder {tuner.artifact}: its training did not end.", resume)
     try:
         require_artifact_as_data(artifact)
-        folder = hub.fetch(settings.model.model_id, settings.model.revision, base)
+        folder = fetched(hub, settings.model.model_id, settings.model.revision, base, remote_code or {})
     except ValueError as error:
         message = f"The model of {directory}, or the one it was trained from, cannot be had: {error}."
         raise _no_run(message, "bring it back") from error
+    grant_copies(artifact, folder)
     return TrainedRun(directory, settings, tuner, folder)
 
 
@@ -178,4 +186,4 @@ def _stored_dtype(folder: Path) -> Any:
     import torch
     from transformers import AutoConfig
 
-    return AutoConfig.from_pretrained(folder, trust_remote_code=False).dtype or torch.float32
+    return AutoConfig.from_pretrained(folder, trust_remote_code=may_run(folder)).dtype or torch.float32

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from swift_core.assemble.broken_part import failure, wrong_return
 from swift_core.assemble.head import model_class
 from swift_core.errors import Problem, SwiftError
+from swift_core.plugins.remote_code import may_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,9 +30,9 @@ def check_on_shape(plan: RunPlan, tuner: Any, folder: Path) -> None:
 
     head = str(plan.procedure.source.declared.get("model_head", "causal_lm"))
     try:
-        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=may_run(folder))
         with torch.device("meta"):
-            model = model_class(head, folder).from_config(config, trust_remote_code=False)
+            model = model_class(head, folder).from_config(config, trust_remote_code=may_run(folder))
     except (OSError, ValueError, KeyError, ImportError):
         return  # loading the model will say what is wrong with it
     try:

@@ -24,6 +24,8 @@ _GENERATING = ("compare", "max_new_tokens", "temperature", "seed")
 @click.option("--max-new-tokens", type=click.IntRange(min=1), default=128, show_default=True, help="Longest answer.")
 @click.option("--temperature", type=click.FloatRange(min=0), default=0.0, show_default=True, help="0 draws nothing.")
 @click.option("--seed", type=click.IntRange(min=0), default=42, show_default=True, help="Of what is drawn.")
+@click.option("--trust-remote-code", "remote_code", multiple=True, metavar="MODEL@PIN",
+              help="Run the code that the untrained model brings, of this commit or with this hash.")  # fmt: skip
 @click.pass_context
 def command(
     context: click.Context,
@@ -33,13 +35,15 @@ def command(
     replies: tuple[str, ...],
     system: str | None,
     raw: bool,
+    remote_code: tuple[str, ...],
     **generating: Any,
 ) -> None:
     """Answer prompts with the model that RUN, a run directory, trained; a classifier or reward model judges them."""
     from swift_core.assemble.head import read_head
     from swift_core.assemble.trained import open_run
+    from swift_core.plugins.remote_code import parse_pins
 
-    opened = open_run(run)
+    opened = open_run(run, parse_pins(remote_code))
     head = read_head(opened.artifact)
     if head.name != "causal_lm":
         from swift_core.assemble.judging import judge

@@ -31,6 +31,8 @@ AGGREGATIONS = ("min", "mean", "product", "last")
 @click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Prompts drawn together.")
 @click.option("--shard", default="0/1", show_default=True, metavar="I/N", help="Take every N-th prompt, from I on.")
 @click.option("--allow-code", is_flag=True, help="Run plugin files beside the run file without asking.")
+@click.option("--trust-remote-code", "remote_code", multiple=True, metavar="MODEL@PIN",
+              help="Run the code that a model brings, of this commit or with this hash.")  # fmt: skip
 def command(
     run_file: Path,
     overrides: tuple[str, ...],
@@ -45,12 +47,14 @@ def command(
     batch_size: int,
     shard: str,
     allow_code: bool,
+    remote_code: tuple[str, ...],
 ) -> None:
     """Let the model of RUN_FILE answer the prompts of its data; write the answers that are kept.
 
     A job that was killed goes on where it was when the same command is given again.
     """
     from swift_core.plugins.registry import installed
+    from swift_core.plugins.remote_code import parse_pins
     from swift_core.read import read_plan
     from swift_core.sampling.job import Job, run_job
     from swift_core.sampling.output import Choice
@@ -61,7 +65,8 @@ def command(
     given += [f"reward.prms=[{', '.join(_prm(name, prm_score) for name in prms)}]"] if prms else []
     if prm_score and not prms:
         raise click.UsageError("--prm-score would do nothing without --prm: the run file's have reward.prms.aggregate")
-    plan = read_plan(run_file, given, installed(allow_code=allow_code), sampling=True)
+    registry = installed(allow_code=allow_code, remote_code=parse_pins(remote_code))
+    plan = read_plan(run_file, given, registry, sampling=True)
     _check(keep, select, threshold, has_rewards=bool(plan.rewards))
     choice = Choice(keep=keep, select=select, threshold=threshold)  # type: ignore[arg-type]
     job = Job(output=output, choice=choice, batch_size=batch_size, shard=_shard(shard))

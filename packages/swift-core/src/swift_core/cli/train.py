@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
 from swift_core.errors import InterruptedRunError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @click.command("train")
@@ -22,6 +25,13 @@ from swift_core.errors import InterruptedRunError
 )
 @click.option("--resume-changed", is_flag=True, help="Go on although the run file or plugins have changed since.")
 @click.option("--allow-code", is_flag=True, help="Run plugin files beside the run file without asking.")
+@click.option(
+    "--trust-remote-code",
+    "remote_code",
+    multiple=True,
+    metavar="MODEL@PIN",
+    help="Run the code that a model brings, of this commit or with this hash; may be given several times.",
+)
 @click.option(
     "--nproc", default="", metavar="N|auto", help="Start N processes on this machine; auto: one for each GPU."
 )
@@ -45,6 +55,7 @@ def command(
     resume: str,
     resume_changed: bool,
     allow_code: bool,
+    remote_code: tuple[str, ...],
     nproc: str,
     max_restarts: int,
     nnodes: str,
@@ -55,15 +66,19 @@ def command(
     share_out: bool,
 ) -> int:
     """Train what RUN_FILE describes; KEY=VALUE changes it, as in train.learning_rate=1e-4."""
+    from swift_core.plugins.remote_code import FLAG, parse_pins
+
+    pins = parse_pins(remote_code)
     if nproc:
         flags = [*(["--resume-changed"] if resume_changed else []), *(["--allow-code"] if allow_code else [])]
+        flags += [part for text in remote_code for part in (FLAG, text)]
         meeting = {
             "rdzv_endpoint": rdzv_endpoint,
             "rdzv_id": rdzv_id,
             "rdzv_conf": rdzv_conf,
             "local_addr": local_addr,
         }
-        return _several(run_file, overrides, nproc, resume, flags, max_restarts, nnodes, meeting)
+        return _several(run_file, overrides, nproc, resume, flags, max_restarts, nnodes, meeting, pins)
     if share_out:
         from swift_core.cli import launch
 
@@ -80,6 +95,7 @@ def command(
             resume=Path(resume) if resume not in ("auto", "never") else cast("Literal['auto', 'never']", resume),
             resume_changed=resume_changed,
             allow_code=allow_code,
+            remote_code=pins,
             tell=lambda line: click.echo(line, err=True) if is_first else None,
         )
     except InterruptedRunError:  # all processes end at the same step
@@ -110,13 +126,14 @@ def _several(
     max_restarts: int,
     nnodes: str,
     meets: dict[str, str],
+    pins: Mapping[str, str],
 ) -> int:
     """Start processes that train together, once the run file is right: a mistake is told before, and once."""
     from swift_core.cli.launch import count, launch, meeting_of, shared_out
     from swift_core.plugins.registry import installed
     from swift_core.read import read_plan
 
-    registry = installed(allow_code="--allow-code" in flags)
+    registry = installed(allow_code="--allow-code" in flags, remote_code=pins)
     plan = read_plan(run_file, overrides, registry, planning=True)
     meeting = meeting_of(nnodes, plan, **meets)
     number, most = count(nproc, plan, meeting.max_nodes), meeting.max_nodes

@@ -119,7 +119,10 @@ DROPPED = {
     "overwrite_output_dir": ("A run never writes into the directory of another.", "give a new output_dir"),
     "do_train": ("`swift train` trains; there is nothing to switch on.", "remove the key"),
     "do_eval": ("Held-out data is judged before and after training.", "give data.val_dataset"),
-    "trust_remote_code": ("Code of a model repository is never run.", "remove the key"),
+    "trust_remote_code": (
+        "A run file cannot let code of a model run.",
+        "remove the key; swift train RUN.yaml --trust-remote-code MODEL@COMMIT says which code may",
+    ),
     "resume_from_checkpoint": ("A run is resumed on the command line.", "swift train RUN.yaml --resume DIRECTORY"),
     "include": ("A run file stands alone; overrides change single values.", "remove the key"),
     "defaults": ("A run file stands alone; overrides change single values.", "remove the key"),

@@ -131,6 +131,9 @@ class RunPlan:
     multi_turn: PartPlan | None = None
     """What answers the model between its turns; None: it has one."""
 
+    remote_code: Mapping[str, str] = field(default_factory=dict)
+    """Models whose own code may run, as the command line said -> the commit or hash that pins it."""
+
     pool: PartPlan | None = None
     """Where the confined processes of rewards and metrics run; None where there are none of either."""
 

@@ -34,6 +34,7 @@ def plan_dict(plan: RunPlan) -> dict[str, Any]:
         "shorthands": dict(plan.config.shorthands),
         "notes": list(plan.notes),
         "versions": versions(plan),
+        **({"remote_code": dict(plan.remote_code)} if plan.remote_code else {}),
     }
 
 

@@ -20,7 +20,7 @@ from swift_core.plugins.kinds import KINDS, Kind
 from swift_core.plugins.metadata import normalised
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from swift_core.contracts.settings import PluginSettings
@@ -42,6 +42,7 @@ class Registry:
         policy: Policy | None = None,
         allow_code: bool = False,
         beside: Sequence[PluginSpec] = (),
+        remote_code: Mapping[str, str] | None = None,
     ) -> None:
         """Make a registry over one scan.
 
@@ -50,8 +51,10 @@ class Registry:
             policy: What may be used of it; all when left out.
             allow_code: Run files beside a run file without asking.
             beside: What files of a run register by name.
+            remote_code: Models whose own code may run -> what pins it.
         """
         self.found = found
+        self.remote_code = dict(remote_code or {})
         self.beside = tuple(beside)
         self.policy = policy
         self.allow_code = allow_code
@@ -77,11 +80,16 @@ class Registry:
         from swift_core.plugins.policy import Policy, settings_policy
 
         policy = settings_policy(settings, self.policy or Policy(), self.found.distributions, self.specs())
-        return Registry(self.found, policy=policy, allow_code=self.allow_code, beside=self.beside)
+        return self._with(policy=policy, beside=self.beside)
 
     def with_files(self, specs: Sequence[PluginSpec]) -> Registry:
         """Return this registry with what files of a run register by name."""
-        return Registry(self.found, policy=self.policy, allow_code=self.allow_code, beside=specs)
+        return self._with(policy=self.policy, beside=specs)
+
+    def _with(self, *, policy: Policy | None, beside: Sequence[PluginSpec]) -> Registry:
+        return Registry(
+            self.found, policy=policy, allow_code=self.allow_code, beside=beside, remote_code=self.remote_code
+        )
 
     def resolve(self, kind: str, reference: str, base: Path) -> PluginSpec:
         """Return the plugin of `kind` that `reference` means.
@@ -235,11 +243,14 @@ def _everything() -> Registry:
     return Registry(scan(), policy=environment_policy(value))
 
 
-def installed(*, allow_code: bool = False) -> Registry:
+def installed(*, allow_code: bool = False, remote_code: Mapping[str, str] | None = None) -> Registry:
     """Return the registry of this process; the first call scans, the others do not.
 
     Args:
         allow_code: Run files beside a run file without asking whether their folder is trusted.
+        remote_code: Models whose own code may run -> what pins it: `remote_code.parse_pins`.
     """
     registry = _everything()
-    return Registry(registry.found, policy=registry.policy, allow_code=True) if allow_code else registry
+    if not (allow_code or remote_code):
+        return registry
+    return Registry(registry.found, policy=registry.policy, allow_code=allow_code, remote_code=remote_code)

@@ -25,7 +25,7 @@ from swift_core.resolve.parts import Looked, PartFinder
 from swift_core.resolve.pool import find_pool
 from swift_core.resolve.reload import check_reload
 from swift_core.resolve.shorthands import OptionSet, place_shorthands
-from swift_core.resolve.sources import check_data, check_model_files, find_hub
+from swift_core.resolve.sources import check_data, check_model_files, check_remote_code, find_hub
 from swift_core.resolve.stage import find_loss, find_stage
 from swift_core.resolve.terms import check_terms, live_term
 from swift_core.resolve.tuner import add_meant_options, find_tuner, with_bits
@@ -73,6 +73,7 @@ def resolve(
         check_parts_engine(findings, plan)
     check_settings(findings, plan, sampling=sampling)
     check_reload(findings, plan)
+    check_remote_code(findings, registry.remote_code)
     findings.stop_if_any()
     assert plan is not None  # a part is left out only where a problem was kept
     return replace(plan, notes=(*_alias_notes(findings.config), *findings.notes))
@@ -186,6 +187,7 @@ def _plan(finder: PartFinder, looked: dict[str, Looked | None], *, sampling: boo
         create=partial(_create, finder, config, load),
         load=load,
         permit=partial(_permit, config, finder.registry),
+        remote_code=finder.registry.remote_code,
     )
 
 

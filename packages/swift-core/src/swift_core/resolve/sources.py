@@ -6,16 +6,18 @@ import importlib.util
 import os
 from typing import TYPE_CHECKING, cast
 
-from swift_core.errors import SwiftError
+from swift_core.errors import Problem, SwiftError
 from swift_core.plugins.options import build
+from swift_core.plugins.remote_code import FLAG
 from swift_core.resolve.places import is_hub_id, looks_like_path, missing_parent, neighbour, path_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from swift_core.contracts.hub import Hub
     from swift_core.contracts.plugin import PluginSpec
+    from swift_core.resolve.findings import Findings
     from swift_core.resolve.parts import Looked, PartFinder
 
 _DEMO_DATA = ("chat", "preference", "prompts", "classes", "steps")
@@ -83,6 +85,17 @@ def _model_path_exists(finder: PartFinder) -> bool:
         _missing(finder, path, "file" if path.suffix == ".gguf" else "folder", "model.model_id")
         return False
     return True
+
+
+def check_remote_code(findings: Findings, pins: Mapping[str, str]) -> None:
+    """Keep a problem for each model that the command line lets run code, and that the run file does not have."""
+    model = findings.config.settings.model
+    named = [name for name in (model.model_id, model.ref_model_id, model.teacher_model_id) if name]
+    for model_id in pins:
+        if model_id not in named:
+            message = f"{FLAG} names {model_id!r}, and the models of this run are {', '.join(named)}"
+            next_step = "write the model as the run file does"
+            findings.problems.append(Problem("unknown-model", f"{message}.", None, next_step))
 
 
 def _holds_model(folder: Path) -> bool:

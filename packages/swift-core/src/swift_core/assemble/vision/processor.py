@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from swift_core.assemble.vision.rows import INSTALL
+from swift_core.plugins.remote_code import may_run
 from swift_core.resolve.model_facts import read_model
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def open_processor(folder: Path) -> Any:
         raise ValueError(f"images need Pillow, which is not installed: {INSTALL}")
     import transformers
 
-    config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=may_run(folder))
     kind = _images_alone(_processor_class(config))
     settings, _ = kind.get_processor_dict(folder)
     try:
@@ -183,7 +184,7 @@ def _part(name: str, folder: Path) -> Any:
     if name == "tokenizer":
         return load_tokenizer(folder)
     if name == "image_processor":
-        return AutoImageProcessor.from_pretrained(folder, backend="pil", trust_remote_code=False)
+        return AutoImageProcessor.from_pretrained(folder, backend="pil", trust_remote_code=may_run(folder))
     return None
 
 

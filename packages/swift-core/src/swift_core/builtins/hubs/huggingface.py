@@ -51,6 +51,17 @@ class HuggingFace:
             raise ValueError(f"{model_id} ({revision}) has no config.json with safetensors weights")
         return folder
 
+    def fetch_code(self, model_id: str, commit: str) -> None:
+        """Bring the Python files of a commit into its snapshot; ValueError with what stands in the way."""
+        from huggingface_hub import constants, snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+        offline = constants.HF_HUB_OFFLINE
+        try:
+            snapshot_download(model_id, revision=commit, allow_patterns=["*.py"], local_files_only=offline)
+        except (LocalEntryNotFoundError, HFValidationError, HfHubHTTPError, OSError) as error:
+            raise ValueError(f"the code of {model_id} at {commit} cannot be downloaded: {error}") from error
+
 
 def _is_complete(folder: Path) -> bool:
     return (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
