@@ -9,7 +9,7 @@ from swift_core.contracts.handover import RewardPart
 from swift_core.contracts.reward import report_failure
 from swift_core.errors import Problem, SwiftError
 from swift_core.train.ledger import Ledger
-from swift_core.train.policy.agreement import agree, decide_failures
+from swift_core.train.policy.agreement import agree, counted, decide_failures, go_on_from
 from swift_loss_zoo.policy.grpo import GRPO
 
 
@@ -88,3 +88,30 @@ def test_a_mean_is_over_all_ranks_also_where_this_one_has_nothing_of_it():
     means = ledger.means(lambda sums: sums + others, ["there", "here", "nowhere"])
     assert means == {"there": 2.5, "here": 2.0}
     assert Ledger().means(lambda sums: sums) == {}
+
+
+def test_a_resumed_run_goes_on_counting_failures(make_trainer):
+    options = {"max_steps": 3, "save_strategy": "steps", "save_steps": 1, "save_total_limit": 9}
+    whole = make_trainer(GRPO(beta=0.0), rewards=failing(1, 3), **options)
+    whole.train()
+    resumed = make_trainer(GRPO(beta=0.0), rewards=failing(1, 3), **options)
+    resumed.parts.resume_from = whole.parts.directory / "checkpoint-1"
+
+    resumed.train(resume_from_checkpoint=str(resumed.parts.resume_from))
+
+    def told(trainer):
+        return [line["failures/flaky/timeout"] for line in trainer.state.log_history if "reward" in line]
+
+    assert told(whole) == [2.0, 4.0, 6.0]
+    assert told(resumed)[-2:] == [4.0, 6.0]
+    (mine,), (theirs,) = ([part.score.tally for part in each.parts.rewards] for each in (resumed, whole))
+    assert (mine.num_scored, mine.kinds) == (theirs.num_scored, theirs.kinds)
+
+
+def test_counts_of_a_checkpoint_are_taken_once_whatever_number_of_processes_goes_on():
+    ranks = failing(1), failing(1)
+    saved = {"flaky": counts_of([tally(40, timeout=3, crash=1)])[0]}
+    go_on_from(ranks[0], saved)
+    go_on_from(ranks[1], {})
+    rows = [torch.tensor(counts_of([rewards[0].score.tally]), dtype=torch.float64) for rewards in ranks]
+    assert counted(ranks[0], lambda own: own + rows[1]) == saved

@@ -1,12 +1,15 @@
-"""Answers that more steps will be taken on, kept in a checkpoint that falls between those steps."""
+"""What a checkpoint keeps of answers: those that more steps will be taken on, and how often rewards failed so far."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback
+
+from swift_core.train.policy.agreement import counted, go_on_from
 
 if TYPE_CHECKING:
     from swift_core.train.policy.sampled import SampledAnswers
@@ -43,3 +46,27 @@ class KeepAnswers(TrainerCallback):
     @staticmethod
     def _name(args: Any) -> str:
         return f"answers-{args.process_index}.safetensors"
+
+
+class KeepFailures(TrainerCallback):
+    """Writes into a checkpoint how often each reward failed, over all processes, and goes on counting from there."""
+
+    FILE = "reward_failures.json"
+
+    def __init__(self, trainer: SampledAnswers) -> None:
+        """Take the procedure."""
+        self._trainer = trainer
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Give the first process the counts of the checkpoint, and the others none: their sum is what counts."""
+        resume, rewards = self._trainer.parts.resume_from, self._trainer.parts.rewards
+        if resume is not None and (path := Path(resume) / self.FILE).exists():
+            first = args.process_index == 0
+            go_on_from(rewards, json.loads(path.read_text(encoding="utf-8")) if first else {})
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Write the counts; every process takes part in the sum."""
+        counts = counted(self._trainer.parts.rewards, self._trainer.reduce_cpu)
+        if state.is_world_process_zero:
+            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            (folder / self.FILE).write_text(json.dumps(counts), encoding="utf-8")

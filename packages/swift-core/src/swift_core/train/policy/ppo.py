@@ -84,7 +84,7 @@ class ProximalPolicy(Policy):
             )
             batch["returns"] = batch["advantages"] + batch["old_values"]
         self.module.train()
-        white = whitened([b["advantages"] for b in batches], [b["mask"] for b in batches], self._reduce_cpu)
+        white = whitened([b["advantages"] for b in batches], [b["mask"] for b in batches], self.reduce_cpu)
         for batch, advantages in zip(batches, white, strict=True):
             batch["advantages"] = advantages
 

@@ -53,7 +53,7 @@ class Policy(SampledAnswers, Referenced):
     def _compare(self, groups: Sequence[Sequence[Sample]]) -> None:
         """Give every answer its advantage."""
         try:
-            set_advantages(groups, self.rollouts.weights, self._estimator, self._reduce_cpu)
+            set_advantages(groups, self.rollouts.weights, self._estimator, self.reduce_cpu)
         except ValueError as error:
             place = self.parts.plan.config.place("rollout.advantages") or self.parts.plan.config.place("reward")
             problem = Problem("advantages", f"{error}.", place, "change the rewards or their weights")

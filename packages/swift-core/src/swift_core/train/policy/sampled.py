@@ -16,7 +16,7 @@ from swift_core.errors import SwiftError
 from swift_core.train.evaluate import Answers, answer
 from swift_core.train.policy import record
 from swift_core.train.policy.agreement import agree, decide_failures
-from swift_core.train.policy.kept import KeepAnswers
+from swift_core.train.policy.kept import KeepAnswers, KeepFailures
 from swift_core.train.policy.rollouts import Rollouts
 from swift_core.train.policy.samples import Sample, score
 from swift_core.train.policy.windows import RepeatedWindows
@@ -43,6 +43,7 @@ class SampledAnswers(SwiftTrainer):
         """The batches of the answers that steps are taken on now."""
         if iterations > 1:
             self.add_callback(KeepAnswers(self, iterations))
+        self.add_callback(KeepFailures(self))
         self._failures: dict[str, float] = {}
         """Failures of rewards so far, on all processes."""
         self.add_callback(record.ForgetLater(parts.directory))
@@ -72,8 +73,8 @@ class SampledAnswers(SwiftTrainer):
                 groups = self.rollouts.draw(prompts, self.state.global_step)
             except SwiftError as caught:
                 error = caught
-        agree(error, self._reduce_cpu)
-        self._failures = decide_failures(self.parts.rewards, self._reduce_cpu)
+        agree(error, self.reduce_cpu)
+        self._failures = decide_failures(self.parts.rewards, self.reduce_cpu)
         return groups
 
     def get_batch_samples(self, *args: Any) -> tuple[list[Any], Tensor | int | None]:
@@ -114,7 +115,8 @@ class SampledAnswers(SwiftTrainer):
         step = self.state.global_step + 1
         return step == 1 or step % (self.state.logging_steps or 1) == 0
 
-    def _reduce_cpu(self, value: Tensor) -> Tensor:
+    def reduce_cpu(self, value: Tensor) -> Tensor:
+        """Return `value`, which lies on the CPU, summed over all processes."""
         return self._reduce(value.to(self.args.device)).to(value.device)
 
     def prove(self, batch: Any) -> None:
@@ -170,7 +172,7 @@ class SampledAnswers(SwiftTrainer):
         samples, prefix = self._held_out()[1], options.get("metric_key_prefix", "eval")
         with decided_later():
             score(self.parts.plan, self.parts.rewards, samples)
-        self._failures = decide_failures(self.parts.rewards, self._reduce_cpu)
+        self._failures = decide_failures(self.parts.rewards, self.reduce_cpu)
         values = record.reward_figures(samples, self.rollouts.weights)
         means = {name: sum(numbers) / len(numbers) for name, numbers in values.items() if numbers}
         metrics: Any = {f"{prefix}_{name}": mean for name, mean in record.without_silence(means).items()}
