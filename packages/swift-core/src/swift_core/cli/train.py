@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     "--nnodes", default="", metavar="N|MIN:MAX", help="With --nproc: machines, each with N processes. [device.nodes]"
 )
 @click.option("--rdzv-endpoint", default="", metavar="HOST:PORT", help="With --nnodes: where the machines meet.")
-@click.option("--rdzv-id", default="swift", help="With --nnodes: name of the meeting, if several are held at one place.")
+@click.option("--rdzv-id", default="swift", help="With --nnodes: name of the meeting, where several are held.")
 @click.option("--rdzv-conf", default="", metavar="KEY=VALUE,...", help="With --nnodes: settings of torch's rendezvous.")
 @click.option("--local-addr", default="", metavar="ADDRESS", help="With --nnodes: this machine's, as others reach it.")
 @click.option("--share-out", is_flag=True, hidden=True)

@@ -30,8 +30,9 @@ def launch_line(config: RunConfig) -> str:
     if device.nodes > 1:
         each = device.num_processes // device.nodes
         return (
-            f"torchrun --nnodes {device.nodes} --nproc-per-node {each} --rdzv-backend c10d "
-            f"--rdzv-endpoint FIRST_MACHINE:29500 -m swift_core train {path}"
+            f"TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 torchrun --nnodes {device.nodes} --nproc-per-node {each} "
+            f"--rdzv-backend c10d --rdzv-endpoint FIRST_MACHINE:29500 --max-restarts 3 "
+            f"-m swift_core train {path} --resume auto"
         )
     return f"swift train {path}" + (f" --nproc {device.num_processes}" if device.num_processes > 1 else "")
 
