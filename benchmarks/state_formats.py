@@ -3,8 +3,8 @@
     python benchmarks/state_formats.py [--steps N] [--seeds N] [--lr RATE] [--every N] [--only FORMAT ...]
         [--model ID --dataset PATH] [--max-length N] [--batch N] [--threads N]
 
-Each run is a run file of swift's: the demo's tiny model learns the demo's chats, every weight of it, unless another
-model and its rows are named. A seed has the same rows in the same order in every format. A point is the training loss of step 1, then the mean of the steps since
+Each run is a run file of swift's: the demo's tiny model learns the demo's chats, every weight of it, unless
+another model and its rows are named. A seed has the same rows in the same order in every format. A point is the
 the last point; the table has the mean of the seeds. The distance is the largest over all points and seeds of
 |loss - float32's| / float32's. The last line is that distance between two seeds in float32: what the order of the rows
 does by itself.

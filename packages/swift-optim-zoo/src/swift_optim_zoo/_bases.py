@@ -1,12 +1,14 @@
-"""New bases for a projection: exact, by a step or two of subspace iteration from the old one, or random.
+"""New bases for a projection: exact, by a step of subspace iteration from the old one, or random.
 
     exact:     the r leading right singular vectors of A       (A is G on the right side, G^T on the left)
-    subspace:  Q <- orthonormal basis of A^T (A Q_old), above rank 64 of A^T (A (A^T (A Q_old)))
+    subspace:  Q <- orthonormal basis of (A^T A - s) Q_old,  s = (|A|^2 - |A Q_old|^2) / (columns - r) * 0.3
     ordered:   Q <- Q V,  V eigenvectors of (A Q)^T (A Q), the one that captures most first    (Rayleigh-Ritz)
     aligned:   Q <- Q polar(Q^T Q_old)     (of all bases of the same subspace the nearest to the old one)
 
-Subspace iteration: Halko, Martinsson and Tropp, 2011, arXiv:0909.4061, alg. 4.4. The nearest basis is the answer to the
-orthogonal Procrustes problem: Schoenemann, 1966, doi:10.1007/BF02289451.
+Subspace iteration: Halko, Martinsson and Tropp, 2011, arXiv:0909.4061, alg. 4.4. s is a part of the mean eigenvalue
+of A^T A outside of the old basis: what is not wanted shrinks faster for it, at no cost. The nearest basis is the answer
+to the orthogonal Procrustes problem (Schoenemann, 1966, doi:10.1007/BF02289451), found by Newton and Schulz's iteration
+for the polar factor: Higham, 2008, "Functions of Matrices", eq. 8.20.
 """
 
 from __future__ import annotations
@@ -20,11 +22,11 @@ _CHEAP_IN_DOUBLE = 256
 """Side of a Gram matrix up to which its eigenvectors are found in float64: it costs nothing."""
 
 
-_ENOUGH_ONCE = 64
-"""Rank up to which one step of subspace iteration finds 0.995 of the energy: directions further down lie closer."""
+_SHIFT = 0.3
+"""Share of the mean unwanted eigenvalue that is taken off all; more gains less where the old basis is far off."""
 
-_APART = 1e-4
-"""Squared cosine between two subspaces below which a nearest basis is found by an SVD."""
+_NUM_POLAR_STEPS = 14
+"""Steps in which a polar factor is found if no cosine between two subspaces is below 0.02."""
 
 
 def svd_basis(matrix: Tensor, rank: int) -> Tensor:
@@ -55,21 +57,20 @@ def random_basis(matrix: Tensor, rank: int, seed: int) -> Tensor:
 
 
 def subspace_basis(matrix: Tensor, old: Tensor, *, narrow: bool = False) -> Tensor:
-    """Return an orthonormal basis of (`matrix`^T `matrix`)^k `old`; `narrow` multiplies in bfloat16.
+    """Return an orthonormal basis of (`matrix`^T `matrix` - s) `old`; `narrow` multiplies in bfloat16.
 
-    k is 1 up to rank 64, else 2. Costs 2 k products with `matrix` instead of an SVD, and is exact when `old` already
-    spans the answer. Where `old` shows less of `matrix` than random directions would, the basis is that of the Gram
-    matrix.
+    Costs two products with `matrix` instead of an SVD, and is exact when `old` already spans the answer. Where `old`
+    shows less of `matrix` than random directions would, the basis is that of the Gram matrix.
     """
+    num_columns, rank = old.shape
     with narrow_products(narrow):
         image = matrix @ old
-        expected = old.shape[1] / old.shape[0] * float(matrix.norm()) ** 2
-        if float(image.norm()) ** 2 < 0.5 * expected:
-            return gram_basis(matrix, old.shape[1])
-        turned = matrix.T @ image
-        if old.shape[1] > _ENOUGH_ONCE:
-            turned = matrix.T @ (matrix @ (turned / turned.norm()))
-    basis: Tensor = torch.linalg.qr(turned)[0]
+        total, seen = float(matrix.norm()) ** 2, float(image.norm()) ** 2
+        if seen < 0.5 * total * rank / num_columns:
+            return gram_basis(matrix, rank)
+        shift = _SHIFT * max(total - seen, 0.0) / max(num_columns - rank, 1)
+        turned = torch.addmm(old.T, image.T, matrix, beta=-shift)  # this way round it is up to a third faster
+    basis: Tensor = torch.linalg.qr(turned.T)[0]
     return basis.contiguous()
 
 
@@ -86,15 +87,21 @@ def aligned(basis: Tensor, old: Tensor) -> Tensor:
 
 
 def _orthogonal(cosines: Tensor) -> Tensor:
-    """Return the orthogonal polar factor of `cosines`, C (C^T C)^(-1/2); by an SVD only where two spaces lie apart."""
-    squares, vectors = torch.linalg.eigh(cosines.T @ cosines)
-    if not float(squares[0]) > _APART:
-        left, _, right = torch.linalg.svd(cosines)
-        factor: Tensor = left @ right
-        return factor
-    near = cosines @ ((vectors * squares.rsqrt()) @ vectors.T)
-    polished: Tensor = 1.5 * near - 0.5 * (near @ (near.T @ near))  # Newton's step takes the rounding away
-    return polished
+    """Return the orthogonal polar factor of `cosines`, whose singular values are at most 1.
+
+    By an SVD where two spaces lie apart.
+    """
+    factor, identity = cosines, torch.eye(len(cosines), dtype=cosines.dtype, device=cosines.device)
+    near_enough = torch.finfo(cosines.dtype).eps ** 0.5  # each step squares the distance
+    for _ in range(_NUM_POLAR_STEPS):
+        gram = factor.T @ factor
+        is_near = float((gram - identity).norm()) < near_enough
+        factor = torch.addmm(factor, factor, gram, beta=1.5, alpha=-0.5)
+        if is_near:
+            return factor
+    left, _, right = torch.linalg.svd(cosines)
+    exact: Tensor = left @ right
+    return exact
 
 
 def leading_direction(low_rank: Tensor, basis: Tensor) -> Tensor:
