@@ -233,13 +233,14 @@ def test_zero_takes_up_what_others_wrote_and_they_what_it_wrote(ranks, folder, f
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft reads it
-@pytest.mark.parametrize("method", ["ddp", "fsdp2"])
-def test_adapters_with_dropout_go_on_exactly_and_can_be_merged(ranks, folder, method):
+@pytest.mark.parametrize(("method", "kind"), [("ddp", ()), ("fsdp2", ("full",)), ("fsdp2", ("sharded",))])
+def test_adapters_with_dropout_go_on_exactly_and_can_be_merged(ranks, folder, method, kind):
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
     whole = folder("whole")
-    arguments = (*shared(method), *SAVED, *(f"train.{option}" for option in LORA))
+    options = [f"device.engine_kwargs.state_dict={one}" for one in kind]
+    arguments = (*shared(method), *options, *SAVED, *(f"train.{option}" for option in LORA))
     train(ranks, whole, 2, *arguments)
     again = whole.with_name("again")
     shutil.copytree(whole, again)
@@ -258,13 +259,19 @@ def test_adapters_with_dropout_go_on_exactly_and_can_be_merged(ranks, folder, me
     assert not torch.equal(before, AutoModelForCausalLM.from_pretrained(cached_tiny())(ids).logits)
 
 
-def test_an_error_of_one_rank_is_told_once_by_that_rank(folder, swift):
+def test_an_error_of_one_rank_is_told_once_by_that_rank_and_nothing_listens_to_other_machines(folder, swift):
     """One rank of two finds its plugin broken; torchrun's own launcher is asked through `--nproc`."""
     place = folder("one")
     (place / "boom.py").write_text(
-        "import os\nfrom dataclasses import dataclass\nfrom swift_core.plugin_api import LossOutput, TokenOutputs\n\n\n"
+        "import os\nfrom dataclasses import dataclass\nfrom pathlib import Path\n\nimport psutil\n"
+        "from swift_core.plugin_api import LossOutput, TokenOutputs\n\n\n"
         "@dataclass(frozen=True, kw_only=True)\nclass Boom:\n    '''Fails on rank 1.'''\n\n"
         "    def __call__(self, tokens: TokenOutputs) -> LossOutput:\n"
+        "        launcher = psutil.Process().parent()\n"
+        "        every = [launcher, *launcher.children(recursive=True)]\n"
+        "        found = [each for process in every for each in process.net_connections('inet')]\n"
+        "        listening = {each.laddr.ip for each in found if each.status == 'LISTEN'}\n"
+        "        Path(__file__).with_name('listening-' + os.environ['RANK']).write_text(' '.join(listening))\n"
         "        if os.environ['RANK'] == '1':\n            raise ArithmeticError('boom')\n"
         "        return LossOutput(-tokens.logps)\n"
     )
@@ -278,6 +285,7 @@ def test_an_error_of_one_rank_is_told_once_by_that_rank(folder, swift):
     assert "rank 1 of 2:" in output
     assert "Traceback" not in output
     assert "rank 0 of 2" not in output
+    assert (place / "listening-1").read_text() == "127.0.0.1"
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -243,3 +244,14 @@ def test_zero_keeps_checkpoints(plan_of, method):
     plan = plan_of(RUN + device(method), machine=TWO, planning=True)
 
     assert plan.settings.train.save_strategy == "steps"
+
+
+@pytest.mark.parametrize("method", ["fsdp2", "zero2", "zero3"])
+def test_quantised_weights_are_not_cut_into_pieces(problems_of, method):
+    text = "model: {model_id: demo:tiny, quantization_bit: 8}\ndata: {dataset: demo:chat}\n" + device(method)
+    machine = replace(TWO, packages=TWO.packages | {"bitsandbytes"})
+
+    (problem,) = problems_of(text, machine=machine, planning=True)
+
+    assert problem.code == "engine-conflict"
+    assert "quantised ones are packed" in problem.message

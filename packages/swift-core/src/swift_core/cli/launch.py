@@ -138,10 +138,9 @@ def launch(
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // num_processes)))
     config = LaunchConfig(
         nproc_per_node=num_processes,
-        rdzv_backend="c10d",
         max_restarts=max_restarts,
         shutdown_timeout=PATIENCE,
-        **(_together(meeting) if meeting is not None and meeting.of_several else _ALONE | {"run_id": uuid.uuid4().hex}),
+        **(_together(meeting) if meeting is not None and meeting.of_several else _alone()),
     )
     try:
         elastic_launch(config, sys.executable)("-u", "-m", "swift_core", *arguments)
@@ -153,7 +152,12 @@ def launch(
     return 0
 
 
-_ALONE = {"min_nodes": 1, "max_nodes": 1, "rdzv_endpoint": "localhost:0", "local_addr": "localhost"}
+def _alone() -> dict[str, Any]:
+    """Return what torch's launcher is told where this machine is the only one: nothing listens to others."""
+    from swift_core.cli.loopback import ADDRESS, register
+
+    one = {"min_nodes": 1, "max_nodes": 1, "rdzv_endpoint": "", "local_addr": ADDRESS}
+    return {**one, "rdzv_backend": register(), "run_id": uuid.uuid4().hex}
 
 
 def _together(meeting: Meeting) -> dict[str, Any]:
@@ -171,6 +175,7 @@ def _together(meeting: Meeting) -> dict[str, Any]:
         "min_nodes": meeting.min_nodes,
         "max_nodes": meeting.max_nodes,
         "run_id": meeting.rdzv_id,
+        "rdzv_backend": "c10d",
         "rdzv_endpoint": meeting.rdzv_endpoint,
         "rdzv_configs": conf,
         "local_addr": meeting.local_addr or None,

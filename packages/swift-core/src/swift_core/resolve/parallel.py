@@ -137,6 +137,10 @@ def check_rest(findings: Findings) -> None:
             if is_on:
                 message = f"{key} {why}, and {parallel.method} {_GIVEN[parallel.method]}"
                 findings.wrong("engine-conflict", message, key, "leave the key out, or write parallel_method: ddp")
+    if parallel.method in SHARDED and settings.model.quantization_bit:
+        message = f"{parallel.method} cuts weights of one type of numbers into pieces, and quantised ones are packed"
+        next_step = "write parallel_method: ddp, in which every process has all of them"
+        findings.wrong("engine-conflict", message, "model.quantization_bit", next_step)
     if parallel.is_zero:
         _check_zero(findings, parallel.method)
 
@@ -148,9 +152,6 @@ def _check_zero(findings: Findings, method: str) -> None:
     if model.dtype not in ("auto", "float32"):
         message = f"{method} trains in float32 here, and model.dtype is {model.dtype}"
         findings.wrong("engine-conflict", message, "model.dtype", f"remove dtype, or {ddp}")
-    if model.quantization_bit:
-        message = f"{method} cuts weights into pieces, and quantised ones are packed"
-        findings.wrong("engine-conflict", message, "model.quantization_bit", ddp)
     if train.on_nonfinite == "skip":
         message = f"{method} takes a step before its gradient can be judged, so none can be left out"
         findings.wrong("engine-conflict", message, "train.on_nonfinite", f"write on_nonfinite: stop, or {ddp}")
