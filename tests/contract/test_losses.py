@@ -11,6 +11,7 @@ from torch import Tensor
 from swift_core.contracts.loss import LazyOutputs
 from swift_core.plugin_api import (
     ClassOutputs,
+    ContrastiveOutputs,
     DistillOutputs,
     LossOutput,
     PairOutputs,
@@ -20,7 +21,7 @@ from swift_core.plugin_api import (
     TokenOutputs,
     UnpairedOutputs,
 )
-from swift_core.testing.outputs import given_classes, given_distill, given_scores, given_steps
+from swift_core.testing.outputs import given_classes, given_contrastive, given_distill, given_scores, given_steps
 from swift_core.train.statistics import Coupling
 
 KIND = "loss"
@@ -178,6 +179,16 @@ class Numbers(Batch):
         return given_classes(logits=self.logits[items], labels=self.reference[items, 0])
 
 
+class Seen(Batch):
+    shape = (NUM_PAIRS, 2, VOCABULARY)
+    num_items = NUM_PAIRS
+
+    def outputs(self, items: slice = slice(None)) -> ContrastiveOutputs:
+        image, text = torch.nn.functional.normalize(self.logits[items], dim=-1).unbind(1)
+        scale, bias = torch.tensor(5.0), torch.tensor(-2.0)
+        return given_contrastive(image_embeds=image, text_embeds=text, logit_scale=scale, logit_bias=bias)
+
+
 class Scored(Batch):
     shape = (NUM_PAIRS, 2)
     num_items = NUM_PAIRS
@@ -199,6 +210,7 @@ class Steps(Batch):
 
 BATCHES: dict[str, type[Batch]] = {
     "ClassOutputs": Classes,
+    "ContrastiveOutputs": Seen,
     "DistillOutputs": Distilled,
     "PairOutputs": Pairs,
     "PolicyOutputs": Sampled,

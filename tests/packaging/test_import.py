@@ -45,6 +45,7 @@ PUBLIC = [
     "Callback",
     "ClassOutputs",
     "Command",
+    "ContrastiveOutputs",
     "Conversation",
     "DATASET_MAPPING",
     "DatasetFormat",

@@ -17,6 +17,8 @@ from types import SimpleNamespace
 import torch
 from torch.nn.parallel import DistributedDataParallel
 from transformers import (
+    CLIPConfig,
+    CLIPModel,
     LlamaConfig,
     LlamaForCausalLM,
     LlamaForSequenceClassification,
@@ -24,6 +26,7 @@ from transformers import (
 )
 
 from swift_core.assemble.kinds.classes import MULTI, NUMBERS, SINGLE, ClassCollator
+from swift_core.assemble.kinds.image_texts import ImageTextCollator
 from swift_core.assemble.kinds.kind import IGNORED, padded
 from swift_core.assemble.kinds.pairs import PairCollator
 from swift_core.assemble.kinds.scores import ScoreCollator
@@ -38,6 +41,7 @@ from swift_core.plugins.hooks import manager
 from swift_core.plugins.options import read_source
 from swift_core.plugins.registry import installed
 from swift_core.train.classification import Classification
+from swift_core.train.contrastive import Contrastive
 from swift_core.train.distill import Distillation
 from swift_core.train.forward import OutputHead
 from swift_core.train.ledger import LossCall
@@ -134,6 +138,22 @@ def sampled_rows():
     ]
 
 
+def image_text_rows():
+    """Texts end in token 1, at which they are read."""
+    generator = torch.Generator().manual_seed(7)
+    pixels = torch.randn(len(LENGTHS), 3, 8, 8, generator=generator)
+    rows = enumerate(LENGTHS)
+    return [
+        {"input_ids": [*draw(length, index), 1], "keys": [index, index], "row": index, "pixels": pixels[index]}
+        for index, length in rows
+    ]
+
+
+def collate_images(rows):
+    pixels = torch.stack([row["pixels"] for row in rows])
+    return ImageTextCollator(0)(rows) | {"vision": {"pixel_values": pixels}}
+
+
 def collate_sampled(rows):
     batch = padded(
         [row["prompt_ids"] + row["answer_ids"] for row in rows],
@@ -166,6 +186,27 @@ class Taught(Distillation):
         return batches
 
 
+class WithBias(CLIPModel):
+    """A model for every loss on images with texts: some read a bias."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.logit_bias = torch.nn.Parameter(torch.tensor(-1.0))
+
+
+def new_clip(seed):
+    """Return a tiny model with two encoders."""
+    torch.manual_seed(seed)
+    sides = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text = {"vocab_size": VOCABULARY, "max_position_embeddings": 24, "eos_token_id": 1, **sides}
+    model = WithBias(CLIPConfig(text_config=text, vision_config={"image_size": 8, "patch_size": 4, **sides}))
+    for parameter in model.parameters():
+        if parameter.dim() > 1:
+            torch.nn.init.normal_(parameter, std=0.3)
+    torch.nn.init.constant_(model.logit_scale, 1.0)
+    return model
+
+
 @dataclass(frozen=True)
 class Family:
     """What a family of losses is tried on."""
@@ -194,6 +235,7 @@ def families():
         "DistillOutputs": Family(Taught, token_rows(), TokenCollator(0)),
         "PolicyOutputs": Family(Sampled, sampled_rows(), collate_sampled),
         "ClassOutputs": classes,
+        "ContrastiveOutputs": Family(Contrastive, image_text_rows(), collate_images, WithBias),
         "ScoreOutputs": Family(RewardModelling, score_rows(), ScoreCollator(0), LlamaForSequenceClassification, 1),
         "StepOutputs": Family(ProcessReward, step_rows(), StepCollator(0), LlamaForTokenClassification),
     }
@@ -229,6 +271,8 @@ def new_loss(name):
 
 
 def new_model(kind, num_labels, seed):
+    if kind is WithBias:
+        return new_clip(seed)
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=VOCABULARY,

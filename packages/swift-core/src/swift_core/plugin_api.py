@@ -5,6 +5,7 @@ from swift_core.contracts.aggregation import Aggregation, aggregate_steps
 from swift_core.contracts.callback import Callback
 from swift_core.contracts.checks import require_between, require_nonnegative, require_positive
 from swift_core.contracts.command import Command
+from swift_core.contracts.contrastive import ContrastiveOutputs
 from swift_core.contracts.coupling import StatefulLoss, StepLoss
 from swift_core.contracts.data import DatasetFormat, Message, PairRow, Record, TextEncoder, TokenRow, UnpairedRow
 from swift_core.contracts.distill import DistillOutputs
@@ -125,6 +126,7 @@ __all__ = [
     "Callback",
     "ClassOutputs",
     "Command",
+    "ContrastiveOutputs",
     "Conversation",
     "DatasetFormat",
     "DistillOutputs",

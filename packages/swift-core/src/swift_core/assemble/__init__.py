@@ -42,7 +42,7 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
     from swift_core.assemble.data.load import load_data
     from swift_core.assemble.encoder import HfEncoder
     from swift_core.assemble.lines import refuse_model
-    from swift_core.assemble.model import fetch, load_model, load_reference, load_teacher, tokenizer_for
+    from swift_core.assemble.model import encoder_of, fetch, load_model, load_reference, load_teacher, tokenizer_for
     from swift_core.assemble.needs import needed_columns, needs_reference
     from swift_core.assemble.optimizer import build_optimizer, build_scheduler
     from swift_core.assemble.packing import packed
@@ -68,7 +68,7 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
     refuse_model(plan, folder)
     check_on_shape(plan, tuner, folder)
     tokenizer = tokenizer_for(plan, folder)
-    encoder = encoder_for(tokenizer, plan.settings.model.chat_template_kwargs, folder)
+    encoder = encoder_of(plan, tokenizer, folder)
     data = packed(plan, load_data(plan, encoder, needed_columns(plan, loss)))
     check_conversations(plan, chain(data.train, data.eval_records))
     draws = plan.procedure.source.declared.get("rows") == "prompts"

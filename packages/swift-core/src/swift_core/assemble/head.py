@@ -25,8 +25,12 @@ HEADS = {
     "causal_lm": "AutoModelForCausalLM",
     "sequence_classification": "AutoModelForSequenceClassification",
     "token_classification": "AutoModelForTokenClassification",
+    "dual_encoder": "AutoModel",
 }
 """Head -> the class of transformers that loads a model with it."""
+
+OF_CLASSES = ("sequence_classification", "token_classification")
+"""Heads that are drawn where a model's folder has no weights of them."""
 
 NAMES = ("score", "classifier")
 """What transformers calls the module of a classification head."""

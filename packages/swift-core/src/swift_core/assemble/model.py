@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from swift_core.assemble.data_only import require_weights_as_data
 from swift_core.assemble.dtype import resolve_dtype, resolve_threads
 from swift_core.assemble.encoder import processor_template
-from swift_core.assemble.head import NAMES, model_class, settle_head
+from swift_core.assemble.head import NAMES, OF_CLASSES, model_class, settle_head
 from swift_core.errors import Problem, SwiftError
 from swift_core.plugins.registry import installed
 from swift_core.plugins.remote_code import grant, is_commit, may_run, refusal
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from swift_core.contracts.handover import RunPlan
+    from swift_core.assemble.encoder import HfEncoder
     from swift_core.contracts.settings import DeviceSettings, RunSettings
 
 
@@ -238,6 +239,16 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=may_run(folder))
     except (OSError, ValueError, KeyError, ImportError) as error:
+def encoder_of(plan: RunPlan, tokenizer: PreTrainedTokenizerBase, folder: Path) -> HfEncoder:
+    """Return the encoder of the plan's model, as its procedure uses it."""
+    from swift_core.assemble.vision.encoder import encoder_for
+
+    head = str(plan.procedure.source.declared.get("model_head", "causal_lm"))
+    arguments = tokenizer, plan.settings.model.chat_template_kwargs, folder, head
+    encoder: HfEncoder = _told(plan, "model.model_id", encoder_for, *arguments)
+    return encoder
+
+
         raise ValueError(f"the tokenizer of {folder} cannot be loaded: {_reason(folder, error)}") from error
     if tokenizer.eos_token is None:
         raise ValueError(f"the tokenizer of {folder} has no end token, so the model could not learn where to stop")
@@ -283,11 +294,11 @@ def load_weights(folder: Path, loading: Loading) -> PreTrainedModel:
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise ValueError(f"the model of {folder} cannot be loaded: {_reason(folder, error)}") from error
     missing = sorted(info["missing_keys"])
-    new = [name for name in missing if loading.head != "causal_lm" and name.partition(".")[0] in NAMES]
+    new = [name for name in missing if loading.head in OF_CLASSES and name.partition(".")[0] in NAMES]
     if lacking := [name for name in missing if name not in new]:
         raise ValueError(f"the weights in {folder} lack {len(lacking)} tensors of the model, {lacking[0]} among them")
     loaded: PreTrainedModel = model
-    if loading.head != "causal_lm":
+    if loading.head in OF_CLASSES:
         settle_head(loaded, new, loading.seed)
     return loaded
 
@@ -330,7 +341,7 @@ def _first_line(error: Exception) -> str:
 
 def _require_rows_for(plan: RunPlan, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
     """Refuse a tokenizer with more tokens than the model has embeddings for."""
-    embeddings: Any = model.get_input_embeddings()
+    embeddings: Any = getattr(model, "text_model", model).get_input_embeddings()
     rows = embeddings.weight.shape[0]
     if len(tokenizer) > rows:
         message = f"the tokenizer has {len(tokenizer)} tokens and the model embeddings for {rows}"

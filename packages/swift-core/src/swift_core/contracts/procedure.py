@@ -21,6 +21,7 @@ HEADS_IN_WORDS = {
     "causal_lm": "a language model",
     "sequence_classification": "a classifier of texts",
     "token_classification": "a classifier of tokens",
+    "dual_encoder": "an encoder of images beside one of texts",
 }
 """What a model with each head is."""
 
@@ -31,8 +32,8 @@ class Procedure(Protocol):
     What it declares stands in its class as literals: a plan reads them from the source, before torch is imported. It
     may declare more:
 
-    - `model_head`: which head its model has, `causal_lm` (left out), `sequence_classification` or
-      `token_classification`;
+    - `model_head`: which head its model has, `causal_lm` (left out), `sequence_classification`,
+      `token_classification` or `dual_encoder`;
     - `samples = True`: it draws answers from an engine (`rollout.engine`);
     - `needs_reference = True`: it reads a reference model, whatever its loss reads;
     - `needs_teacher = True`: it needs `model.teacher_model_id`.

@@ -209,6 +209,7 @@ def _steps(findings: Findings, plan: RunPlan) -> None:
 def _lines(findings: Findings, plan: RunPlan) -> None:
     """Keep a problem for rows that are to stand in one line and have no use or no way for it."""
     settings, stage = findings.config.settings, plan.procedure.plugin.name
+    "ContrastiveOutputs": ": the loss reports eval_image_accuracy itself, and retrieval looks at all rows",
     rows = plan.procedure.source.declared.get("rows", "tokens")
     if settings.train.packing and rows != "tokens":
         message = (

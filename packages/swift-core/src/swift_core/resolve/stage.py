@@ -24,6 +24,7 @@ FAMILY_WORDS = {
     "ClassOutputs": "classes of texts",
     "ScoreOutputs": "scores of two answers",
     "StepOutputs": "labelled steps",
+    "ContrastiveOutputs": "images with their texts",
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from swift_core.contracts.contrastive import ContrastiveOutputs
 from swift_core.contracts.distill import DistillOutputs
 from swift_core.contracts.loss import LazyOutputs, PairOutputs, PolicyOutputs, TokenOutputs, UnpairedOutputs
 from swift_core.contracts.score import ClassOutputs, ScoreOutputs, StepOutputs
@@ -47,6 +48,11 @@ def given_scores(**values: Tensor) -> ScoreOutputs:
 def given_steps(**values: Tensor) -> StepOutputs:
     """Return StepOutputs that hold `values`; reading anything else is an AttributeError."""
     return _given(StepOutputs, values)
+
+
+def given_contrastive(**values: Tensor) -> ContrastiveOutputs:
+    """Return ContrastiveOutputs that hold `values`; reading anything else is an AttributeError."""
+    return _given(ContrastiveOutputs, values)
 
 
 def given_policy(max_length: int = 0, **values: Tensor) -> PolicyOutputs:

@@ -57,7 +57,9 @@ class SwiftTrainer(transformers.Trainer):
     rows: ClassVar[str]
     """What a row of its data is: the name of a row kind."""
 
-    model_head: ClassVar[Literal["causal_lm", "sequence_classification", "token_classification"]] = "causal_lm"
+    model_head: ClassVar[
+        Literal["causal_lm", "sequence_classification", "token_classification", "dual_encoder"]
+    ] = "causal_lm"
     """Which head its model has."""
 
     default_loss: ClassVar[str]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +74,7 @@ def load_data(plan: RunPlan, encoder: TextEncoder, columns: Sequence[str] = ()) 
     if columns:
         require_columns(chain(data.train, judged), columns, plan.loss.plugin.name)
     refuse_images(plan, (item.record for item in chain(data.train, data.held_out)))
+    limit = limit_for(plan, limit, encoder)
     encoding = Encoding(plan, encoder, stage, limit)
     train, train_tally, kept_note = encoding.rows(data.train)
     if not train:
@@ -168,6 +169,22 @@ def limit_of(plan: RunPlan) -> Limit:
     """Return the length limit of `plan`."""
     data, config = plan.settings.data, plan.config
     return Limit(data.max_length, data.overlong, config.place("data.max_length") or config.place("data.dataset"))
+
+
+def limit_for(plan: RunPlan, limit: Limit, encoder: TextEncoder) -> Limit:
+    """Return the length limit for a model that reads at most `encoder.max_positions` tokens, where it says so.
+
+    Raises:
+        SwiftError: The run file asks for more.
+    """
+    most = getattr(encoder, "max_positions", limit.max_length)
+    if limit.max_length <= most:
+        return limit
+    if "data.max_length" in plan.config.origins:
+        message = f"data.max_length is {limit.max_length:,}, and the model reads {most:,} tokens at most."
+        step = f"set data.max_length to {most} or less, and data.overlong to drop or truncate where texts are longer"
+        raise SwiftError(Problem("too-long", message, plan.config.place("data.max_length"), step))
+    return replace(limit, max_length=most)
 
 
 def is_judged(item: Item, stage: Stage) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from swift_core.assemble.kinds.classes import ClassRows
+from swift_core.assemble.kinds.image_texts import ImageTexts
 from swift_core.assemble.kinds.pairs import PairRows
 from swift_core.assemble.kinds.prompts import PromptRows
 from swift_core.assemble.kinds.scores import ScoreRows
@@ -24,6 +25,7 @@ KINDS: dict[str, type[RowKind]] = {
     "scores": ScoreRows,
     "steps": StepRows,
     "prompts": PromptRows,
+    "image_texts": ImageTexts,
 }
 """By what a procedure declares as `rows`."""
 

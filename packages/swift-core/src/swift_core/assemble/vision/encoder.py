@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from swift_core.assemble.encoder import HfEncoder
 from swift_core.assemble.head import sees_images
 from swift_core.assemble.spans import RowMistake
+from swift_core.assemble.vision.dual import DualEncoder
 from swift_core.assemble.vision.parts import as_parts
 from swift_core.assemble.vision.processor import ImageProcessing, keep_processor
 from swift_core.contracts.images import MARK, ImageError
@@ -97,9 +98,15 @@ class VisionEncoder(HfEncoder):
 
 
 def encoder_for(
-    tokenizer: PreTrainedTokenizerBase, template_kwargs: Mapping[str, Any] | None, folder: Path
+    tokenizer: PreTrainedTokenizerBase, template_kwargs: Mapping[str, Any] | None, folder: Path, head: str = "causal_lm"
 ) -> HfEncoder:
-    """Return the encoder of the model in `folder`, which may see images."""
+    """Return the encoder of the model in `folder`, which may see images; `head` is what its procedure declares.
+
+    Raises:
+        ValueError: A model with two encoders has no image processor.
+    """
+    if head == "dual_encoder":
+        return DualEncoder(tokenizer, folder)
     if not sees_images(folder):
         return HfEncoder(tokenizer, template_kwargs)
     return VisionEncoder(tokenizer, template_kwargs, ImageProcessing(folder))

@@ -1,0 +1,88 @@
+"""Draw images with captions and make a tiny CLIP model that has never seen any: `python examples/clip/make.py FOLDER`.
+
+Each image has a shape of some colour at some place on a ground of another colour. Training and held-out rows have no
+caption in common, so that a held-out image is found by the parts of its caption and not by heart.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import sys
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+COLOURS = {
+    "red": (220, 30, 30), "green": (30, 170, 60), "blue": (40, 60, 220), "yellow": (240, 220, 40),
+    "black": (20, 20, 20), "white": (245, 245, 245),
+}  # fmt: skip
+SHAPES = {"square": (6, 6), "bar": (7, 2)}
+"""Half of a width and height."""
+PLACES = {"left": (7, 16), "right": (24, 16), "top": (16, 7), "bottom": (16, 24)}
+SIZE = 32
+WORDS = ("<|startoftext|>", "<|endoftext|>", "a", "on", *COLOURS, *SHAPES, *PLACES)
+
+
+def main(folder: Path, seed: int = 0) -> None:
+    """Write `train.jsonl`, `held_out.jsonl`, `images` and the model `tiny-clip` into `folder`."""
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    scenes = [scene for scene in itertools.product(COLOURS, SHAPES, PLACES, COLOURS) if scene[0] != scene[3]]
+    random.Random(seed).shuffle(scenes)
+    held_out = scenes[:64]
+    write_rows(folder, "held_out.jsonl", held_out)
+    write_rows(folder, "train.jsonl", scenes[64:])
+    write_model(folder / "tiny-clip", seed)
+
+
+def write_rows(folder: Path, name: str, scenes: list[tuple[str, str, str, str]]) -> None:
+    """Draw scenes and write a row for each."""
+    rows = []
+    for colour, shape, place, ground in scenes:
+        file = f"images/{colour}-{shape}-{place}-{ground}.png"
+        draw(colour, shape, place, ground).save(folder / file)
+        rows.append({"image": file, "caption": f"a {colour} {shape} {place} on {ground}"})
+    (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def draw(colour: str, shape: str, place: str, ground: str) -> Image.Image:
+    """Return a scene, `SIZE` pixels wide and high."""
+    image = Image.new("RGB", (SIZE, SIZE), COLOURS[ground])
+    (x, y), (half_width, half_height) = PLACES[place], SHAPES[shape]
+    corners = (x - half_width, y - half_height, x + half_width, y + half_height)
+    ImageDraw.Draw(image).rectangle(corners, fill=COLOURS[colour])
+    return image
+
+
+def write_model(folder: Path, seed: int, kind: str = "clip") -> None:
+    """Write a random model with its tokenizer of a few words and its image processor; `kind` is `clip` or `siglip`."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import CLIPConfig, CLIPModel, PreTrainedTokenizerFast, SiglipConfig, SiglipModel
+
+    torch.manual_seed(seed)
+    text = {"vocab_size": len(WORDS), "max_position_embeddings": 12, "bos_token_id": 0, "eos_token_id": 1}
+    sides = {"hidden_size": 48, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 2}
+    image = {"image_size": SIZE, "patch_size": 8}
+    made, config = (CLIPModel, CLIPConfig) if kind == "clip" else (SiglipModel, SiglipConfig)
+    own = {"projection_dim": 32} if kind == "clip" else {}
+    text |= {"pad_token_id": 1, **sides} | ({"projection_size": 48} if kind == "siglip" else {})
+    made(config(text_config=text, vision_config={**sides, **image}, **own)).save_pretrained(folder)
+
+    words = Tokenizer(models.WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token=WORDS[1]))
+    words.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    around = [(WORDS[0], 0), (WORDS[1], 1)]
+    words.post_processor = processors.TemplateProcessing(single=f"{WORDS[0]} $A {WORDS[1]}", special_tokens=around)
+    inputs = ["input_ids", "attention_mask"] if kind == "clip" else ["input_ids"]
+    named = {"bos_token": WORDS[0], "eos_token": WORDS[1], "pad_token": WORDS[1], "model_input_names": inputs}
+    PreTrainedTokenizerFast(tokenizer_object=words, **named).save_pretrained(folder)
+    pixels = {
+        "image_processor_type": "CLIPImageProcessor", "size": {"height": SIZE, "width": SIZE},
+        "do_center_crop": False, "image_mean": [0.5] * 3, "image_std": [0.5] * 3,
+    }  # fmt: skip
+    (folder / "preprocessor_config.json").write_text(json.dumps(pixels), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
