@@ -19,9 +19,9 @@ STREAMED_ROWS = ("tokens", "pairs", "prompts")
 def check_data_keys(findings: Findings, procedure: Looked | None) -> None:
     """Keep what is wrong with mixing, streaming and encoding in processes."""
     _check_mixing(findings)
+    _check_images(findings)
     data = findings.config.settings.data
     if data.streaming and procedure is not None:
-    _check_images(findings)
         rows = str(procedure.declared("rows", "tokens"))
         if rows not in STREAMED_ROWS:
             message = f"stage {procedure.plugin.name!r} must see all rows before it can encode one of them"
