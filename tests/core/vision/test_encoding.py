@@ -192,3 +192,32 @@ def test_a_template_that_takes_parts_alone_is_given_text_in_parts(folders, draw,
     assert encoder.decode(part.ids) == f"user: {'<image>' * 16}\nWhat? <|im_end|>assistant: red<|im_end|>"
     light = LightEncoder.open(folders["llava"], PARTS_ALONE)
     assert light.render([{"role": "user", "content": "Hello"}]) == "user: Hello<|im_end|>"
+
+
+def test_a_preview_shows_each_image_with_its_size_and_tokens(seeing, draw, records):
+    from swift_core.artifacts.mask_preview import mask_preview
+
+    rows, _ = encoded(seeing, records.chat("<image><image>What?", "red", draw(), draw("blue", 56, 28)))
+    (entry,) = mask_preview(rows, seeing.encoder)
+    counts = (16, 16) if seeing.family == "llava" else (4, 8)
+    read, trained = entry["pieces"][:-2], entry["pieces"][-2]
+    text = "".join(piece["text"] for piece in read)
+    first, second = f"<image 1: 28x28, {counts[0]} tokens>", f"<image 2: 56x28, {counts[1]} tokens>"
+    assert text.index(first) < text.index(second)
+    assert seeing.image_token not in text
+    assert (trained["trained"], trained["text"]) == (True, "red<|im_end|>")
+
+
+def test_a_shown_image_stands_where_its_mark_is_or_before_the_prompt(seeing, draw, tmp_path):
+    from pathlib import Path
+
+    from swift_core.assemble.vision.shown import as_shown
+
+    path = Path(draw().path)
+    (ref,), prompts = as_shown(seeing.encoder, [path], ["What?", "Look: <image>"])
+    assert (ref.path, prompts) == (str(path), ["<image>What?", "Look: <image>"])
+    broken = tmp_path / "broken.png"
+    broken.write_text("no image")
+    with pytest.raises(SwiftError) as caught:
+        as_shown(seeing.encoder, [broken], ["<image><image>"])
+    assert {problem.code for problem in caught.value.problems} == {"broken-image", "image-marks"}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from swift_core.contracts.images import image_from_json
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -27,7 +29,8 @@ def mask_preview(rows: Any, encoder: TextEncoder, num_rows: int = 3) -> list[dic
     for index, row in enumerate(shown[:num_rows]):
         for title, ids, trained in _sequences(index, row):
             weights = row.get("loss_scale") or [1.0] * len(ids)
-            entries.append({"title": title, **_entry(ids, trained, weights, encoder)})
+            images = _images(row, ids, encoder)
+            entries.append({"title": title, **_entry(ids, trained, weights, encoder, images)})
     return entries
 
 
@@ -66,14 +69,36 @@ def _scored(ids: Any) -> tuple[list[int], list[bool]]:
     return _integers(ids), [False] * (len(ids) - 1) + [True]
 
 
+def _images(row: Mapping[str, Any], ids: Sequence[int], encoder: Any) -> dict[int, tuple[int, str]]:
+    """Return where each image of a row begins -> where it ends, and what is shown for it."""
+    refs = [image_from_json(image) for image in row.get("images", ())]
+    if not refs or not hasattr(encoder, "with_images"):
+        return {}
+    places = encoder.with_images(refs).places_of_images(ids)
+    shown = {}
+    for number, (ref, (start, end)) in enumerate(zip(refs, places, strict=True), 1):
+        width, height = ref.size()
+        tokens = "1 token" if end - start == 1 else f"{end - start:,} tokens"
+        shown[start] = (end, f"<image {number}: {width}x{height}, {tokens}>")
+    return shown
+
+
 def _entry(
-    ids: Sequence[int], trained: Sequence[bool], weights: Sequence[float], encoder: TextEncoder
+    ids: Sequence[int],
+    trained: Sequence[bool],
+    weights: Sequence[float],
+    encoder: TextEncoder,
+    images: Mapping[int, tuple[int, str]],
 ) -> dict[str, Any]:
-    shown = list(zip(ids, trained, weights, strict=False))[:MAX_TOKENS]
+    inside = {place: text for start, (end, text) in images.items() for place in range(start, end)}
+    shown = [
+        (token, mine, weight if mine else 1.0, inside.get(place, ""))
+        for place, (token, mine, weight) in enumerate(zip(ids, trained, weights, strict=False))
+    ][:MAX_TOKENS]
     pieces = []
-    for (is_trained, weight), group in groupby(shown, key=lambda entry: (entry[1], entry[2] if entry[1] else 1.0)):
+    for (is_trained, weight, image), group in groupby(shown, key=lambda entry: entry[1:]):
         # Runs of tokens are decoded together: one character may be spread over several tokens.
-        text = encoder.decode([token for token, _, _ in group])
+        text = image or encoder.decode([token for token, *_ in group])
         pieces.append({"text": text, "trained": is_trained, "weight": weight})
     return {
         "num_tokens": len(ids),

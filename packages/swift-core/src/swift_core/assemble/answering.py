@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from swift_core.assemble.spans import RowMistake
 from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ def answer(
     *,
     system: str | None = None,
     raw: bool = False,
+    images: Sequence[Path] = (),
     with_base: bool = False,
     max_new_tokens: int = 128,
     temperature: float = 0.0,
@@ -31,6 +33,7 @@ def answer(
         prompts: What the user says, or with `raw` a text to continue.
         system: System message; None takes `data.system` of the run.
         raw: Leave the chat template out.
+        images: Files that every prompt shows: one for each `<image>` in it, before it when it has none.
         with_base: Let the untrained model answer too.
         max_new_tokens: Longest answer, in tokens.
         temperature: 0 always takes the likeliest token.
@@ -41,17 +44,19 @@ def answer(
     """
     import torch
 
-    from swift_core.assemble.encoder import HfEncoder
     from swift_core.assemble.generate import generate
     from swift_core.assemble.trained import load_base, load_run_tokenizer, open_run
+    from swift_core.assemble.vision.encoder import encoder_for
+    from swift_core.assemble.vision.shown import as_shown
 
     run = open_run(directory)
     try:
-        encoder = HfEncoder(load_run_tokenizer(run), run.settings.model.chat_template_kwargs)
+        encoder = encoder_for(load_run_tokenizer(run), run.settings.model.chat_template_kwargs, run.base_folder)
         model = load_base(run)
     except ValueError as error:
         raise SwiftError(Problem("model-unavailable", f"{error}.", None, "train the run again")) from error
     chosen_system = run.settings.data.system if system is None else system
+    shown, prompts = as_shown(encoder, images, prompts)
     asked = list(prompts) if raw else [_conversation(prompt, chosen_system, encoder) for prompt in prompts]
 
     answers: dict[str, list[str]] = {}
@@ -59,7 +64,11 @@ def answer(
         if name == "trained":
             model = run.tuner.from_pretrained(model, run.artifact)
         torch.manual_seed(seed)
-        answers[name] = generate(model, encoder, asked, max_new_tokens=max_new_tokens, temperature=temperature)
+        options: Any = {"max_new_tokens": max_new_tokens, "temperature": temperature}
+        try:
+            answers[name] = generate(model, encoder, asked, images=[shown] * len(asked), **options)
+        except RowMistake as mistake:
+            raise SwiftError(Problem(mistake.code, str(mistake), None, mistake.next_step)) from mistake
     return [{name: texts[index] for name, texts in answers.items()} for index in range(len(asked))]
 
 

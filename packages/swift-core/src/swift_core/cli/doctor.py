@@ -109,6 +109,8 @@ def _versions(registry: Registry) -> Iterator[tuple[str, str]]:
     for name in (*sorted(FIRST_PARTY), *_LIBRARIES):
         distribution = registry.found.distributions.get(name)
         yield name, distribution.version if distribution else "not installed"
+    pillow = registry.found.distributions.get("pillow")
+    yield "pillow", pillow.version if pillow else "not installed; rows with images need it: swift-core[vision]"
 
 
 def _border(registry: Registry) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from swift_core.assemble.judging import Verdict
 
-_GENERATING = ("compare", "max_new_tokens", "temperature", "seed")
+_GENERATING = ("images", "compare", "max_new_tokens", "temperature", "seed")
 """Options of models that generate."""
 
 
@@ -18,6 +18,13 @@ _GENERATING = ("compare", "max_new_tokens", "temperature", "seed")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--prompt", "prompts", multiple=True, required=True, help="What to answer; may be given several times.")
 @click.option("--answer", "replies", multiple=True, help="What to judge, one for each prompt: of reward models.")
+@click.option(
+    "--image",
+    "images",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="An image that every prompt shows, where <image> stands in it or before it; repeat it for several.",
+)
 @click.option("--system", default=None, help="System message.  [default: data.system of the run]")
 @click.option("--raw", is_flag=True, help="Take the prompt as plain text, without the chat template.")
 @click.option("--compare", type=click.Choice(["base"]), help="Show the untrained model's answer beside it.")
@@ -70,6 +77,7 @@ def _answer(
     *,
     system: str | None,
     raw: bool,
+    images: tuple[Path, ...],
     compare: str | None,
     max_new_tokens: int,
     temperature: float,
@@ -82,6 +90,7 @@ def _answer(
         prompts,
         system=system,
         raw=raw,
+        images=images,
         with_base=compare is not None,
         max_new_tokens=max_new_tokens,
         temperature=temperature,

@@ -31,7 +31,8 @@ def command(run_file: Path, overrides: tuple[str, ...], rows: int, allow_code: b
 
     plan = read_plan(run_file, overrides, installed(allow_code=allow_code), planning=True)
     data = read_data(plan)
-    encoder, items = _encoder(plan), data.first(rows)
+    items = data.first(rows)
+    encoder = _encoder(plan, with_images=any(item.record.images for item in items))
     stage = stage_of(plan, data.train)
     shown = [_encoded(plan, encoder, stage, item) for item in items]
     for source in data.sources:
@@ -43,8 +44,8 @@ def command(run_file: Path, overrides: tuple[str, ...], rows: int, allow_code: b
         _show(encoder, item, encoded, tally)
 
 
-def _encoder(plan: RunPlan) -> TextEncoder:
-    """Open the model's tokenizer; a model that is not on this machine yet is fetched."""
+def _encoder(plan: RunPlan, *, with_images: bool) -> TextEncoder:
+    """Open the model's tokenizer, with its processor for images; a model that is not on this machine is fetched."""
     from swift_core.assemble.data.survey import model_folder
     from swift_core.assemble.encoder import open_encoder
     from swift_core.errors import Problem, SwiftError
@@ -56,7 +57,12 @@ def _encoder(plan: RunPlan) -> TextEncoder:
             folder = plan.create(plan.hub).fetch(model.model_id, model.revision, plan.config.path.parent)
         except ValueError as error:
             raise SwiftError(Problem("model-unavailable", f"{error}.", plan.config.place("model.model_id"))) from error
-    return open_encoder(plan.config, folder)
+    if not with_images:
+        return open_encoder(plan.config, folder)
+    from swift_core.assemble.model import tokenizer_for  # transformers' processor alone knows what an image becomes
+    from swift_core.assemble.vision.encoder import encoder_for
+
+    return encoder_for(tokenizer_for(plan, folder), model.chat_template_kwargs, folder)
 
 
 def _source_line(source: SourceFacts) -> str:

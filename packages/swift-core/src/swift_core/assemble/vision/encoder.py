@@ -168,6 +168,16 @@ class RowEncoder:
             return frozenset()
         return self.base.frame_ids.union(*(self.base.special_ids(text) for text in set(self.texts)))
 
+    def places_of_images(self, ids: Sequence[int]) -> list[Span]:
+        """Return the tokens [start, end) of each image in a row, in order."""
+        places, at = [], 0
+        for text in self.texts:
+            own = self.base.encode(text)
+            start = next(place for place in range(at, len(ids)) if list(ids[place : place + len(own)]) == own)
+            at = start + len(own)
+            places.append((start, at))
+        return places
+
     def encode(self, text: str) -> list[int]:
         """Return the tokens of `text`, with those of images for their image tokens.
 
