@@ -1,17 +1,22 @@
 """What a refresh of GaLore's projections costs and captures beside exact SVDs, and what it does to a run's loss.
 
-    python benchmarks/optim_galore.py [--steps N] [--seeds N]
+    python benchmarks/optim_galore.py [--steps N] [--seeds N] [--only NAME ...]
 
 The first table has the matrices of one layer of a small Llama with falling singular values; the old basis is that of
-the same matrix with noise. Cost is processor time on one thread, the best of nine (of three for SVDs); energy is the captured one over
-that of the SVD's subspace. The second table has the last losses of a two-layer Llama on the bytes of the documentation.
+the same matrix with noise. Cost is processor time on one thread, the best of nine (of three for SVDs); energy is the
+captured one over that of the SVD's subspace. The second table has the last losses of a two-layer Llama on the bytes of
+the documentation; AdamW has there the rates that GaLore gives each parameter, and galore-torch, if it is installed, is
+the authors' package.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
+import types
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +28,10 @@ from swift_optim_zoo.galore_adamw import GaLoreAdamW
 
 SHAPES = {(576, 576): 2, (192, 576): 2, (1536, 576): 3}
 AUTHORS = {"refresh": "exact", "moments": "keep", "stagger": False, "products": "float32"}
+RATE, LOW = 1e-2, {"rank": 16, "update_proj_gap": 10, "scale": 0.25}
+OUTSIDE = ("embed", "lm_head", "norm")
+
+Named = list[tuple[str, torch.nn.Parameter]]
 
 
 def best(work: Callable[[], object], times: int = 9) -> float:
@@ -103,7 +112,36 @@ def last_loss(data: torch.Tensor, seed: int, num_steps: int, make: Callable[...,
 
 def galore(**options: object) -> Callable[..., torch.optim.Optimizer]:
     """Return a maker of GaLore with the same rank, gap and scale."""
-    return lambda named: GaLoreAdamW(named, lr=1e-2, rank=16, update_proj_gap=10, scale=0.25, **options)
+    return lambda named: GaLoreAdamW(named, lr=RATE, **LOW, **options)
+
+
+def split(named: Named) -> tuple[list[torch.nn.Parameter], list[torch.nn.Parameter]]:
+    """Return what GaLore projects, and the rest."""
+    chosen = {name for name, param in named if param.dim() == 2 and not any(part in name for part in OUTSIDE)}
+    return [p for name, p in named if name in chosen], [p for name, p in named if name not in chosen]
+
+
+def adamw(named: Named) -> torch.optim.Optimizer:
+    """Return AdamW with the rates of GaLore."""
+    matrices, others = split(named)
+    groups = [{"params": matrices, "lr": RATE * LOW["scale"]}, {"params": others}]
+    return torch.optim.AdamW(groups, lr=RATE, weight_decay=0.0)
+
+
+def authors(named: Named) -> torch.optim.Optimizer:
+    """Return the optimizer of galore-torch, whose package asks for bitsandbytes when it is imported."""
+    sys.modules.setdefault("bitsandbytes", types.ModuleType("bitsandbytes"))
+    for part in ("functional", "optim", "optim.optimizer"):
+        module = sys.modules.setdefault(f"bitsandbytes.{part}", types.ModuleType(part))
+        module.Optimizer2State = torch.optim.Optimizer  # type: ignore[attr-defined]
+    sys.modules["bitsandbytes"].functional = sys.modules["bitsandbytes.functional"]  # type: ignore[attr-defined]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from galore_torch import GaLoreAdamW as Theirs
+
+        matrices, others = split(named)
+        groups = [{"params": matrices, "proj_type": "std", **LOW}, {"params": others}]
+        return Theirs(groups, lr=RATE, eps=1e-8, weight_decay=0.0, no_deprecation_warning=True)
 
 
 def main() -> None:
@@ -111,14 +149,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--only", nargs="*", default=[], help="rows of the second table; then it is the only one")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"{'rank':>6}{'products':>12}{'times cheaper':>16}{'energy':>12}")
-    for rank in (64, 128):
-        refreshes(rank)
+    if not options.only:
+        print(f"{'rank':>6}{'products':>12}{'times cheaper':>16}{'energy':>12}")
+        for rank in (64, 128):
+            refreshes(rank)
     data = text()
     ways = {
-        "adamw": lambda named: torch.optim.AdamW([p for _, p in named], lr=3e-3, weight_decay=0.0),
+        "adamw": adamw,
+        "galore-torch": authors,
         "as the authors": galore(**AUTHORS),
         "align": galore(),
         "rotate": galore(moments="rotate"),
@@ -126,7 +167,8 @@ def main() -> None:
         "keep": galore(moments="keep"),
     }
     print(f"{'moments':<16}" + "".join(f"{f'seed {seed}':>10}" for seed in range(options.seeds)) + f"{'mean':>10}")
-    for name, make in ways.items():
+    for name in options.only or ways:
+        make = ways[name]
         losses = [last_loss(data, seed, options.steps, make) for seed in range(options.seeds)]
         print(
             f"{name:<16}" + "".join(f"{loss:>10.3f}" for loss in losses) + f"{statistics.mean(losses):>10.3f}",

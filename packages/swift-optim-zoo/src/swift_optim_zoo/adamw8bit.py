@@ -46,6 +46,7 @@ class AdamW8bit(ZooOptimizer):
             installed.
     """
 
+    needs_package_on_gpu: ClassVar[str] = "bitsandbytes"
     state_bytes: ClassVar[str] = "8 * size if size < 4096 else 2 * size + 8 * ceil(size / 256)"
 
     def __init__(

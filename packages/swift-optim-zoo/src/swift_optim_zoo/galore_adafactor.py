@@ -3,8 +3,8 @@
     every update_proj_gap steps:  Q = leading singular vectors of G
     R  = G Q                                   (or Q^T G, whichever is smaller; proj_type full: P^T G Q)
     u  = R / sqrt(V),  V factored as in Adafactor, of R^2 + eps, decay 1 - t^decay_rate
-    u  = u / max(1, rms(u) / clip_threshold)                                 (beta1 > 0: its running mean)
-    p <- p * (1 - lr * weight_decay) - lr * scale * u Q^T
+    d  = lr * u / max(1, rms(u) / clip_threshold)                            (beta1 > 0: the running mean of these)
+    p <- p * (1 - lr * weight_decay) - scale * d Q^T
 
 Zhao et al., 2024, arXiv:2403.03507, alg. 1 around Adafactor (Shazeer and Stern, 2018, arXiv:1804.04235, alg. 4).
 Parameters that are not projected (embeddings, output head, norms, biases) take Adafactor.
@@ -130,19 +130,18 @@ class GaLoreAdafactor(GaLoreOptimizer):
         require_between(-1.0, 0.0, decay_rate=options["decay_rate"])
 
     def direction_(self, low_rank: Tensor, state: State, group: Group) -> Tensor:
-        """Update the factored second moment and return Adafactor's direction, a new tensor."""
-        return _direction(low_rank, state, group)
+        """Update what is kept and return Adafactor's move, its length included, as a new tensor."""
+        return _move(low_rank, state, group)
 
     def plain(self, weights: Tensor, grad: Tensor, state: State, group: Group) -> None:
         """Move a parameter that is not projected, by Adafactor."""
         decay = decay_factor(group)
-        weights.mul_(decay).add_(_direction(grad, state, group), alpha=-float(group["lr"]))
+        weights.mul_(decay).sub_(_move(grad, state, group))
 
     def move(self, move: Move) -> None:
         """Take the step; its decay comes first, as Adafactor has it."""
-        size = float(move.group["lr"]) * move.group["scale"]
-        direction = self.direction_(move.low_rank, move.state, move.group)
-        move.projection.add_back_(move.weights, direction, alpha=-size, decay=decay_factor(move.group))
+        step = self.direction_(move.low_rank, move.state, move.group)
+        move.projection.add_back_(move.weights, step, alpha=-move.group["scale"], decay=decay_factor(move.group))
 
     def turn(self, state: State, turn: Turn) -> None:
         """Express the moments in new bases."""
@@ -165,11 +164,12 @@ class GaLoreAdafactor(GaLoreOptimizer):
             check_shape((*state["exp_avg_sq_row"].shape, *state["exp_avg_sq_col"].shape), shape)
 
 
-def _direction(grad: Tensor, state: State, group: Group) -> Tensor:
-    """Update the moments and return what lr multiplies."""
+def _move(grad: Tensor, state: State, group: Group) -> Tensor:
+    """Update the moments and return what is taken off the weights."""
     step = next_step(state) - int(state.get("reset_at", 0))
     change = scaled_gradient(grad, state, beta=1 - step ** group["decay_rate"], eps=group["eps"])
     clip_update_(change, group["clip_threshold"])
+    change.mul_(float(group["lr"]))
     if group["beta1"]:
         change = zeros_in(state, "exp_avg", change).lerp_(change, 1 - group["beta1"])
     return change
