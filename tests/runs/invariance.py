@@ -198,7 +198,7 @@ def new_clip(seed):
     """Return a tiny model with two encoders."""
     torch.manual_seed(seed)
     sides = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    text = {"vocab_size": VOCABULARY, "max_position_embeddings": 24, "eos_token_id": 1, **sides}
+    text = {"vocab_size": VOCABULARY, "max_position_embeddings": 24, "bos_token_id": 0, "eos_token_id": 1, **sides}
     model = WithBias(CLIPConfig(text_config=text, vision_config={"image_size": 8, "patch_size": 4, **sides}))
     for parameter in model.parameters():
         if parameter.dim() > 1:
