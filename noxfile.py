@@ -185,13 +185,17 @@ def ray(session: nox.Session) -> None:
 
 @nox.session(reuse_venv=True, requires=["wheels"], default=False)
 def minimums(session: nox.Session) -> None:
-    """Test with the oldest version of each requirement that metadata allows; torch stays as constrained."""
+    """Test with the oldest version of each requirement that metadata allows; torch stays as constrained.
+
+    As `tests` does, slow ones left out; arguments go to pytest.
+    """
     oldest = session.cache_dir / "minimums.txt"
     lines = [line.replace(">=", "==") for line in core_requirements() if not line.startswith("torch")]
     oldest.write_text("\n".join([*lines, CONSTRAINTS.read_text()]))
     installed = with_extra(wheels_in(dist_folder(session)), "swift_core", "gguf")
     session.install("--constraint", str(oldest), *installed, *nox.project.dependency_groups(TOOLS, "tests"))
-    session.run("python", "-m", "pytest", "-p", "no:cacheprovider", *session.posargs, env=test_environment(session))
+    arguments = ("-p", "no:cacheprovider", "-m", "not slow and not timed", *IN_PARALLEL, *session.posargs)
+    session.run("python", "-m", "pytest", *arguments, env=test_environment(session))
 
 
 @nox.session(reuse_venv=True, requires=["wheels"], default=False)

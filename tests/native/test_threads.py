@@ -145,7 +145,7 @@ def test_the_child_of_a_fork_steps_as_its_parent_does():
         print("ended well")
     """
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=600
     )
     assert done.stdout == "ended well\n", done.stderr
     assert done.returncode == 0
