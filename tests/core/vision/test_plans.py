@@ -15,7 +15,7 @@ from swift_core.resolve.plan import resolve
 def surveyed(tmp_path, draw):
     """Return a function (model, train settings, pairs) -> what a plan says of a row with an image and one without."""
 
-    def look(model, train, *, pairs=False):
+    def look(model, train, *, pairs=False, num_processes=1):
         said = {name: [{"role": "assistant", "content": name}] for name in ("red", "blue")}
         rows = []
         for question, images in (("<image>What?", [draw().path]), ("Hello", [])):
@@ -24,6 +24,7 @@ def surveyed(tmp_path, draw):
             rows.append({**(answers if pairs else {"messages": [*asked, *said["red"]]}), "images": images})
         (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         sections = {"model": {"model_id": str(model)}, "data": {"dataset": "rows.jsonl"}, "train": train}
+        sections["device"] = {"num_processes": num_processes}
         (tmp_path / "run.yaml").write_text(json.dumps(sections))
         return survey(resolve(load(tmp_path / "run.yaml"), installed(), planning=True))
 
@@ -59,3 +60,8 @@ def test_rows_with_images_share_no_prompt(surveyed, folders):
 def test_a_model_of_text_is_told_before_anything_is_loaded(surveyed, tiny_folder):
     with pytest.raises(SwiftError, match="its configuration has no vision part"):
         surveyed(tiny_folder, {"stage": "sft", "max_steps": 1})
+
+
+def test_processes_that_go_together_see_images_in_every_row(surveyed, folders):
+    with pytest.raises(SwiftError, match="1 of 2 rows have images, and 2 processes go through the model together"):
+        surveyed(folders["llava"], {"stage": "sft", "max_steps": 1}, num_processes=2)

@@ -68,13 +68,21 @@ IMAGES_STAND_ALONE = "rows with images stand alone: the model is given the image
 
 
 def refuse_images(plan: RunPlan, records: Iterable[Record]) -> None:
-    """Raise SwiftError where the run file insists on lines, or on what reads text alone, and records have images."""
+    """Raise SwiftError where records have images, and the run file insists on what cannot be done with them."""
     train, teaches = plan.settings.train, plan.procedure.source.declared.get("needs_teacher")
-    if not (train.packing or train.share_prompt is True or teaches):
+    if not (train.packing or train.share_prompt is True or teaches or plan.parallel.world > 1):
         return
-    if not any(record.images for record in records):
+    num_with, num_records = _count_images(records)
+    if not num_with:
         return
     problems = []
+    if plan.parallel.world > 1 and num_with < num_records:
+        message = (
+            f"{num_with:,} of {num_records:,} rows have images, and {plan.parallel.world} processes go through the "
+            "model together: one whose batch has no image would not go through its vision part."
+        )
+        step = "train on rows with images alone, or in one process"
+        problems.append(Problem("mixed-images", message, plan.config.place("data.dataset"), step))
     if train.packing:
         problems.append(cannot_pack(plan, IMAGES_STAND_ALONE))
     if train.share_prompt is True:
@@ -84,7 +92,13 @@ def refuse_images(plan: RunPlan, records: Iterable[Record]) -> None:
         message = f"stage {stage!r} learns from a teacher, which reads text alone, and the data have images."
         step = "train on images in the stages sft, dpo or kto, or remove the images"
         problems.append(Problem("stage-reads-no-images", message, plan.config.place("train.stage"), step))
-    raise SwiftError(problems)
+    if problems:
+        raise SwiftError(problems)
+
+
+def _count_images(records: Iterable[Record]) -> tuple[int, int]:
+    has_images = [bool(record.images) for record in records]
+    return sum(has_images), len(has_images)
 
 
 def cannot_pack(plan: RunPlan, reason: str) -> Problem:
