@@ -6,7 +6,14 @@ import sys
 
 import pytest
 
-from swift_core.assemble.apart import ApartMetric, ask_about_files, build_metrics, check_sandbox, runs_apart
+from swift_core.assemble.apart import (
+    ApartMetric,
+    ask_about_files,
+    build_metrics,
+    check_sandbox,
+    in_process_step,
+    runs_apart,
+)
 from swift_core.assemble.rewards import adapt_reward, build_rewards
 from swift_core.config.load import load
 from swift_core.contracts.metric import Generations
@@ -221,6 +228,17 @@ def test_a_reward_runs_in_another_process_unless_the_run_file_trusts_it(plan_of,
     (process,) = part.score.score(data("a"))
     assert (process != os.getpid()) is apart
     assert apart is runs_apart(plan, plan.orms[0])
+
+
+def test_the_way_out_of_the_sandbox_is_one_that_works(plan_of, tmp_path):
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "acme.py").write_text(PLUGINS)
+    text = orm("Where").replace("./acme.py", "./parts/acme.py")
+    plan = plan_of(text)
+    told = in_process_step(plan, plan.orms[0]).removesuffix(" runs it with all your rights")
+    assert told == "plugins: {sandbox: {in_process: [./parts/acme.py]}}"
+    plan = plan_of(f"{text}{told}\n")
+    assert not runs_apart(plan, plan.orms[0])
 
 
 def test_what_runs_apart_is_not_imported_here(plan_of):

@@ -112,7 +112,7 @@ def test_both_versions_are_read_whole():
     }
     assert not example.left_out
     fourth = read(FOURTH, "fourth.py")
-    assert len(fourth.registrations) == 8
+    assert len(fourth.registrations) == 10
     assert [one.message.split()[0] for one in fourth.left_out] == [
         *("ModelMeta", "DefaultRMPlugin", "register_model", "rm_plugins")
     ]

@@ -84,6 +84,19 @@ def test_training_takes_classes_of_the_fourth_version(example):
     assert record.plugins["callback", "counter"].num_steps == 2
 
 
+def test_losses_and_callbacks_read_the_trainer_while_they_are_built_and_log_figures(example):
+    from swift_core.ms_swift.load import _records
+
+    keys = ("train.loss_type=counted", "train.loss_kwargs={}", "train.callbacks=[early]", "train.loss_scale=[]")
+    out = example("fourth.yaml", *keys, "train.metrics=[]", text=FOURTH_RUN)
+    logged = [line for line in lines(out) if "loss" in line]
+    assert [line["nll"] for line in logged] == pytest.approx([line["loss"] for line in logged], rel=1e-5)
+    assert {line["vocabulary"] for line in logged} == {float(logged[0]["vocabulary"])}
+    assert logged[0]["vocabulary"] > 100
+    (record,) = [record for record in _records.values() if ("callback", "early") in record.plugins]
+    assert record.plugins["callback", "early"].num_rows == 16
+
+
 def test_a_step_does_not_change_with_the_split_into_micro_batches(example, tmp_path):
     keys = ("train.max_steps=1", "train.logging_steps=1", "train.metrics=[]", "train.learning_rate=0.5")
     losses = []

@@ -107,7 +107,9 @@ def start(plan: RunPlan, part: PartPlan) -> Workers:
         raise _placed(plan, "plugins.sandbox.require", error) from error
     except WorkerStartError as error:
         message = f"the {part.kind} {part.plugin.name!r} does not start in its sandbox: {error.failure}."
-        raise SwiftError(Problem("broken-plugin", message, plan.config.place(key), in_process_step(part))) from error
+        raise SwiftError(
+            Problem("broken-plugin", message, plan.config.place(key), in_process_step(plan, part))
+        ) from error
     if started.info["content"] != _content(part):
         message = f"the {part.kind} {part.plugin.name!r} has other code where its workers run than it has here."
         next_step = "keep the same files and install the same wheels on every machine"
@@ -115,9 +117,12 @@ def start(plan: RunPlan, part: PartPlan) -> Workers:
     return workers
 
 
-def in_process_step(part: PartPlan) -> str:
-    """Return how to run a part with all rights, for messages."""
-    name = part.plugin.distribution if part.plugin.path is None else f"./{part.plugin.path.name}"
+def in_process_step(plan: RunPlan, part: PartPlan) -> str:
+    """Return how to run a part with all rights, for messages: its wheel, or its file as the run file may name it."""
+    path, folder = part.plugin.path, plan.config.path.parent.resolve()
+    name = part.plugin.distribution if path is None else str(path)
+    if path is not None and path.is_relative_to(folder):
+        name = f"./{path.relative_to(folder)}"
     return f"plugins: {{sandbox: {{in_process: [{name}]}}}} runs it with all your rights"
 
 

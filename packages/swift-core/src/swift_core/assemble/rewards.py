@@ -222,7 +222,7 @@ def _adapted(plan: RunPlan, part: PartPlan, name: str) -> AdaptedReward:
 
 def _policy(plan: RunPlan, part: PartPlan) -> FailurePolicy:
     settings = plan.settings.reward
-    step = in_process_step(part) if runs_apart(plan, part) else part.plugin.info_command
+    step = in_process_step(plan, part) if runs_apart(plan, part) else part.plugin.info_command
     return FailurePolicy(settings.on_error, settings.max_failure_rate, plan.config.place(part.key), step)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from swift_core.errors import Problem, SwiftError
@@ -57,19 +58,64 @@ class Arguments:
         )
 
 
+class NoTrainerYetError(SwiftError):
+    """A plugin reads its trainer while it is built, before there is one."""
+
+
 class TrainerView:
-    """What a plugin may read of `trainer`: its arguments, its model and its data, where they are known."""
+    """What a plugin may read of `trainer`: its arguments at once, and the run's trainer from when there is one."""
 
     def __init__(self, args: Arguments, **known: Any) -> None:
         """Take what is known."""
         self.args = args
         self.__dict__.update(known)
 
+    def attach(self, trainer: Any) -> None:
+        """Take the run's trainer, with the names that ms-swift has for its parts."""
+        tokenizer = trainer.parts.tokenizer
+        self.tokenizer = self.processing_class = tokenizer
+        self.template = SimpleNamespace(tokenizer=tokenizer, processor=tokenizer)
+        self.custom_metrics = self._custom_metrics = {"train": CustomMetrics(trainer), "eval": CustomMetrics(trainer)}
+        self.live = trainer
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        message = f"trainer.{name} of ms-swift is not here: a plugin has {', '.join(map(repr, self.__dict__))} of it."
-        raise SwiftError(Problem("ms-swift-absent", message, next_step="take it out of the plugin file"))
+        live = self.__dict__.get("live")
+        if live is not None and hasattr(live, name):
+            return getattr(live, name)
+        told = ", ".join(repr(known) for known in self.__dict__ if known != "live" and not known.startswith("_"))
+        message = f"trainer.{name} of ms-swift is not here: a plugin has {told} of it."
+        kind = SwiftError if live is not None else NoTrainerYetError
+        raise kind(Problem("ms-swift-absent", message, next_step="take it out of the plugin file"))
+
+
+class CustomMetrics(dict[str, "CustomMetric"]):
+    """Figures that a plugin logs with the loss; each is there when it is first named."""
+
+    def __init__(self, trainer: Any) -> None:
+        """Take the trainer that logs them."""
+        super().__init__()
+        self._trainer = trainer
+
+    def __missing__(self, name: str) -> CustomMetric:
+        return self.setdefault(name, CustomMetric(name, self._trainer))
+
+
+@dataclass(frozen=True, slots=True)
+class CustomMetric:
+    """A figure that is logged as the mean of what it was given since it was last logged."""
+
+    name: str
+    trainer: Any
+
+    def update(self, value: Any) -> None:
+        """Take a number, or a tensor of numbers; those of an evaluation are left out."""
+        import torch
+
+        if self.trainer.model.training:
+            numbers = torch.as_tensor(value).detach().float().reshape(-1)
+            self.trainer._since_log.add_values({self.name: numbers.to(self.trainer.args.device)})
 
 
 def accepted(function: Any, offered: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ DECORATORS: dict[str, str] = {
 
 UNMAPPED: dict[str, str] = {
     "rm_plugins": "name the run of a reward model: reward: {orms: [{name: reward_model, kwargs: {run: FOLDER}}]}",
-    "multi_turns": "answers are drawn in one turn here",
+    "multi_turns": "a scheduler of turns is a swift.multi_turns plugin here: rollout: {multi_turn: NAME}",
     "envs": "there are no environments here",
     "context_managers": "there are no environments here",
     "megatron_callbacks_map": "there is no Megatron here",
@@ -82,6 +82,7 @@ SUPPORTED = frozenset(
         "calculate_max_steps",
         "ce_loss_func",
         "find_all_linears",
+        "get_env_args",
         "get_dist_setting",
         "get_logger",
         "is_dist",

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor, nn
 
 Messages = list
@@ -154,6 +156,12 @@ def __getattr__(name: str) -> Any:
 def get_logger(*_: Any) -> logging.Logger:
     """Return the logger that files write to."""
     return logging.getLogger("swift_core.ms_swift")
+
+
+def get_env_args(name: str, kind: Callable[[str], Any] | None, default: Any) -> Any:
+    """Return an environment variable, called `name` in small or capital letters, as `kind` reads it; else `default`."""
+    text = os.environ.get(name, os.environ.get(name.upper()))
+    return default if text is None else (kind or str)(text)
 
 
 def get_dist_setting() -> tuple[int, int, int, int]:

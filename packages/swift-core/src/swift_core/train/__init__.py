@@ -83,7 +83,7 @@ def _build(parts: Parts) -> SwiftTrainer:
         from swift_core.train.reload import Reload
 
         trainer.add_callback(Reload(trainer))
-    for watching in parts.callbacks:
+    for watching in (*parts.callbacks, parts.loss):
         if hasattr(watching, "attach"):
             watching.attach(trainer)
     trainer.prove(trainer._prepare_inputs(parts.collator([telling_row(parts)])))

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from swift_core.contracts.models import run_settings
-from swift_core.ms_swift.adapters._made import made, named
-from swift_core.ms_swift.arguments import Arguments, TrainerView, accepted
+from swift_core.ms_swift.adapters._made import Late, named
+from swift_core.ms_swift.arguments import accepted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,17 +25,21 @@ class _Loss:
     plugin: ClassVar[Any]
 
     def __init__(self, *, arguments: dict[str, Any] | None = None) -> None:
-        self._loss = made(self.plugin, arguments)
-        self._trainer = TrainerView(Arguments(run_settings(), arguments or {}))
+        self._late = Late(self.plugin, arguments)
+
+    def attach(self, trainer: Any) -> None:
+        """Take the run's trainer, which the plugin may read."""
+        self._late.attach(trainer)
 
     def __call__(self, outputs: TokenOutputs, labels: Tensor, *, loss_scale: Tensor | None = None) -> Tensor:
         """Return the mean loss of the micro-batch."""
         context: Mapping[str, Any] = {
             "num_items_in_batch": (labels[:, 1:] != -100).sum(),
             "loss_scale": loss_scale,
-            "trainer": self._trainer,
+            "trainer": self._late.trainer,
         }
-        loss: Tensor = self._loss(outputs, labels, **accepted(self._loss, context))
+        plugin = self._late.built or self._late.retry()
+        loss: Tensor = plugin(outputs, labels, **accepted(plugin, context))
         return loss
 
 
