@@ -174,6 +174,17 @@ def engines(session: nox.Session) -> None:
     session.run(python, "-m", "pytest", "-p", "no:cacheprovider", *arguments, env=environment, external=True)
 
 
+@nox.session(python=False, requires=["wheels"], default=False)
+def nodes(session: nox.Session) -> None:
+    """Train on two machines, one of which is lost and returns: two network namespaces, which take root and iproute2."""
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        session.skip("making network namespaces takes root, and the command ip of iproute2")
+    python = str(python_with_wheels(session))
+    install_group(session, python, "tests")
+    arguments = ("-p", "no:cacheprovider", "-m", "slow", "tests/runs/test_nodes.py", *session.posargs)
+    session.run(python, "-m", "pytest", *arguments, env=test_environment(session), external=True)
+
+
 @nox.session(reuse_venv=True, requires=["wheels"], default=False)
 def ray(session: nox.Session) -> None:
     """Let rewards run on a Ray cluster of this machine, and compare with processes without one; some three minutes."""

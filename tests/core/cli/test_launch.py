@@ -42,7 +42,6 @@ def test_auto_is_one_for_each_gpu(tmp_path, monkeypatch):
         ("auto", "device: {use_cpu: true}\n", "no GPU is used here"),
         ("two", "", "takes a number or auto, got 'two'"),
         ("0", "", "takes a number or auto, got '0'"),
-        ("2", "device: {num_processes: 4, nodes: 2}\n", "starts the processes of one machine"),
     ],
 )
 def test_what_cannot_be_counted_is_refused(tmp_path, monkeypatch, asked, device, text):
@@ -50,6 +49,63 @@ def test_what_cannot_be_counted_is_refused(tmp_path, monkeypatch, asked, device,
 
     with pytest.raises(SwiftError, match=text):
         launch.count(asked, plan_with(tmp_path, device))
+
+
+def met(folder, nnodes="", device="", **options):
+    told = {"rdzv_endpoint": "", "rdzv_id": "swift", "rdzv_conf": "", "local_addr": "", **options}
+    return launch.meeting_of(nnodes, plan_with(folder, device), **told)
+
+
+def test_one_machine_meets_nobody(tmp_path):
+    assert not met(tmp_path).of_several
+    assert not met(tmp_path, "1").of_several
+
+
+def test_machines_are_those_of_the_run_file_or_of_the_command_line(tmp_path):
+    two = met(tmp_path, device="device: {num_processes: 4, nodes: 2}\n", rdzv_endpoint="10.0.0.1:29500")
+    assert (two.min_nodes, two.max_nodes) == (2, 2)
+    some = met(tmp_path, "1:3", rdzv_endpoint="10.0.0.1:29500", rdzv_conf="keep_alive_interval=1, is_host=true")
+    assert (some.min_nodes, some.max_nodes) == (1, 3)
+    assert some.rdzv_conf == {"keep_alive_interval": "1", "is_host": "true"}
+    assert launch.count("auto", plan_with(tmp_path, "device: {num_processes: 4, nodes: 2}\n"), 2) == 2
+
+
+@pytest.mark.parametrize(
+    ("nnodes", "options", "text"),
+    [
+        ("2", {}, "2 machines take part, and --rdzv-endpoint does not say where they meet"),
+        ("0", {"rdzv_endpoint": "a:1"}, "--nnodes takes N or MIN:MAX, got '0'"),
+        ("3:2", {"rdzv_endpoint": "a:1"}, "--nnodes takes N or MIN:MAX, got '3:2'"),
+        ("2", {"rdzv_endpoint": "a:1", "rdzv_conf": "timeout"}, "--rdzv-conf takes KEY=VALUE"),
+    ],
+)
+def test_a_meeting_that_cannot_be_is_refused(tmp_path, nnodes, options, text):
+    with pytest.raises(SwiftError, match=text):
+        met(tmp_path, nnodes, **options)
+
+
+def test_the_machine_at_the_endpoint_keeps_the_meeting(monkeypatch):
+    for name in ("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME"):
+        monkeypatch.setenv(name, "set before")
+    meeting = launch.Meeting(max_nodes=2, rdzv_endpoint="10.0.0.1:29500", local_addr="10.0.0.1")
+    assert launch._together(meeting)["rdzv_configs"] == {"is_host": "true"}
+    other = launch.Meeting(max_nodes=2, rdzv_endpoint="10.0.0.1:29500", local_addr="10.0.0.2")
+    assert launch._together(other)["rdzv_configs"] == {"is_host": "false"}
+    assert launch._interface("127.0.0.1")
+    assert launch._interface("192.0.2.77") == ""
+
+
+def test_those_that_are_there_share_the_rows_of_a_step_out(tmp_path):
+    text = "train: {gradient_accumulation_steps: 3}\ndevice: {num_processes: 4, nodes: 2, parallel_method: fsdp2}\n"
+    config = plan_with(tmp_path, text).config
+    assert launch.shared_out(config, 2, 1) == (
+        "device.num_processes=2",
+        "device.nodes=1",
+        "train.gradient_accumulation_steps=6",
+    )
+    assert launch.shared_out(config, 1, 1)[-1] == "device.parallel_method=single"
+    with pytest.raises(SwiftError, match="a step has 12 micro-batches, which 8 processes cannot share evenly"):
+        launch.shared_out(config, 8, 4)
 
 
 @pytest.mark.parametrize(("code", "exit_code"), [(2, 2), (143, 143), (-signal.SIGKILL, 137), (-signal.SIGSEGV, 139)])
