@@ -250,7 +250,7 @@ def test_what_is_lost_is_named_with_its_line_and_reason(tmp_path):
     place = tmp_path / "args.yaml"
     assert f"not carried over: {place}:7: --neftune_noise_alpha 5: NEFTune is not here" in result.output
     assert f"not carried over: {place}:9: --lerning_rate 0.0001: nothing here has this name" in result.output
-    assert f"without effect here: {place}:8: --freeze_vit true: the model has no such part" in result.output
+    assert f"not carried over: {place}:8: --freeze_vit true: write train.tuner_kwargs: {{freeze: [" in result.output
     assert "resume_from_checkpoint" not in result.output
     run = YAML(typ="safe").load(out.read_text())
     assert run["plugins"] == {"ms_swift_files": ["plugin.py"]}

@@ -57,8 +57,6 @@ WITHOUT_EFFECT: dict[str, str] = {
     "do_eval": "held-out data is judged before and after training",
     "do_train": "swift train trains",
     "eval_on_start": "held-out data is judged before training",
-    "freeze_aligner": "the model has no such part",
-    "freeze_vit": "the model has no such part",
     "gradient_checkpointing_kwargs": "recomputation is without reentrance",
     "include_num_input_tokens_seen": "the report counts tokens",
     "lazy_tokenize": "rows are encoded once and kept",
@@ -84,8 +82,12 @@ WITHOUT_EFFECT: dict[str, str] = {
 }
 """Argument -> why nothing depends on it here."""
 
+_PARTS = "write train.tuner_kwargs: {freeze: [part:%s]} for full training, {target_modules: part:language} for lora"
+
 LOST: dict[str, str] = {
-    "aligner_lr": "write train.param_groups: [{modules: ..., lr_scale: ...}]",
+    "aligner_lr": "write train.param_groups: [{modules: part:aligner, lr_scale: ...}]",
+    "freeze_aligner": _PARTS % "aligner",
+    "freeze_vit": _PARTS % "vision",
     "custom_dataset_info": "name data sets by their paths",
     "data_seed": "rows are drawn by train.seed",
     "ENV": "set environment variables before the command",
@@ -98,13 +100,13 @@ LOST: dict[str, str] = {
     "lisa_activated_layers": "LISA is not here",
     "lisa_step_interval": "LISA is not here",
     "load_best_model_at_end": "write train.callbacks: [early_stopping], which puts the best weights back",
-    "max_pixels": "images are not read in text stages",
+    "max_pixels": "the model's own processor says how large an image is; data.max_image_pixels refuses larger files",
     "metric_for_best_model": "write train.callbacks: [{name: early_stopping, kwargs: {metric: ...}}]",
     "greater_is_better": "write train.callbacks: [{name: early_stopping, kwargs: {greater_is_better: ...}}]",
     "model_author": "write the name into the data",
     "model_name": "write the name into the data",
     "neftune_noise_alpha": "NEFTune is not here",
-    "norm_bbox": "images are not read in text stages",
+    "norm_bbox": "write data.bbox_scale",
     "predict_with_generate": "write train.metrics: [exact_match], which reads answers",
     "push_to_hub": "nothing is pushed; the run directory holds the model",
     "response_prefix": "write it into the data",
@@ -116,9 +118,9 @@ LOST: dict[str, str] = {
     "target_regex": "write train.tuner_kwargs: {target_modules: [...]}",
     "tools_prompt": "write data.agent_template",
     "torch_compile": "models are not compiled",
-    "vit_lr": "write train.param_groups: [{modules: ..., lr_scale: ...}]",
+    "vit_lr": "write train.param_groups: [{modules: part:vision, lr_scale: ...}]",
 }
 """Argument -> what to do instead."""
 
-FALSY_IS_NOTHING = frozenset({*LOST, "padding_free", "freeze_vit", "freeze_aligner", "sequence_parallel_size"})
+FALSY_IS_NOTHING = frozenset({*LOST, "padding_free", "sequence_parallel_size"})
 """Arguments that ask for nothing when they are false, zero, one or empty."""
