@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 import transformers
+from tests.core.vision.conftest import Seeing
 
 from swift_core.assemble.data.encode import Limit, Stage, Tally, encode_record, encode_rows
 from swift_core.assemble.data.rows import Item, Row
@@ -221,3 +222,29 @@ def test_a_shown_image_stands_where_its_mark_is_or_before_the_prompt(seeing, dra
     with pytest.raises(SwiftError) as caught:
         as_shown(seeing.encoder, [broken], ["<image><image>"])
     assert {problem.code for problem in caught.value.problems} == {"broken-image", "image-marks"}
+
+
+def test_a_template_in_the_file_of_an_older_processor_is_found(folders, tmp_path):
+    import json
+    import shutil
+
+    from swift_core.assemble.encoder import LightEncoder
+    from swift_core.assemble.model import load_tokenizer
+
+    folder = shutil.copytree(folders["llava"], tmp_path / "older")
+    (folder / "chat_template.jinja").unlink()
+    (folder / "chat_template.json").write_text(json.dumps({"chat_template": PARTS_ALONE}))
+    assert load_tokenizer(folder).chat_template == PARTS_ALONE
+    assert LightEncoder.open(folder).render([{"role": "user", "content": "Hello"}]) == "user: Hello<|im_end|>"
+
+
+def test_what_an_image_becomes_is_part_of_the_fingerprint_of_rows(folders, tmp_path):
+    import json
+    import shutil
+
+    folder = shutil.copytree(folders["qwen2_vl"], tmp_path / "other")
+    first = Seeing(folder, "qwen2_vl").encoder.fingerprint()
+    assert first == Seeing(folder, "qwen2_vl").encoder.fingerprint()
+    file = folder / "preprocessor_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "size": {"shortest_edge": 784, "longest_edge": 784}}))
+    assert Seeing(folder, "qwen2_vl").encoder.fingerprint() != first

@@ -192,7 +192,7 @@ def _code() -> str:
 
     here = Path(__file__).parents[1]
     total = hashlib.sha256()
-    files = [*here.glob("*.py"), *here.glob("data/*.py"), *here.glob("kinds/*.py")]
+    files = [*here.glob("*.py"), *here.glob("data/*.py"), *here.glob("kinds/*.py"), *here.glob("vision/*.py")]
     for file in sorted(files):
         total.update(file.name.encode() + file.read_bytes())
     return " ".join([total.hexdigest(), *(f"{name} {version(name)}" for name in ("tokenizers", "jinja2"))])

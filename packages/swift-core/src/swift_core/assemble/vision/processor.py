@@ -120,9 +120,13 @@ class ImageProcessing:
 
     def fingerprint(self) -> str:
         """Return a hash of all that decides what an image becomes."""
-        from importlib.metadata import version
+        from importlib.metadata import PackageNotFoundError, version
 
-        total = hashlib.sha256(json.dumps([version("transformers"), version("pillow")]).encode())
+        try:
+            pillow = version("pillow")
+        except PackageNotFoundError:  # rows of text need none
+            pillow = ""
+        total = hashlib.sha256(json.dumps([version("transformers"), pillow]).encode())
         for name in (*FILES, "config.json"):
             file = self.folder / name
             total.update(name.encode() + (file.read_bytes() if file.is_file() else b""))
