@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 import transformers
-from tests.core.vision.conftest import Seeing
+from tests.core.vision.seeing import Seeing
 
 from swift_core.assemble.data.encode import Limit, Stage, Tally, encode_record, encode_rows
 from swift_core.assemble.data.rows import Item, Row
