@@ -10,6 +10,8 @@ import torch
 from tests.reference.trajectory import apply, gradients, parameter, reload
 from torch.distributed.tensor import Shard, distribute_tensor, init_device_mesh
 
+from swift_optim_zoo import _chunks
+
 PYPROJECT = Path(__file__).parents[2] / "packages/swift-optim-zoo/pyproject.toml"
 SECTION = PYPROJECT.read_text(encoding="utf-8").partition('[project.entry-points."swift.optimizers"]')[2]
 TARGETS = dict(re.findall(r'^(\w+) = "([\w.:]+)"$', SECTION.partition("\n[")[0], flags=re.MULTILINE))
@@ -247,3 +249,13 @@ def test_what_moves_each_weight_alone_takes_a_part(name, mesh):
     apply(make(name, [whole]), whole, grads)
     apply(make(name, [part]), part, [distribute_tensor(grad, mesh, [Shard(0)]) for grad in grads])
     assert torch.equal(part.full_tensor(), whole)
+
+
+@every_optimizer
+@pytest.mark.parametrize("shape", [(9, 6), (5, 12), (3, 4, 5), (23,)])
+def test_pieces_that_are_worked_on_one_by_one_change_rounding_alone(name, shape, monkeypatch):
+    whole, pieces = parameter(shape), parameter(shape)
+    apply(make(name, [whole]), whole, gradients(shape, 4))
+    monkeypatch.setattr(_chunks, "CHUNK", 13)
+    apply(make(name, [pieces]), pieces, gradients(shape, 4))
+    torch.testing.assert_close(pieces, whole, rtol=1e-9, atol=1e-11)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
@@ -29,3 +29,12 @@ def by_chunks(kernel: Callable[..., None], *tensors: Tensor) -> None:
         return
     for pieces in zip(*(tensor.view(-1).split(CHUNK) for tensor in tensors), strict=True):
         kernel(*pieces)
+
+
+def row_blocks(matrix: Tensor) -> Iterator[slice]:
+    """Yield which rows to work on at a time; of what is not a contiguous matrix on a CPU all of the first dimension."""
+    rows = len(matrix)
+    if matrix.dim() == 2 and matrix.device.type == "cpu" and matrix.is_contiguous():
+        rows = max(1, CHUNK // matrix.shape[1])
+    for start in range(0, len(matrix), max(rows, 1)):
+        yield slice(start, start + rows)

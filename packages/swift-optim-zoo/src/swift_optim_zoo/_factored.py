@@ -11,24 +11,44 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import torch
+
 from swift_optim_zoo._base import State, zeros_in
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from torch import Tensor
 
 
-def factored_update_(
-    grad: Tensor, row: Tensor, column: Tensor, *, beta: float, eps: float, numerator: Tensor | None = None
-) -> Tensor:
-    """Update the row and column means in place and return `numerator`, or `grad`, over the root of their product.
+def update_means_(
+    row: Tensor, column: Tensor, blocks: Sequence[slice], squares: Callable[[slice], Tensor], *, beta: float
+) -> None:
+    """Update the means of rows and columns in place, from squares that are made a block of rows at a time."""
+    totals = torch.zeros_like(column)
+    num_rows = row.shape[-1]
+    for block in blocks:
+        squared = squares(block)
+        row[block].lerp_(squared.mean(dim=-1), 1 - beta)
+        totals += squared.sum(dim=-2)
+    column.lerp_(totals.div_(num_rows), 1 - beta)
+
+
+def root_factors(row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what elements are multiplied with, by rows and by columns, to be over the root of their mean square."""
+    return (row / row.mean(dim=-1, keepdim=True)).rsqrt_().unsqueeze(-1), column.rsqrt().unsqueeze(-2)
+
+
+def factored_update_(grad: Tensor, row: Tensor, column: Tensor, *, beta: float, eps: float) -> Tensor:
+    """Update the row and column means in place and return `grad` over the root of their product.
 
     `grad` [..., rows, columns], `row` [..., rows], `column` [..., columns].
     """
     squared = grad.square().add_(eps)
     row.lerp_(squared.mean(dim=-1), 1 - beta)
     column.lerp_(squared.mean(dim=-2), 1 - beta)
-    row_factor = (row / row.mean(dim=-1, keepdim=True)).rsqrt_().unsqueeze(-1)
-    return squared.copy_(grad if numerator is None else numerator).mul_(row_factor).mul_(column.rsqrt().unsqueeze(-2))
+    by_row, by_column = root_factors(row, column)
+    return squared.copy_(grad).mul_(by_row).mul_(by_column)
 
 
 def full_update_(grad: Tensor, exp_avg_sq: Tensor, *, beta: float, eps: float) -> Tensor:

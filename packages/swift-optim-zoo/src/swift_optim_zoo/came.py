@@ -11,12 +11,14 @@ Luo et al., 2023, arXiv:2307.02047, alg. 2. Second moments are not bias-correcte
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from swift_core.plugin_api import require_between, require_nonnegative, require_positive
 from swift_optim_zoo._base import Group, State, ZooOptimizer, zeros_in
 from swift_optim_zoo._checks import check_common
-from swift_optim_zoo._factored import clip_update_, factored_update_, scaled_gradient
+from swift_optim_zoo._chunks import row_blocks
+from swift_optim_zoo._factored import clip_update_, root_factors, scaled_gradient, update_means_
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -79,14 +81,36 @@ class Came(ZooOptimizer):
     def update(self, weights: Tensor, grad: Tensor, state: State, group: Group, index: int) -> None:
         """Move one parameter."""
         lr, (beta1, beta2) = float(group["lr"]), group["betas"]
+        if grad.dim() >= 2:
+            _matrix_step(weights, grad, state, group)
+            return
         change = scaled_gradient(grad, state, beta=beta2, eps=group["eps"])
         clip_update_(change, group["clip_threshold"])
         momentum = zeros_in(state, "exp_avg", weights).lerp_(change, 1 - beta1)
-        if grad.dim() >= 2:
-            row = zeros_in(state, "exp_avg_res_row", grad[..., 0])
-            column = zeros_in(state, "exp_avg_res_col", grad[..., 0, :])
-            disagreement = change.sub_(momentum)
-            momentum = factored_update_(
-                disagreement, row, column, beta=group["beta3"], eps=group["eps_confidence"], numerator=momentum
-            )
         weights.mul_(1 - lr * group["weight_decay"]).add_(momentum, alpha=-lr)
+
+
+def _matrix_step(weights: Tensor, grad: Tensor, state: State, group: Group) -> None:
+    """Move a matrix block of rows by block: what all operations over a block read stays in the cache."""
+    lr, (beta1, beta2), blocks = float(group["lr"]), group["betas"], list(row_blocks(grad))
+    row, column = zeros_in(state, "exp_avg_sq_row", grad[..., 0]), zeros_in(state, "exp_avg_sq_col", grad[..., 0, :])
+    update_means_(row, column, blocks, lambda block: grad[block].square().add_(group["eps"]), beta=beta2)
+    by_row, by_column = root_factors(row, column)
+
+    def change(block: slice) -> Tensor:
+        return (grad[block] * by_row[block]).mul_(by_column)
+
+    squares = sum(float(change(block).norm()) ** 2 for block in blocks)
+    clip = max(1.0, math.sqrt(squares / grad.numel()) / group["clip_threshold"])
+    momentum = zeros_in(state, "exp_avg", weights)
+
+    def disagreement(block: slice) -> Tensor:
+        clipped = change(block).div_(clip)
+        return clipped.sub_(momentum[block].lerp_(clipped, 1 - beta1)).square_().add_(group["eps_confidence"])
+
+    row, column = zeros_in(state, "exp_avg_res_row", grad[..., 0]), zeros_in(state, "exp_avg_res_col", grad[..., 0, :])
+    update_means_(row, column, blocks, disagreement, beta=group["beta3"])
+    by_row, by_column = root_factors(row, column)
+    for block in blocks:
+        trusted = (momentum[block] * by_row[block]).mul_(by_column)
+        weights[block].mul_(1 - lr * group["weight_decay"]).add_(trusted, alpha=-lr)

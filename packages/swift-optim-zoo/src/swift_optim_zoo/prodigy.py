@@ -138,10 +138,15 @@ class Prodigy(ZooOptimizer):
         second = zeros_in(state, "exp_avg_sq", weights)
         by_chunks(lambda v, g: v.mul_(beta2).addcmul_(g, g, value=d * d * (1 - beta2)), second, grad)
         relative = d / group["d0"]
-        come = torch.dot(some_grad, state["p0"] - some_weights).double() * (relative * size)
         added = relative * (d if group["safeguard_warmup"] else size)
-        sums = zeros_in(state, "s", some_weights).mul_(_beta3(group)).add_(some_grad, alpha=added)
-        return come, sums.abs().sum().double()
+        come, sizes = [], []
+
+        def measure(g: Tensor, weights: Tensor, start: Tensor, sums: Tensor) -> None:
+            come.append(torch.dot(g, start - weights))
+            sizes.append(sums.mul_(_beta3(group)).add_(g, alpha=added).norm(1))
+
+        by_chunks(measure, some_grad, some_weights, state["p0"], zeros_in(state, "s", some_weights))
+        return torch.stack(come).double().sum() * (relative * size), torch.stack(sizes).double().sum()
 
     def _move(self, param: Tensor, group: Group, size: float) -> None:
         """Move one parameter by the moments of this step."""
