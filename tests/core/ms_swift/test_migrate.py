@@ -143,17 +143,50 @@ SETS = {
     ),
     "ppo": (
         f"swift rlhf --rlhf_type ppo {PROMPTS} --kl_coef 0.1 --vf_coef 0.2 --cliprange 0.3 --num_ppo_epochs 2 "
-        "--lam 0.9",
+        "--lam 0.9 --response_length 64 --missing_eos_penalty 1.0",
         {
             "rollout.kl_coef": 0.1,
             "rollout.num_iterations": 2,
             "rollout.lam": 0.9,
+            "rollout.missing_eos_penalty": 1.0,
+            "train.max_completion_length": 64,
             "train.loss_kwargs": {"epsilon": 0.3, "value_weight": 0.2},
         },
     ),
     "gkd": (
-        f"swift rlhf --rlhf_type gkd {MODEL} --dataset demo:chat --teacher_model demo:tiny --lmbda 0.3 --beta 0.7",
+        f"swift rlhf --rlhf_type gkd {MODEL} --dataset demo:chat --teacher_model demo:tiny --lmbda 0.3 --beta 0.7 "
+        "--seq_kd false",
         {"model.teacher_model_id": "demo:tiny", "rollout.lmbda": 0.3, "train.loss_kwargs": {"beta": 0.7}},
+    ),
+    "words of the second version": (
+        "swift sft --model_id_or_path demo:tiny --sft_type lora --dataset demo:chat --batch_size 2 --dtype bf16 "
+        "--lora_dropout_p 0.1 --lora_target_modules ALL --use_flash_attn false",
+        {
+            "train.per_device_train_batch_size": 2,
+            "model.dtype": "bfloat16",
+            "model.attn_implementation": "sdpa",
+            "train.tuner_kwargs": {
+                "lora_rank": 8,
+                "lora_alpha": 32,
+                "lora_dropout": 0.1,
+                "target_modules": "all-linear",
+            },
+        },
+    ),
+    "an early stop by a figure, judged whenever it saves": (
+        f"swift sft {CHAT} --callbacks early_stop --metric_for_best_model loss --greater_is_better false "
+        "--save_steps 20 --enable_dft_loss true --eval_metric nlg",
+        {
+            "train.loss_type": "dft",
+            "train.metrics": ["nlg"],
+            "train.eval_strategy": "steps",
+            "train.eval_steps": 20,
+            "train.callbacks": [{"name": "early_stopping", "kwargs": {"metric": "loss", "greater_is_better": False}}],
+        },
+    ),
+    "a mixture without the term that weighs nothing": (
+        f"swift rlhf --rlhf_type dpo {PAIRS} --loss_type sigmoid --rpo_alpha 0.0",
+        {"train.loss_type": "dpo"},
     ),
     "seq_cls": (
         f"swift sft {MODEL} --task_type seq_cls --num_labels 3 --dataset demo:classes",

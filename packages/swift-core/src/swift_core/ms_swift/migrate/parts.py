@@ -29,7 +29,10 @@ _ATTENTION = {
 }
 _OVERLONG = {"delete": "drop", "right": "truncate", "raise": "error"}
 _TUNERS = ("lora", "full", "adalora", "ia3", "vera")
-_METRICS = ("acc", "orm_accuracy", "exact_match", "perplexity")
+_METRICS = ("acc", "orm_accuracy", "exact_match", "perplexity", "nlg")
+_CALLBACKS = {"early_stop": "early_stopping"}
+"""Callback of ms-swift -> callback here."""
+
 _SCALES = ("default", "last_round", "all", "ignore_empty_think", "react", "hermes", "qwen")
 _METHODS = {"zero2": "zero2", "zero3": "zero3", "fsdp2": "fsdp2"}
 
@@ -116,6 +119,11 @@ def settle_tuner(migration: Migration) -> None:
 
 def _lora(migration: Migration) -> dict[str, Any]:
     targets = [str(one) for one in as_list(migration.take("target_modules", "all-linear"))]
+    if "all-linear" in targets and len(targets) > 1:
+        beside = " ".join(target for target in targets if target != "all-linear")
+        reason = "target_modules is all-linear or a list: write the ends of the linear layers' names before these"
+        migration.lose_value("target_modules", beside, reason)
+        targets = ["all-linear"]
     options: dict[str, Any] = {
         "lora_rank": migration.take("lora_rank"),
         "lora_alpha": migration.take("lora_alpha"),
@@ -213,6 +221,11 @@ def settle_steps(migration: Migration, *, auto: int) -> None:
             migration.put(f"train.{name}", "no" if value is False else str(value))
     if "data.val_dataset" not in migration.run and not migration.run.get("data.split_dataset_ratio"):
         migration.run.pop("train.eval_strategy", None)
+    elif migration.take("evaluates_when_it_saves"):
+        for name, default in (("strategy", "steps"), ("steps", None)):
+            saves = migration.run.get(f"train.save_{name}", default)
+            if saves is not None and f"train.eval_{name}" not in migration.run:
+                migration.put(f"train.eval_{name}", saves, remark="their default")
     trackers = [str(one) for one in as_list(migration.take("report_to")) if one not in ("none", "all")]
     if trackers:
         migration.put("train.report_to", trackers)
@@ -226,7 +239,7 @@ def settle_lists(migration: Migration) -> None:
         ("metric", "train.metrics", _METRICS),
         ("callbacks", "train.callbacks", ("early_stopping",)),
     ):
-        names = [str(name) for name in as_list(migration.take(argument))]
+        names = [_CALLBACKS.get(str(name), str(name)) for name in as_list(migration.take(argument))]
         for name in [name for name in names if name not in known and not from_files]:
             migration.lose_value(argument, name, f"no plugin of this name is known; see {key}")
             names.remove(name)
@@ -236,6 +249,21 @@ def settle_lists(migration: Migration) -> None:
     if patience:
         callback = {"name": "early_stopping", "kwargs": {"patience": int(patience)}}
         migration.put("train.callbacks", [*migration.run.get("train.callbacks", []), callback])
+    _best(migration)
+
+
+def _best(migration: Migration) -> None:
+    """Put what says which checkpoint is the best into the callback that stops early."""
+    callbacks = migration.run.get("train.callbacks", [])
+    stops = [one for one in callbacks if (one["name"] if isinstance(one, dict) else one) == "early_stopping"]
+    if not stops:
+        return
+    names = {"metric_for_best_model": "metric", "greater_is_better": "greater_is_better"}
+    given = {ours: migration.take(theirs) for theirs, ours in names.items()}
+    options = {key: value for key, value in given.items() if value is not None}
+    kwargs = {**(stops[0]["kwargs"] if isinstance(stops[0], dict) else {}), **options}
+    stopping = {"name": "early_stopping", "kwargs": kwargs} if kwargs else "early_stopping"
+    migration.put("train.callbacks", [stopping if one is stops[0] else one for one in callbacks])
 
 
 def settle_files(migration: Migration) -> None:

@@ -71,6 +71,8 @@ def settle_stage(migration: Migration) -> str:
 
 
 def _token_loss(migration: Migration) -> None:
+    if migration.take("enable_dft_loss"):
+        migration.put("train.loss_type", "dft")
     migration.carry("loss_type", "train.loss_type")
 
 
@@ -80,7 +82,7 @@ def _pair_loss(migration: Migration) -> None:
     ld_alpha, rpo_alpha = migration.take("ld_alpha"), migration.take("rpo_alpha")
     if ld_alpha is not None and names == ["dpo"]:
         names = ["ld_dpo"]
-    if rpo_alpha is not None:
+    if rpo_alpha:
         names, weights = [*names, "chosen_nll"], [*weights, float(rpo_alpha)]
     beta, smoothing = float(migration.take("beta", 0.1)), migration.take("label_smoothing")
     tau = migration.take("discopop_tau")
@@ -145,10 +147,12 @@ def _ppo(migration: Migration) -> None:
     _options(migration, names, beta=False)
     for name, key in {"kl_coef": "kl_coef", "gamma": "gamma", "lam": "lam", "num_ppo_epochs": "num_iterations"}.items():
         migration.carry(name, f"rollout.{key}")
-    for name in ("num_mini_batches", "whiten_rewards", "missing_eos_penalty"):
+    migration.carry("missing_eos_penalty", "rollout.missing_eos_penalty")
+    migration.carry("response_length", "train.max_completion_length")
+    for name in ("num_mini_batches", "whiten_rewards"):
         migration.lose(name, "stage ppo has no such setting")
-    for name in ("local_rollout_forward_batch_size", "num_sample_generations", "response_length"):
-        migration.lose(name, "the batch size and train.max_completion_length say it", loses=False)
+    for name in ("local_rollout_forward_batch_size", "num_sample_generations"):
+        migration.lose(name, "the batch size says it", loses=False)
 
 
 def _grpo(migration: Migration) -> None:
@@ -161,6 +165,10 @@ def _grpo(migration: Migration) -> None:
         migration.lose_value("importance_sampling_level", level, "ratios are of tokens (grpo) or of sequences (gspo)")
     if estimator is None:
         migration.lose_value("advantage_estimator", estimator, "rollout.advantages has the ways of comparing rewards")
+    if migration.take("kl_in_reward"):
+        migration.lose_value("kl_in_reward", True, "a divergence in the reward is stage ppo's, by rollout.kl_coef")
+    if migration.has("log_entropy"):
+        migration.lose("log_entropy", "the entropy is always logged", loses=False)
     if name not in (*_GRPO_LOSSES, "gspo"):
         migration.lose_value("loss_type", name, "no loss of this name is here; grpo stands in its place")
         name = "grpo"
@@ -199,6 +207,8 @@ def _gkd(migration: Migration) -> None:
     migration.lose("loss_type", "gkd has one loss", loses=False)
     _options(migration, {"beta": "beta"}, stage="gkd")
     migration.carry("lmbda", "rollout.lmbda")
+    if migration.has("seq_kd") and not migration.left["seq_kd"].value:
+        migration.lose("seq_kd", "the teacher's distribution is learnt from", loses=False)
     for name in ("seq_kd", "sft_alpha", "teacher_deepspeed", "teacher_adapters", "teacher_model_server"):
         migration.lose(name, "stage gkd takes one teacher from model.teacher_model_id, and its distribution only")
 

@@ -47,6 +47,21 @@ TRL: dict[str, str] = {
     "num_generations": "num_generations",
 }
 
+MS_SWIFT_2: dict[str, str] = {
+    "model_id_or_path": "model",
+    "sft_type": "train_type",
+    "batch_size": "per_device_train_batch_size",
+    "eval_batch_size": "per_device_eval_batch_size",
+    "lora_dropout_p": "lora_dropout",
+    "lora_target_modules": "target_modules",
+    "lora_modules_to_save": "modules_to_save",
+    "dtype": "torch_dtype",
+    "dataset_test_ratio": "split_dataset_ratio",
+    "use_flash_attn": "attn_impl",
+    "resume_from_ckpt": "resume_from_checkpoint",
+}
+"""Words of the second version of ms-swift."""
+
 MS_SWIFT_DEFAULTS: Mapping[str, Any] = {
     "weight_decay": 0.1,
     "adam_beta2": 0.95,
@@ -57,6 +72,7 @@ MS_SWIFT_DEFAULTS: Mapping[str, Any] = {
     "gradient_checkpointing": True,
     "per_device_train_batch_size": 1,
     "logging_steps": 5,
+    "evaluates_when_it_saves": True,
 }
 """What ms-swift takes; its learning rate depends on the tuner."""
 
@@ -91,12 +107,27 @@ def translated(program: str, command: str, arguments: Sequence[Argument]) -> tup
         return _of_llama_factory(command, arguments)
     if program == "trl":
         return _of_trl(command, arguments)
-    return ("rlhf" if command in ("reward", "dpo") else command), list(arguments)
+    return ("rlhf" if command in ("reward", "dpo") else command), _of_ms_swift(arguments)
 
 
 def defaults_of(program: str) -> Mapping[str, Any]:
     """Return what a program takes for arguments that are not given, where it differs from ours."""
     return MS_SWIFT_DEFAULTS if program == "ms-swift" else _HF_DEFAULTS
+
+
+def _of_ms_swift(arguments: Sequence[Argument]) -> list[Argument]:
+    kept = [replace(argument, name=MS_SWIFT_2.get(argument.name, argument.name)) for argument in arguments]
+    second = {argument.name for argument in arguments} & MS_SWIFT_2.keys()
+    return [_second(argument) for argument in kept] if second else list(arguments)
+
+
+def _second(argument: Argument) -> Argument:
+    """Return an argument with the value that the third version has for it."""
+    if argument.name == "target_modules" and argument.value in ("ALL", ["ALL"]):
+        return replace(argument, value="all-linear")
+    if argument.name == "attn_impl" and isinstance(argument.value, bool):
+        return replace(argument, value="flash_attn" if argument.value else "sdpa")
+    return argument
 
 
 def _of_llama_factory(command: str, arguments: Sequence[Argument]) -> tuple[str, list[Argument]]:
