@@ -38,11 +38,14 @@ def is_sharded(checkpoint: Path) -> bool:
 
 
 def whole_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Return the whole trained and frozen weights on the CPU, on the first process; others take part and get none."""
+    """Return the whole trained and frozen weights on the CPU, on the first process; others take part and get none.
+
+    Kept buffers are among them: an adapter's drawn matrices may be some.
+    """
     from swift_core.train.engine.whole import whole_parameters
 
     first = not dist.is_initialized() or dist.get_rank() == 0
-    named = dict(whole_parameters(model, keep=first))
+    named = dict(whole_parameters(model, keep=first)) | _kept_buffers(model)
     return {name: value.cpu() for name, value in named.items()} if first else {}
 
 
@@ -72,6 +75,8 @@ def load_weights(model: nn.Module, checkpoint: Path) -> None:
     found = _files(checkpoint)
     wanted = _saved_names(model)
     lacking = [name for name, parameter in wanted.items() if name not in found and parameter.requires_grad]
+    named = {id(parameter) for parameter in wanted.values()}
+    lacking += [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in named]
     if lacking:
         message = f"{checkpoint} lacks {len(lacking)} of the weights that are trained, {lacking[0]} among them."
         raise SwiftError(Problem("checkpoint-content", message, next_step="go on from a checkpoint of this run"))
@@ -147,6 +152,12 @@ def _like(value: Tensor, parameter: Tensor) -> Tensor:
     return distribute_tensor(value.to(mesh.device_type), mesh, parameter.placements, src_data_rank=None)
 
 
+def _kept_buffers(model: nn.Module) -> dict[str, Tensor]:
+    """Return the buffers that are saved with a model; every process has the whole of each."""
+    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    return {name: value for name, value in model.state_dict().items() if name not in parameters}
+
+
 def _files(checkpoint: Path) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for pattern in ("model*.safetensors", "adapter_model.safetensors"):
@@ -157,9 +168,11 @@ def _files(checkpoint: Path) -> dict[str, Tensor]:
 
 def _saved_names(model: Any) -> dict[str, Tensor]:
     """Return parameters by the names that they have in a file: peft leaves the adapter's name out."""
-    named = dict(model.named_parameters())
+    named = dict(model.named_parameters()) | _kept_buffers(model)
     if not hasattr(model, "peft_config"):
         return named
+    if model.active_peft_config.is_prompt_learning:  # of which peft makes a copy
+        return {"prompt_embeddings": model.prompt_encoder[model.active_adapter].embedding.weight}
     from peft import get_peft_model_state_dict
 
     saved: dict[str, Tensor] = get_peft_model_state_dict(model, state_dict=named, save_embedding_layers=False)
