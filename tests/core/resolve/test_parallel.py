@@ -167,6 +167,41 @@ def test_the_line_for_several_machines_is_torchruns(plan_of):
     line = launch_line(plan.config)
 
     assert "--nnodes 2 --nproc-per-node 4 --rdzv-backend c10d --rdzv-endpoint FIRST_MACHINE:29500" in line
+    assert line.startswith("TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 torchrun ")  # else a machine that returns ends all
+    assert line.endswith("/run.yaml --resume auto")
+
+
+SAMPLED = RUN + "reward: {orms: [math]}\n"
+
+
+def test_a_value_function_is_kept_where_no_process_has_a_part_of_it(problems_of, plan_of):
+    text = SAMPLED + "train: {stage: ppo}\n"
+    (problem,) = problems_of(text + device("fsdp2"), machine=TWO, planning=True)
+    assert problem.code == "engine-conflict"
+    assert problem.message.startswith("stage 'ppo' keeps whole weights beside the model's in checkpoints, and fsdp2")
+    assert plan_of(text.replace("ppo", 'ppo, save_strategy: "no"') + device("fsdp2"), machine=TWO, planning=True)
+    assert plan_of(text + device("ddp"), machine=TWO, planning=True)
+
+
+SERVED = 'rollout: {engine: openai, engine_kwargs: {url: "http://localhost:1/v1", model: m OPTIONS}}\n'
+TOLD = ", reload: /update_weights_from_disk, weights_folder: served"
+
+
+@pytest.mark.parametrize("stage", ["grpo", "ppo", "online_dpo"])
+def test_a_server_that_goes_on_with_old_weights_trains_nothing(problems_of, plan_of, stage):
+    text = SAMPLED + f"train: {{stage: {stage}, tuner_strategy: full}}\n" + SERVED
+    (problem,) = problems_of(text.replace("OPTIONS", ""), planning=True)
+    assert problem.code == "engine-weights"
+    assert f"'openai' cannot take over the weights that stage '{stage}' changes" in problem.message
+    assert "or give it the option 'reload'" in problem.next_step
+    assert plan_of(text.replace("OPTIONS", TOLD), planning=True)
+
+
+def test_merged_adapters_are_handed_over_by_processes_that_have_them_whole(problems_of, plan_of):
+    text = SAMPLED + "train: {stage: grpo}\n" + SERVED.replace("OPTIONS", TOLD)
+    (problem,) = problems_of(text + device("fsdp2"), machine=TWO, planning=True)
+    assert problem.code == "engine-conflict"
+    assert plan_of(text + device("ddp"), machine=TWO, planning=True)
 
 
 def test_galore_under_zero_is_refused_with_the_reason(problems_of):

@@ -1,6 +1,7 @@
 """The engine over a server: what is sent, and what becomes of the replies."""
 
 import pytest
+import torch
 from transformers import AutoTokenizer
 
 from swift_core.assemble.encoder import HfEncoder
@@ -68,3 +69,31 @@ def test_a_server_that_gives_no_answer_stops_the_job_with_a_next_step(encoder, r
         with pytest.raises(SwiftError, match=r"engine-failed.*127\.0\.0\.1") as error:
             engine.generate([[5]], SamplingParams())
         assert "swift sample goes on" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"reload": "/x"}, "reload and weights_folder go together"),
+        ({"weights_folder": "w"}, "reload and weights_folder go together"),
+        ({"reload": "http://other/x", "weights_folder": "w"}, "reload is a path on the server"),
+    ],
+)
+def test_what_cannot_be_reloaded_is_refused(options, text):
+    with pytest.raises(ValueError, match=text):
+        OpenAIEngine(url="http://localhost:1/v1", model="m", **options)
+
+
+@pytest.mark.parametrize(
+    "reply", [(200, {"success": False, "message": "canary"}), (200, {}), (404, {"detail": "Not Found"}), (200, [1])]
+)
+def test_weights_that_a_server_did_not_load_stop_the_run(tiny_folder, tmp_path, reply):
+    with loopback_server(lambda path, body: reply) as server:
+        engine = OpenAIEngine(url=f"{server.url}/v1", model="m", reload="/load", weights_folder=str(tmp_path / "w"))
+        engine.open(tiny_folder)
+        with pytest.raises(SwiftError) as caught:
+            engine.update_weights({"a": torch.ones(2)}, 3)
+    assert "canary" not in str(caught.value)
+    ((path, body, _),) = server.asked
+    assert (path, body) == ("/load", {"model_path": str(tmp_path / "w"), "weight_version": "3"})
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= {file.name for file in (tmp_path / "w").iterdir()}

@@ -67,7 +67,8 @@ class Engine(Protocol):
     model for it. It may have `open(folder)`, called once with the folder of the model to load, and
     `use_encoder(encoder)`, called once with the model's tokenizer. One that cannot take over weights says so with the
     class variable `takes_weights = False` and serves no stage that trains; `needs_package = "vllm"` names a package
-    that must be there.
+    that must be there. Where weights are only taken with an option, `takes_weights` is the option's name. With
+    `serves_all = True` one of several processes hands the weights over, and all draw from them.
     """
 
     def generate(self, prompts: Sequence[Sequence[int]], params: SamplingParams, /) -> Sequence[Sequence[Rollout]]:

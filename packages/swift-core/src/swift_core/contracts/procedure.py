@@ -36,6 +36,7 @@ class Procedure(Protocol):
       `token_classification` or `dual_encoder`;
     - `samples = True`: it draws answers from an engine (`rollout.engine`);
     - `needs_reference = True`: it reads a reference model, whatever its loss reads;
+    - `puts_weights = True`: it keeps weights of its own, whole, beside the model's in checkpoints;
     - `needs_teacher = True`: it needs `model.teacher_model_id`.
     """
 

@@ -10,7 +10,7 @@ from swift_core.resolve.stage import FAMILY_WORDS
 from swift_core.resolve.tuner import check_tuner
 
 if TYPE_CHECKING:
-    from swift_core.contracts.handover import RunConfig, RunPlan
+    from swift_core.contracts.handover import PartPlan, RunConfig, RunPlan
     from swift_core.resolve.findings import Findings
 
 TRACKERS = {
@@ -114,12 +114,28 @@ def _sampling(findings: Findings, plan: RunPlan) -> None:
     if not declared.get("needs_teacher") and config.settings.model.teacher_model_id:
         message = f"model.teacher_model_id would do nothing: stage {stage!r} has no teacher"
         findings.wrong_key("unused-key", message, "model.teacher_model_id", "remove the key, or write train.stage: gkd")
-    if plan.engine and plan.engine.source.declared.get("takes_weights") is False:
-        message = f"the engine {plan.engine.plugin.name!r} cannot take over the weights that stage {stage!r} changes"
-        findings.wrong("engine-weights", message, "rollout.engine", "write rollout.engine: transformers")
+    if plan.engine:
+        _weights_of_engine(findings, plan, plan.engine, stage)
     if not declared.get("samples"):
         for key in sorted(key for key in config.origins if key.startswith("rollout.") and key.count(".") == 1):
             findings.note(f"{key} has no effect in stage {stage!r}, which draws no answers; swift sample reads it")
+
+
+def _weights_of_engine(findings: Findings, plan: RunPlan, engine: PartPlan, stage: str) -> None:
+    """Keep a problem for an engine that would go on answering with the weights of the start."""
+    takes = engine.source.declared.get("takes_weights", True)
+    name, method = engine.plugin.name, plan.parallel.method
+    if takes is False or (isinstance(takes, str) and not engine.options.get(takes)):
+        message = (
+            f"the engine {name!r} cannot take over the weights that stage {stage!r} changes,"
+            " and would answer with those of another model"
+        )
+        way = f", or give it the option {takes!r} (swift plugins info engine/{name})" if takes else ""
+        findings.wrong("engine-weights", message, "rollout.engine", f"write rollout.engine: transformers{way}")
+    elif isinstance(takes, str) and plan.parallel.shards_weights and plan.tuner.source.declared.get("trains_adapter"):
+        message = f"{method} shares weights out, and adapters are merged into whole ones for the engine {name!r}"
+        next_step = "write parallel_method: ddp, or tuner_strategy: full"
+        findings.wrong("engine-conflict", message, "rollout.engine", next_step)
 
 
 def _pairs_of_own_answers(findings: Findings, stage: str) -> None:

@@ -122,6 +122,14 @@ def check_parts_engine(findings: Findings, plan: RunPlan) -> None:
         if part.source.declared.get("puts_weights") and (plan.parallel.is_zero or not is_optimizer):
             message = f"{part.kind} {part.plugin.name!r} puts weights into the model, and {method} {_GIVEN[method]}"
             findings.wrong("engine-conflict", message, part.key, "leave it out, or write parallel_method: ddp")
+    is_kept = plan.settings.train.save_strategy != "no"
+    if method in SHARDED and is_kept and plan.procedure.source.declared.get("puts_weights"):
+        stage = plan.procedure.plugin.name
+        message = (
+            f"stage {stage!r} keeps whole weights beside the model's in checkpoints, and {method} {_GIVEN[method]}"
+        )
+        next_step = 'write save_strategy: "no", or parallel_method: ddp'
+        findings.wrong("engine-conflict", message, "train.stage", next_step)
 
 
 def check_tuner_engine(findings: Findings, plan: RunPlan) -> None:

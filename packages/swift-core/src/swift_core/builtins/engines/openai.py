@@ -1,17 +1,21 @@
 """A server answers: any with OpenAI's `/completions`, such as `transformers serve`, vLLM, SGLang or LMDeploy.
 
 Prompts are sent as the text that the model would have read, chat template included, so that the server's own template
-does not matter. One request is one answer, with a seed of its own. The server's weights stay what they are: it serves
-`swift sample` and rewards, and no stage that trains.
+does not matter. One request is one answer, with a seed of its own. The server's weights stay what they are, for
+`swift sample` and rewards, unless it can load others while it runs (`reload`): then stages that train write theirs into
+a folder that the server sees too, and tell it, before answers are drawn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
 
+from swift_core.builtins.engines._served import origin_of, write_model
 from swift_core.contracts.engine import Rollout, SamplingParams
+from swift_core.contracts.models import run_folder
 from swift_core.contracts.reward import RewardFailure
 from swift_core.contracts.withheld import withheld
 from swift_core.errors import Problem, SwiftError
@@ -56,12 +60,26 @@ class OpenAIEngine:
     max_retries: int = 5
     """Further tries when the server is too busy (HTTP 408, 429, 5xx), >= 0."""
 
-    takes_weights: ClassVar[bool] = False
+    reload: str = ""
+    """Where the server is told to load weights from a folder: `/update_weights_from_disk` of SGLang; empty: nowhere."""
+
+    weights_folder: str = ""
+    """Folder for these weights, relative to the run file; the server sees it by the same name, as on a shared disk."""
+
+    takes_weights: ClassVar[str] = "reload"
+    serves_all: ClassVar[bool] = True
     _client: RemoteClient = field(init=False, repr=False)
     _encoder: TextEncoder | None = field(default=None, init=False, repr=False)
+    _folder: Path | None = field(default=None, init=False, repr=False)
+    _target: Path = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Check the options; nothing is sent yet."""
+        self._target = (run_folder() / self.weights_folder).absolute()
+        if bool(self.reload) is not bool(self.weights_folder):
+            raise ValueError("reload and weights_folder go together: what the server is told, and where weights lie")
+        if self.reload and not self.reload.startswith("/"):
+            raise ValueError(f"reload is a path on the server, such as /update_weights_from_disk, got {self.reload!r}")
         self._client = RemoteClient(
             url=self.url,
             api_key_env=self.api_key_env,
@@ -75,6 +93,10 @@ class OpenAIEngine:
     def use_encoder(self, encoder: TextEncoder, /) -> None:
         """Take the model's tokenizer: the server is sent text and answers with text."""
         self._encoder = encoder
+
+    def open(self, folder: Path, /) -> None:
+        """Take the folder of the model: what stands beside the weights is copied from there."""
+        self._folder = folder
 
     def generate(self, prompts: Sequence[Sequence[int]], params: SamplingParams, /) -> list[list[Rollout]]:
         """Return `params.num_answers` answers per prompt, in the order of the prompts.
@@ -95,8 +117,20 @@ class OpenAIEngine:
         ]
 
     def update_weights(self, weights: Mapping[str, Tensor], version: int, /) -> None:
-        """Refuse: the server has weights of its own."""
-        _fail("it cannot take over weights")
+        """Write the weights into the folder, with the model's other files, and let the server load them.
+
+        Raises:
+            SwiftError: The server does not say that it did.
+        """
+        if not self.reload:
+            _fail("it cannot take over weights")
+        write_model(self._target, self._folder, weights)
+        asked = {"model_path": str(self._target), "weight_version": str(version)}
+        (reply,) = replace(self._client, url=origin_of(self.url)).ask(self.reload, [asked])
+        if isinstance(reply, RewardFailure):
+            _fail(reply.message)
+        if not (isinstance(reply, dict) and reply.get("success") is True):
+            _fail(f"{self.reload} did not load the weights ({withheld(reply)})")
 
     def close(self) -> None:
         """Do nothing: no connection is kept."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -32,6 +32,48 @@ def whole_parameters(model: nn.Module, *, keep: bool = True) -> Iterator[tuple[s
                 stack.enter_context(deepspeed.zero.GatheredParameters([parameter]))
                 value = parameter.data.clone()
             yield name, value if keep else torch.empty(0)
+
+
+@contextmanager
+def merged_(model: nn.Module) -> Iterator[None]:
+    """Let the adapters of `model` be part of its weights inside the block; afterwards all is as before, bit for bit.
+
+    Raises:
+        ValueError: Its adapters are no change of weights.
+    """
+    if not hasattr(model, "peft_config"):
+        yield
+        return
+    live: Any = model
+    if not callable(getattr(live.base_model, "merge_adapter", None)):
+        raise ValueError("its adapters are no change of weights, and cannot be handed over as such")
+    base = [(value, value.detach().clone()) for name, value in model.named_parameters() if ".base_layer." in name]
+    live.base_model.merge_adapter()
+    try:
+        yield
+    finally:
+        live.base_model.unmerge_adapter()
+        with torch.no_grad():
+            for value, before in base:
+                value.copy_(before)
+
+
+def served_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield what another program loads as this model, by the names of its files; call it inside `merged_`.
+
+    Adapters are left out, being merged, and so is what a procedure put beside the model (`stays_here`).
+    """
+    own = [f"{name}." for name, module in model.named_modules() if getattr(module, "stays_here", False)]
+    layers = {name for module in model.modules() for name in getattr(module, "adapter_layer_names", ())}
+    layers |= {name for module in model.modules() for name in getattr(module, "other_param_names", ())}
+    for name, value in whole_parameters(model):
+        parts = name.removeprefix("base_model.model.").split(".")
+        if (layers - {"modules_to_save"}) & set(parts) or "original_module" in parts or name.startswith(tuple(own)):
+            continue
+        if "modules_to_save" in parts:
+            place = parts.index("modules_to_save")
+            del parts[place : place + 2]  # and the adapter's name
+        yield ".".join(part for part in parts if part != "base_layer"), value
 
 
 def unshard_(model: nn.Module) -> None:

@@ -37,13 +37,15 @@ class ProximalPolicy(Policy):
     default_loss: ClassVar[str] = "ppo"
     samples: ClassVar[bool] = True
     needs_reference: ClassVar[bool] = True
+    puts_weights: ClassVar[bool] = True
 
     def __init__(self, parts: Parts) -> None:
         """Take the live parts of a run, and give the model a value function."""
         hidden = parts.model.config.get_text_config().hidden_size
-        self.value_head = nn.Linear(hidden, 1, dtype=torch.float32, device=parts.model.device)
+        self.value_head = nn.Linear(hidden, 1, dtype=torch.float32, device=home_of(parts.model))
         nn.init.zeros_(self.value_head.weight)
         nn.init.zeros_(self.value_head.bias)
+        self.value_head.stays_here = True  # type: ignore[assignment]  # no engine is given it
         parts.model.add_module("value_head", self.value_head)
         super().__init__(parts)
         self.add_callback(_KeepValueHead(parts, self.value_head))

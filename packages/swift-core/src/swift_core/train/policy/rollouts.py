@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import torch.distributed as dist
+
 from swift_core.assemble.generate import stop_ids
 from swift_core.assemble.turns import draw, hash_seed
 from swift_core.contracts.engine import Rollout, SamplingParams
-from swift_core.train.engine.whole import whole_parameters
+from swift_core.errors import Problem, SwiftError
+from swift_core.train.engine.whole import merged_, served_weights
 from swift_core.train.policy.samples import Sample, scored_samples, text_of
 from swift_core.train.policy.weights import weight_at
 
@@ -28,6 +31,7 @@ class Rollouts:
         self._settings = parts.plan.settings.rollout
         self._stops = tuple(stop_ids(parts.model, parts.encoder))
         self._attached = hasattr(parts.engine, "attach")
+        self._handed_over = -1
         self.scheduled = [reward.name for reward in parts.rewards if reward.schedule is not None]
         """Names of the rewards whose weights change."""
         self.weights: dict[str, float] = {}
@@ -76,9 +80,31 @@ class Rollouts:
         return answers
 
     def _hand_over(self, step: int) -> None:
-        """Give an engine with weights of its own the present ones."""
-        if not self._attached:
-            self._parts.engine.update_weights(dict(whole_parameters(self._parts.model)), step)
+        """Give an engine with weights of its own the present ones, once a step.
+
+        Raises:
+            SwiftError: The adapters of the model are no weights, or the engine did not take them.
+        """
+        if self._attached or self._handed_over == step:
+            return
+        parts, engine = self._parts, self._parts.engine
+        serves_all, error = getattr(engine, "serves_all", False), None
+        try:
+            with merged_(parts.model):
+                weights = dict(served_weights(parts.model))
+            if self._rank == 0 or not serves_all:
+                engine.update_weights(weights, step)
+        except ValueError as caught:
+            place = parts.plan.config.place("rollout.engine")
+            message = f"the engine answers with weights of its own: {caught}."
+            error = SwiftError(Problem("engine-weights", message, place, "write rollout.engine: transformers"))
+        except SwiftError as caught:
+            error = caught
+        if serves_all:
+            error = _first(error)  # and nobody draws before the weights are there
+        if error is not None:
+            raise error
+        self._handed_over = step
 
     def is_flat(self, group: Sequence[Sample]) -> bool:
         """Say whether all answers of a group have one reward: nothing can be learned from it."""
@@ -101,3 +127,15 @@ class Rollouts:
             seed=hash_seed(train.seed, step, self._rank, attempt),
             stop_token_ids=self._stops,
         )
+
+
+def _first(error: SwiftError | None) -> SwiftError | None:
+    """Return the error of the first process, or that there is one, on every process."""
+    if not dist.is_initialized():
+        return error
+    failed = [error is not None]
+    dist.broadcast_object_list(failed)
+    if failed[0] and error is None:
+        message = "another process of this run could not hand the weights over; it says why."
+        return SwiftError(Problem("other-process", message, next_step="look at what the other processes printed"))
+    return error
