@@ -209,6 +209,7 @@ REPORTED = {
     "PairOutputs": ": losses on pairs report eval_reward_accuracy and eval_reward_margin themselves",
     "ScoreOutputs": ": the loss reports eval_reward_accuracy and eval_reward_margin itself",
     "StepOutputs": ": the loss reports eval_step_accuracy itself, and first_error_f1 judges whole solutions",
+    "ContrastiveOutputs": ": the loss reports eval_image_accuracy itself, and retrieval looks at all rows",
     "ClassOutputs": ": the loss reports eval_accuracy itself, and macro_f1 counts each class alike",
 }
 """What is measured without a metric, by what the procedure feeds."""
@@ -225,7 +226,6 @@ def _steps(findings: Findings, plan: RunPlan) -> None:
 def _lines(findings: Findings, plan: RunPlan) -> None:
     """Keep a problem for rows that are to stand in one line and have no use or no way for it."""
     settings, stage = findings.config.settings, plan.procedure.plugin.name
-    "ContrastiveOutputs": ": the loss reports eval_image_accuracy itself, and retrieval looks at all rows",
     rows = plan.procedure.source.declared.get("rows", "tokens")
     if settings.train.packing and rows != "tokens":
         message = (
