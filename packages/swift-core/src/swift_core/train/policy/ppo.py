@@ -42,7 +42,7 @@ class ProximalPolicy(Policy):
     def __init__(self, parts: Parts) -> None:
         """Take the live parts of a run, and give the model a value function."""
         hidden = parts.model.config.get_text_config().hidden_size
-        self.value_head = nn.Linear(hidden, 1, dtype=torch.float32, device=home_of(parts.model))
+        self.value_head = nn.Linear(hidden, 1, dtype=torch.float32, device=parts.model.device)
         nn.init.zeros_(self.value_head.weight)
         nn.init.zeros_(self.value_head.bias)
         self.value_head.stays_here = True  # type: ignore[assignment]  # no engine is given it
