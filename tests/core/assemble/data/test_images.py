@@ -94,6 +94,8 @@ def test_images_of_parquet_are_those_of_the_image_feature(plan_of, tmp_path):
     for streaming in (False, True):
         data = read_data(plan_of({"dataset": "rows.parquet", "streaming": streaming}))
         assert [colours(item.record) for item in data.train] == [[(0, 0, 255)]] * 3
+        (columns,) = {json.dumps(dict(item.record.columns)) for item in data.train}  # as rewards of others get them
+        assert f"{len(BLUE):,} bytes" in columns
 
 
 def test_images_of_parts_and_of_the_column_keep_their_order(read):

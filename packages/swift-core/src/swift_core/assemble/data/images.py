@@ -87,6 +87,8 @@ class RowImages:
         images = tuple(self._named(image) for image in record.images)
         self.counts["rows"] += 1
         self.counts["images"] += len(images)
+        if any(image.data for image in images):
+            record = replace(record, columns={name: _as_text(value) for name, value in record.columns.items()})
         return replace(record, images=images)
 
     def _placed(self, record: Record, slots: Sequence[ImageRef | None]) -> Record:
@@ -212,6 +214,15 @@ def _texts(side: Any) -> Iterator[str]:
         yield side
     elif side is not None:
         yield from (turn["content"] for turn in side)
+
+
+def _as_text(value: Any) -> Any:
+    """Return a column as rewards and reports may read it: bytes are counted and not shown."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"{len(value):,} bytes"
+    if isinstance(value, dict):
+        return {key: _as_text(each) for key, each in value.items()}
+    return [_as_text(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _disagree(num_images: int, num_marks: int) -> ImageError:
