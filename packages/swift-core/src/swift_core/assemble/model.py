@@ -228,6 +228,16 @@ def tokenizer_for(plan: RunPlan, folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def encoder_of(plan: RunPlan, tokenizer: PreTrainedTokenizerBase, folder: Path) -> HfEncoder:
+    """Return the encoder of the plan's model, as its procedure uses it."""
+    from swift_core.assemble.vision.encoder import encoder_for
+
+    head = str(plan.procedure.source.declared.get("model_head", "causal_lm"))
+    arguments = tokenizer, plan.settings.model.chat_template_kwargs, folder, head
+    encoder: HfEncoder = _told(plan, "model.model_id", encoder_for, *arguments)
+    return encoder
+
+
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Return the tokenizer of `folder`; one without a padding token pads with its end token, which no mask looks at.
 
@@ -239,16 +249,6 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder, trust_remote_code=may_run(folder))
     except (OSError, ValueError, KeyError, ImportError) as error:
-def encoder_of(plan: RunPlan, tokenizer: PreTrainedTokenizerBase, folder: Path) -> HfEncoder:
-    """Return the encoder of the plan's model, as its procedure uses it."""
-    from swift_core.assemble.vision.encoder import encoder_for
-
-    head = str(plan.procedure.source.declared.get("model_head", "causal_lm"))
-    arguments = tokenizer, plan.settings.model.chat_template_kwargs, folder, head
-    encoder: HfEncoder = _told(plan, "model.model_id", encoder_for, *arguments)
-    return encoder
-
-
         raise ValueError(f"the tokenizer of {folder} cannot be loaded: {_reason(folder, error)}") from error
     if tokenizer.eos_token is None:
         raise ValueError(f"the tokenizer of {folder} has no end token, so the model could not learn where to stop")
