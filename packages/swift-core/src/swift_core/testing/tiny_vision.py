@@ -110,7 +110,7 @@ class _Llava:
                 patch_size=shape.patch_size,
             ),
             text_config=transformers.LlamaConfig(**_text_config(shape, tokenizer)),
-            image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+            image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
             image_seq_length=(shape.image_size // shape.patch_size) ** 2,
             vision_feature_layer=-1,
             vision_feature_select_strategy="default",

@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate.utils import send_to_device
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -164,10 +163,17 @@ def _fill(reference: Reference, parts: Parts) -> None:
 def _on_device(batches: Iterable[Batch], parts: Parts) -> Iterator[Batch]:
     """Yield the sequences of each batch that the loss has a reference for, the mismatched ones after the rows' own."""
     for batch in batches:
-        placed = send_to_device(dict(batch), parts.model.device)
+        placed = _moved(batch, parts.model.device)
         yield placed
         if _reads_mismatched(parts):
             yield mismatched_rows(placed)
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    """Return a batch, or what stands in it by name, on `device`."""
+    if isinstance(value, Mapping):
+        return {name: _moved(each, device) for name, each in value.items()}
+    return value.to(device)
 
 
 def mismatched_rows(batch: Batch) -> Batch:
