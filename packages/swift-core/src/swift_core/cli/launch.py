@@ -5,6 +5,7 @@ On several machines each has a launcher of its own; they meet at the rendezvous 
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import signal
@@ -184,8 +185,7 @@ def _together(meeting: Meeting) -> dict[str, Any]:
 
 def _interface(address: str) -> str:
     """Return the name of the network interface that has `address`; empty when none has."""
-    import psutil
-
+    psutil: Any = importlib.import_module("psutil")  # it has no types
     addresses = psutil.net_if_addrs().items()
     return next((name for name, found in addresses if any(each.address == address for each in found)), "")
 
