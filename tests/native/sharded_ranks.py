@@ -100,6 +100,21 @@ def trained_flat(cls, options, rank):
     return [param.detach() for param in net.parameters()]
 
 
+def plans(mesh):
+    """Return whether the plan of a step serves the next one, and is made anew when this rank's part has moved."""
+    net = fully_shard(model(), mesh=mesh)
+    optimizer = AdamW(net.parameters())
+    steps(net, optimizer, 0, range(1))
+    first = optimizer._plan
+    steps(net, optimizer, 0, range(1, 3))
+    second = optimizer._plan
+    with torch.no_grad():  # else it would be a view
+        part = optimizer.state[net[0].weight]["exp_avg"].to_local()
+    part.data = part.clone()
+    steps(net, optimizer, 0, range(3, 4))
+    return {"kept": first is second, "made anew": optimizer._plan is not second}
+
+
 def refusal(cls, options, mesh):
     net = fully_shard(model(), mesh=mesh)
     try:
@@ -120,6 +135,7 @@ def rank_main(rank, folder):
         found[name] = {"fsdp": sharded, "state": state, "resumed": resumed}
         if "moments" not in options:
             found[name] |= {"zero": trained_by_zero(cls, options, rank), "flat": trained_flat(cls, options, rank)}
+    found["plans"] = plans(mesh)
     found["refused"] = {
         "adafactor": refusal(Adafactor, {}, mesh),
         "8bit": refusal(AdamW, {"moments": "8bit"}, mesh),

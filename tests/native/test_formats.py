@@ -33,8 +33,10 @@ def with_grad(param, grad):
 
 @pytest.mark.parametrize("isa_name", usable_isas())
 @pytest.mark.parametrize("moments", MOMENTS)
-@pytest.mark.parametrize(("dtype", "rounding"), WEIGHTS)
-def test_steps_are_those_of_the_definition_bit_for_bit(isa, isa_name, moments, dtype, rounding):
+@pytest.mark.parametrize(
+    ("dtype", "rounding", "grad_dtype"), [(*kind, BF16) for kind in WEIGHTS] + [(F32, "nearest", F32)]
+)
+def test_steps_are_those_of_the_definition_bit_for_bit(isa, isa_name, moments, dtype, rounding, grad_dtype):
     isa(isa_name)
     size, first = 1000, 37
     before = torch.nn.Parameter(torch.zeros(first))
@@ -44,14 +46,16 @@ def test_steps_are_those_of_the_definition_bit_for_bit(isa, isa_name, moments, d
     named = None if dtype is F32 else rounding
     expected = NarrowAdamW(start, moments, named, lr=0.01, seed=5, first=first)
     for step in range(6):
-        grad = wide_grad(size, step, BF16)
+        grad = wide_grad(size, step, grad_dtype)
+        grad[300:450] = 0  # a block of nothing, and two in part
+        grad[700:710] *= 1e-12  # more octaves than codes reach
         with_grad(param, grad)
         optimizer.step()
         expected.step(grad.float().numpy())
 
     state = optimizer.state[param]
-    assert np.array_equal(as_float(state, "exp_avg", signed=True).numpy(), expected.exp_avg)
-    assert np.array_equal(as_float(state, "exp_avg_sq", signed=False).numpy(), expected.exp_avg_sq)
+    assert np.array_equal(as_float(state, "exp_avg").numpy(), expected.exp_avg)
+    assert np.array_equal(as_float(state, "exp_avg_sq").numpy(), expected.exp_avg_sq)
     assert np.array_equal(param.detach().float().numpy(), expected.param)
 
 
@@ -178,8 +182,8 @@ def test_a_second_moment_falls_when_gradients_end(moments):
         param.grad = torch.full((4096,), 0.01 if step == 0 else 0.0)
         optimizer.step()
         if step == 0:
-            before = as_float(optimizer.state[param], "exp_avg_sq", signed=False).mean().item()
-    after = as_float(optimizer.state[param], "exp_avg_sq", signed=False).mean().item()
+            before = as_float(optimizer.state[param], "exp_avg_sq").mean().item()
+    after = as_float(optimizer.state[param], "exp_avg_sq").mean().item()
     assert after / before == pytest.approx(0.999**999, rel=0.05)
 
 
@@ -191,12 +195,54 @@ def test_random_words_of_one_element_are_independent(moments):
     param.grad = torch.full((size,), 1.01, dtype=BF16)
     optimizer.step()
     state = optimizer.state[param]
-    columns = [param.detach().float(), as_float(state, "exp_avg", signed=True)]
-    columns += [as_float(state, "exp_avg_sq", signed=False)] if moments == "bf16" else []
+    columns = [param.detach().float(), as_float(state, "exp_avg")]
+    columns += [as_float(state, "exp_avg_sq")] if moments == "bf16" else []
     table = torch.corrcoef(torch.stack(columns).double())
     off = table[~torch.eye(len(columns), dtype=torch.bool)]
     assert off.isfinite().all()
     assert off.abs().max() < 0.02
+
+
+@pytest.mark.parametrize(("decades", "bound"), [(0, 0.013), (5, 0.02), (10, 0.04)])
+def test_8bit_moments_move_weights_as_float64_would(decades, bound):
+    """The bounds are below what the linear codes of bitsandbytes were measured to be off by: 0.013, 0.028, 0.14."""
+    rows, columns = (torch.linspace(-decades / 2, 0, size) for size in (64, 512))
+    generator = torch.Generator().manual_seed(1)
+    mean, scale = torch.randn(64, 512, generator=generator), 10 ** (rows[:, None] + columns)
+    narrow, exact = torch.nn.Parameter(torch.zeros(64, 512)), torch.nn.Parameter(torch.zeros(64, 512).double())
+    optimizers = AdamW([narrow], moments="8bit", eps=1e-12), torch.optim.AdamW([exact], eps=1e-12)
+    for _ in range(100):
+        narrow.grad = scale * (torch.randn(64, 512, generator=generator) + 0.5 * mean)
+        exact.grad = narrow.grad.double()
+        for optimizer in optimizers:
+            optimizer.step()
+    assert ((narrow - exact).norm() / exact.norm()).item() < bound
+
+
+def test_codes_whose_scales_are_of_other_blocks_are_refused():
+    param = torch.nn.Parameter(torch.ones(600))
+    param.grad = torch.ones(600)
+    optimizer = AdamW([param], moments="8bit")
+    optimizer.step()
+    saved = optimizer.state_dict()
+    saved["state"][0]["exp_avg_sq_scale"] = torch.zeros(3, dtype=torch.uint8)
+    resumed = AdamW([param], moments="8bit")
+    resumed.load_state_dict(saved)
+    with pytest.raises(ValueError, match=r"exp_avg has codes of 8 bits whose scales are not those of blocks of 128"):
+        resumed.step()
+
+
+def test_lion_reads_the_codes_of_adamw_as_what_they_are():
+    param = torch.nn.Parameter(torch.zeros(300))
+    param.grad = random(300, 1)
+    source = AdamW([param], moments="8bit")
+    source.step()
+    before = as_float(source.state[param], "exp_avg")
+    target = Lion([param], lr=0.0, moments="8bit", betas=(1 - 1e-12, 1 - 1e-12))
+    groups = target.state_dict()["param_groups"]
+    target.load_state_dict({"state": {0: dict(source.state[param])}, "param_groups": groups})
+    target.step()
+    assert (as_float(target.state[param], "exp_avg") - before).abs().max() < before.abs().max() / 8
 
 
 def test_copies_receive_the_new_weights_in_bfloat16():
@@ -298,16 +344,14 @@ def test_moments_are_converted_when_the_format_is_changed_in_mid_run(source, tar
     optimizer = AdamW([param], moments=source)
     param.grad = random((40, 30), 2)
     optimizer.step()
-    before = {
-        name: as_float(optimizer.state[param], name, signed=name == "exp_avg") for name in ("exp_avg", "exp_avg_sq")
-    }
+    before = {name: as_float(optimizer.state[param], name) for name in ("exp_avg", "exp_avg_sq")}
     optimizer.param_groups[0]["moments"] = target
     optimizer.param_groups[0]["betas"] = (1 - 1e-12, 1 - 1e-12)
     param.grad = torch.zeros(40, 30)
     optimizer.step()
     bound = 2 * {"fp32": 1e-5, "bf16": 2.0**-8, "8bit": 1 / 8}[target]
     for name, value in before.items():
-        after = as_float(optimizer.state[param], name, signed=name == "exp_avg")
+        after = as_float(optimizer.state[param], name)
         large = value.abs() > value.abs().max() * 1e-3
         assert ((after - value).abs()[large] <= bound * value.abs()[large]).all()
 
@@ -338,9 +382,9 @@ def test_an_8bit_state_of_another_order_is_decoded_before_it_is_rearranged():
     resumed.load_state_dict(saved)
     resumed.param_groups[0].update(lr=0.0, betas=(1 - 1e-12, 1 - 1e-12))
     turned.grad = torch.zeros(20, 30)
-    before = as_float(optimizer.state[param], "exp_avg", signed=True)
+    before = as_float(optimizer.state[param], "exp_avg")
     resumed.step()
-    after = as_float(resumed.state[turned], "exp_avg", signed=True)
+    after = as_float(resumed.state[turned], "exp_avg")
     assert after.stride() == turned.stride()
     large = before.abs() > before.abs().max() * 1e-3
     assert ((after - before).abs()[large] <= before.abs()[large] / 8).all()
@@ -358,20 +402,20 @@ def test_a_bad_gradient_spoils_its_element_and_later_at_most_its_block(moments, 
         optimizer.step()
     spoiled = param.isnan()
     assert spoiled[300]
-    assert spoiled.sum() == (1 if moments == "bf16" else 256)
+    assert spoiled.sum() == (1 if moments == "bf16" else 128)
     assert not spoiled[:256].any()
-    assert not spoiled[512:].any()
+    assert not spoiled[384:].any()
 
 
 def test_the_states_have_the_sizes_that_the_page_names():
-    for moments, size in (("fp32", 8.0), ("bf16", 4.0), ("8bit", 2 + 2 / 256)):
+    for moments, size in (("fp32", 8.0), ("bf16", 4.0), ("8bit", 2 + 3 / 128)):
         param = torch.nn.Parameter(torch.zeros(256 * 64))
         param.grad = torch.zeros_like(param)
         optimizer = AdamW([param], moments=moments)
         optimizer.step()
         held = sum(value.nbytes for name, value in optimizer.state[param].items() if name != "step")
         assert held / param.numel() == size
-    assert _native.BLOCK8 == 256
+    assert _native.BLOCK8 == 128
 
 
 @pytest.mark.parametrize(

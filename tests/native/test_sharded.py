@@ -49,6 +49,10 @@ def test_the_gathered_state_is_that_of_one_process(found, name):
         assert_same(one.values(), other.values())
 
 
+def test_a_plan_serves_until_a_part_moves(found):
+    assert found["sharded"]["plans"] == {"kept": True, "made anew": True}
+
+
 @pytest.mark.parametrize("way", ["zero", "flat"])
 @pytest.mark.parametrize("name", [name for name in NAMES if "bf16" not in name])
 def test_weights_under_zero_are_those_of_one_process(found, name, way):

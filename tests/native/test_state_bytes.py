@@ -32,6 +32,7 @@ def kept(spec, options, dtype):
         ("native_adamw", {}),
         ("native_adamw", {"moments": "bf16", "amsgrad": True}),
         ("native_adamw", {"moments": "8bit", "rounding": "kahan"}),
+        ("native_adamw", {"moments": "8bit", "amsgrad": True}),
         ("native_adamw", {"rounding": "stochastic"}),
         ("native_lion", {"moments": "bf16"}),
         ("native_lion", {"moments": "8bit", "rounding": "kahan"}),
@@ -48,10 +49,10 @@ def test_the_plan_counts_exactly_what_is_kept(name, options):
         assert state_bytes(part, SHAPES, dtype.itemsize) == kept(spec, options, dtype), dtype
 
 
-def test_moments_of_8_bits_take_a_byte_a_weight_and_a_scale_a_block():
+def test_moments_of_8_bits_take_a_byte_a_weight_and_three_a_block():
     (spec,) = (spec for spec in installed().specs("optimizer") if spec.name == "native_adamw")
     part = PartPlan("optimizer", "train.optimizer_type", spec, read_source(spec), {"moments": "8bit"}, {})
-    assert state_bytes(part, SHAPES, 4) == 2 * (SIZE + 11 + 11 + 1)  # 2600 weights are 11 blocks of 256
+    assert state_bytes(part, SHAPES, 4) == 2 * SIZE + 3 * (21 + 21 + 1)  # 2600 weights are 21 blocks of 128
 
 
 def losses_of_a_model(seed):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 MASK64 = (1 << 64) - 1
-BLOCK = 256
+BLOCK = 128
 
 
 def mixed(x: int) -> int:
@@ -55,41 +55,79 @@ def stochastic(values: np.ndarray, random: np.ndarray) -> np.ndarray:
     return float_of((bits_of(values).astype(np.uint64) + random) >> 16 << 16)
 
 
-def fast_root(x: np.ndarray) -> np.ndarray:
-    """The root of kernels/precision.hpp."""
+def root_and_inverse(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The root of kernels/precision.hpp and its inverse."""
     f = np.float32
     estimate = float_of(np.uint32(0x5F36E000) - (bits_of(x) >> np.uint32(1)))
     root = x * estimate
     h = root * estimate
-    return root * (f(1.8808990) + h * (f(-1.2607571) + h * f(0.3798538)))
+    factor = f(1.8808990) + h * (f(-1.2607571) + h * f(0.3798538))
+    return root * factor, np.where(x == 0, f(0), estimate * factor)
 
 
-def encode(values: np.ndarray, added: np.ndarray, signed: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return 8-bit codes and the scale of each block; `added` has 20 bits."""
-    top = 127 if signed else 255
-    codes, scales = np.zeros(values.size, np.uint8), np.zeros(-(-values.size // BLOCK), np.uint8)
-    for block in range(scales.size):
-        part = slice(block * BLOCK, (block + 1) * BLOCK)
+def fast_root(x: np.ndarray) -> np.ndarray:
+    """The root of kernels/precision.hpp."""
+    return root_and_inverse(x)[0]
+
+
+def blocks(size: int) -> list[slice]:
+    """Return the blocks of an array."""
+    return [slice(begin, begin + BLOCK) for begin in range(0, size, BLOCK)]
+
+
+def lone(values: np.ndarray, word: np.ndarray) -> np.ndarray:
+    """Return what lone states become: three bits of the mantissa, fifteen octaves."""
+    kept = np.zeros_like(values)
+    for part in blocks(values.size):
         bits = bits_of(values[part]).astype(np.int64)
         magnitude = bits & 0x7FFFFFFF
-        scale = max(int(magnitude.max()) >> 23, (top + 1) // 8 - 1)
-        base = (scale + 1) * 8 - top
-        smallest = 0 if signed else (magnitude != 0).astype(np.int64)
-        code = np.maximum((magnitude + added[part]) // (1 << 20) - base, smallest)
-        codes[part] = code | ((bits >> 24) & 0x80 if signed else 0)
-        scales[block] = scale
-    return codes, scales
+        base = (max(int(magnitude.max()) >> 23, 15) + 1) * 8 - 127
+        code = np.maximum((magnitude + (word[part] >> 12)) // (1 << 20) - base, 0)
+        kept[part] = float_of(np.where(code == 0, 0, (code + base) << 20) | (bits & 0x80000000))
+    return kept
 
 
-def decode(codes: np.ndarray, scales: np.ndarray, signed: bool) -> np.ndarray:
-    """Return the values of 8-bit codes."""
-    top = 127 if signed else 255
-    scale = np.repeat(scales.astype(np.int64), BLOCK)[: codes.size]
-    magnitude = codes.astype(np.int64) & (0x7F if signed else 0xFF)
-    bits = np.where(magnitude == 0, 0, (magnitude + (scale + 1) * 8 - top) << 20)
-    if signed:
-        bits |= (codes.astype(np.int64) & 0x80) << 24
-    return np.where(scale == 255, np.float32(np.nan), float_of(bits))
+def roots_kept(roots: np.ndarray, word: np.ndarray) -> np.ndarray:
+    """Return what the roots of one block become."""
+    bits = bits_of(roots).astype(np.int64)
+    if not bits.any():
+        return np.zeros_like(roots)
+    smallest = int(bits[bits != 0].min())
+    for step in range(12, 21):
+        unit = 1 << max(step, 19)
+        top = max(-(-int(bits.max()) // unit) * unit, 0x10000000)
+        if (top - smallest) // (1 << step) <= 253:
+            break
+    first = top - 255 * (1 << step)
+    code = np.maximum((bits + (word.astype(np.int64) >> (32 - step)) - first) // (1 << step), 1)
+    return float_of(np.where(bits == 0, 0, first + code * (1 << step)))
+
+
+def shares_kept(shares: np.ndarray, word: np.ndarray) -> np.ndarray:
+    """Return what the shares of one block become."""
+    f = np.float32
+    largest = int((bits_of(shares) & np.uint32(0x7FFFFFFF)).max())
+    if largest == 0:
+        return np.zeros_like(shares)
+    eighths = min(max(-(-largest // (1 << 20)), 872), 871 + 254)
+    size = float_of(np.array([eighths << 20]))[0]
+    offset = float_of(np.uint32(0x43000000) | (word & np.uint32(0xFFFF)))
+    code = np.minimum((shares * (f(127) / size) + offset).astype(np.int64), 255) - 128
+    return code.astype(f) * (size * f(1 / 127))
+
+
+def pair(m: np.ndarray, v: np.ndarray, word: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return what both moments become: roots of the second, and the first as shares of them."""
+    roots, inverse = root_and_inverse(v)
+    shares = m * inverse
+    first, second = np.zeros_like(m), np.zeros_like(v)
+    for part in blocks(m.size):
+        if np.isfinite(roots[part]).all() and np.isfinite(shares[part]).all():
+            kept = roots_kept(roots[part], word[part])
+            first[part], second[part] = shares_kept(shares[part], word[part]) * kept, kept * kept
+        else:
+            first[part] = second[part] = np.nan
+    return first, second
 
 
 @dataclass
@@ -133,9 +171,7 @@ class NarrowAdamW:
         if self.moments == "bf16":
             m, v = stochastic(m, word & 0xFFFF), stochastic(v, word >> 16)
         if self.moments == "8bit":
-            added = words(self.seed, self.step_number, 1, self.first, m.size) >> 12
-            m = decode(*encode(m, added, signed=True), signed=True)
-            v = decode(*encode(v, added, signed=False), signed=False)
+            m, v = pair(m, v, words(self.seed, self.step_number, 1, self.first, m.size))
         self.exp_avg, self.exp_avg_sq = m, v
 
     def _keep_weights(self, moved: np.ndarray, word: np.ndarray) -> None:

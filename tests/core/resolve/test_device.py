@@ -83,6 +83,23 @@ def test_what_cannot_be_had_is_refused_with_the_nearest_thing(
     assert next_step in problem.next_step
 
 
+def test_a_package_that_an_optimizer_needs_on_a_gpu_is_missed_before_the_run(
+    plan_of: PlanOf, problems_of: ProblemsOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RUN + "train: {optimizer_type: adamw8bit}\n"
+    monkeypatch.setattr("swift_core.resolve.device.find_spec", lambda _: None)
+    (problem,) = problems_of(run, machine=Machine(num_gpus=1))
+
+    assert problem.message == (
+        "the optimizer 'adamw8bit' needs the package bitsandbytes on a GPU, and it is not installed"
+    )
+    assert problem.next_step == "pip install bitsandbytes, or write device: {use_cpu: true}"
+    assert plan_of(run, machine=Machine(num_gpus=0)).optimizer.plugin.name == "adamw8bit"
+    assert plan_of(run, "device.use_cpu=true", machine=Machine(num_gpus=1))
+    monkeypatch.setattr("swift_core.resolve.device.find_spec", lambda _: object())
+    assert plan_of(run, machine=Machine(num_gpus=1)).optimizer.plugin.name == "adamw8bit"
+
+
 def test_processes_that_torchrun_started_may_train(plan_of: PlanOf) -> None:
     plan = plan_of(RUN + "device: {num_processes: 2}\n", machine=Machine(num_gpus=0, world_size=2))
 

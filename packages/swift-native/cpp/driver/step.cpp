@@ -74,37 +74,45 @@ void run_kernel(const Job& job, const Row& row, const Span& span, const Scalars&
     }
 }
 
-// The first state has a sign, the others are averages of squares.
-bool is_signed(int slot) { return slot == 0; }
+Pair8 pair_at(const Row& row, std::int64_t begin) {
+    return {pointer<std::uint8_t>(row.states[0]) + begin, pointer<std::uint8_t>(row.states[1]) + begin,
+            pointer<std::uint8_t>(row.scales[0]) + begin / kBlock8,
+            pointer<std::uint8_t>(row.scales[1]) + begin / kBlock8 * kRootScale};
+}
 
+// The first state has a sign, the second is an average of squares, the third the largest of them so far.
 void decode_states(const KernelTable& kernels, const Row& row, Buffers& buffers, Span& span, std::int64_t begin,
                    std::int64_t size) {
+    auto& values = buffers.states;
     for (int slot = 0; slot < kMaxStates; ++slot) {
-        if (row.states[slot] == 0) continue;
-        const std::uint8_t* codes = pointer<const std::uint8_t>(row.states[slot]) + begin;
-        const std::uint8_t* scales = pointer<const std::uint8_t>(row.scales[slot]) + begin / kBlock8;
-        kernels.block8.decode[is_signed(slot)](codes, scales, buffers.states[slot], size);
-        span.states[slot] = buffers.states[slot];
+        if (row.states[slot] != 0) span.states[slot] = values[slot];
     }
+    if (row.states[1] != 0) {
+        kernels.block8.decode_pair(pair_at(row, begin), values[0], values[1], size);
+    } else if (row.states[0] != 0) {
+        kernels.block8.decode_lone(pointer<const std::uint8_t>(row.states[0]) + begin,
+                                   pointer<const std::uint8_t>(row.scales[0]) + begin / kBlock8, values[0], size);
+    }
+    if (row.states[2] == 0) return;
+    kernels.block8.decode_roots(pointer<const std::uint8_t>(row.states[2]) + begin,
+                                pointer<const std::uint8_t>(row.scales[2]) + begin / kBlock8 * kRootScale, values[2],
+                                size);
 }
 
 void encode_states(const KernelTable& kernels, const Row& row, const Scalars& scalars, const Buffers& buffers,
                    std::int64_t begin, std::int64_t size) {
     const std::uint32_t counter = counter_of(scalars.codes_origin, row.first_element + begin);
-    std::uint8_t* codes[kMaxStates];
-    std::uint8_t* scales[kMaxStates];
-    for (int slot = 0; slot < kMaxStates; ++slot) {
-        codes[slot] = pointer<std::uint8_t>(row.states[slot]) + begin;
-        scales[slot] = pointer<std::uint8_t>(row.scales[slot]) + begin / kBlock8;
-    }
     const auto& values = buffers.states;
     if (row.states[1] != 0) {
-        kernels.block8.encode_pair(values[0], values[1], codes[0], codes[1], scales[0], scales[1], size, counter);
+        kernels.block8.encode_pair[1](values[0], values[1], pair_at(row, begin), size, counter);
     } else if (row.states[0] != 0) {
-        kernels.block8.encode[1][1](values[0], codes[0], scales[0], size, counter);
+        kernels.block8.encode_lone[1](values[0], pointer<std::uint8_t>(row.states[0]) + begin,
+                                      pointer<std::uint8_t>(row.scales[0]) + begin / kBlock8, size, counter);
     }
-    // The largest average so far never falls: it is rounded to nearest.
-    if (row.states[2] != 0) kernels.block8.encode[0][0](values[2], codes[2], scales[2], size, 0);
+    if (row.states[2] == 0) return;
+    // It never falls: it is rounded to nearest.
+    kernels.block8.encode_roots(values[2], pointer<std::uint8_t>(row.states[2]) + begin,
+                                pointer<std::uint8_t>(row.scales[2]) + begin / kBlock8 * kRootScale, size);
 }
 
 void widen_grad(const KernelTable& kernels, const Row& row, Buffers& buffers, Span& span, std::int64_t begin,
@@ -136,14 +144,14 @@ void update_tile(const Job& job, const Row& row, const Scalars& scalars, std::in
 std::int64_t update_blocks(const Job& job, const Row& row, const Scalars& scalars, std::int64_t begin,
                            std::int64_t end) {
     const bool fits = job.rule == Rule::kAdamW && storage_of(row) == Storage::kCodes && row.states[2] == 0 &&
-                      row.weights == kFloatWeights && row.grad_dtype == kFloat32 && row.copy == 0;
+                      row.grad_dtype != kFloat16 && row.copy == 0;
     const std::int64_t size = (end - begin) / kBlock8 * kBlock8;
-    if (!fits || job.kernels->adamw8 == nullptr || size == 0) return begin;
+    if (!fits || size == 0) return begin;
+    const AdamW8Kernel kernel = job.kernels->adamw8.update[row.weights][row.grad_dtype == kBFloat16];
+    if (kernel == nullptr) return begin;
     Span span = span_at(row, scalars, begin);
-    span.counter = counter_of(scalars.codes_origin, row.first_element + begin);
-    std::uint8_t* const scales[2] = {pointer<std::uint8_t>(row.scales[0]) + begin / kBlock8,
-                                     pointer<std::uint8_t>(row.scales[1]) + begin / kBlock8};
-    job.kernels->adamw8(span, scales, scalars.adamw, job.kernels->block8.encode_pair, size);
+    span.narrow_grad = pointer<const std::uint16_t>(row.grad) + begin;
+    kernel(span, pair_at(row, begin), scalars.adamw, size, counter_of(scalars.codes_origin, row.first_element + begin));
     return begin + size;
 }
 

@@ -1,19 +1,13 @@
-// Compiled once for each instruction set; SWIFT_NATIVE_KERNELS names the
-// namespace.
+// Compiled once for each instruction set; SWIFT_NATIVE_KERNELS names the namespace.
 #include "kernels/adamw8.hpp"
 
-#include "kernels/prefetch.hpp"
-#include "kernels/random.hpp"
 #include "kernels/table.hpp"
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
 #define SWIFT_NATIVE_AVX512
-#include <immintrin.h>
-#if defined(__GNUC__) && !defined(__clang__)
-// GCC 12 takes the undefined operands of its own intrinsics for mistakes (GCC bug 105593).
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
+#include "kernels/pair8.hpp"
+#include "kernels/prefetch.hpp"
+#include "kernels/vector16.hpp"
 #endif
 
 namespace swift_native {
@@ -22,19 +16,19 @@ namespace SWIFT_NATIVE_KERNELS {
 #if defined(SWIFT_NATIVE_AVX512)
 namespace {
 
-constexpr int64_t kLanes = 16;
-constexpr int kVectors = static_cast<int>(kBlock8 / kLanes);
-constexpr uint32_t kDropped = 20;
-// Of kernels/block8.hpp: the largest code and the smallest scale, signed and
-// not.
-constexpr uint32_t kSignedTop = 127, kUnsignedTop = 255, kSignedLeast = 15, kUnsignedLeast = 31;
+static_assert(kBlock8 % (4 * kLanes) == 0, "a block is worked on in groups of four vectors");
+// Of _mm512_range_ps: the larger magnitude, without its sign.
+constexpr int kLargestMagnitude = 0xb;
 // Codes are a quarter of the floats: 2 KB ahead is four times as many elements.
 constexpr int64_t kCodesAhead = 2048;
 
-// The new moments of a block, between their update and their encoding.
+// What a block becomes, between its update and its encoding, and what the scales are made of, as bits.
 struct Block {
-    alignas(64) float exp_avg[kBlock8];
-    alignas(64) float exp_avg_sq[kBlock8];
+    alignas(64) float shares[kBlock8];
+    alignas(64) float roots[kBlock8];
+    uint32_t largest_share;
+    uint32_t largest_root;
+    uint32_t smallest_root;
 };
 
 // What is the same for all elements of a step.
@@ -49,164 +43,178 @@ SWIFT_NATIVE_INLINE Constants constants(const AdamWScalars& s) {
             _mm512_set1_ps(s.root_scale),      _mm512_set1_ps(s.eps)};
 }
 
-SWIFT_NATIVE_INLINE __m512i all(uint32_t bits) { return _mm512_set1_epi32(static_cast<int32_t>(bits)); }
+// The spacing of a block's codes in every lane.
+struct Spacing {
+    __m512i first;
+    __m128i step;
+};
 
-SWIFT_NATIVE_INLINE __m128i load_codes(const uint8_t* codes) {
-    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(codes));
+SWIFT_NATIVE_INLINE Spacing spacing_of(const RootCodes& codes) {
+    return {all(codes.first), _mm_cvtsi32_si128(static_cast<int>(codes.step))};
 }
 
-// `base` is that of the scale, in the place of a float's exponent.
-SWIFT_NATIVE_INLINE __m512 decoded_signed(const uint8_t* codes, __m512i base) {
-    const __m512i spread = _mm512_slli_epi32(_mm512_cvtepi8_epi32(load_codes(codes)), kDropped);
-    const __m512i bits = _mm512_and_si512(spread, all(0x87f00000U));
-    return _mm512_castsi512_ps(_mm512_mask_add_epi32(bits, _mm512_test_epi32_mask(bits, all(0x7ff00000U)), bits, base));
+SWIFT_NATIVE_INLINE __m512 decoded_roots(const uint8_t* codes, const Spacing& spacing) {
+    const __m512i code = _mm512_cvtepu8_epi32(load_bytes(codes));
+    const __m512i bits = _mm512_sll_epi32(code, spacing.step);
+    return _mm512_castsi512_ps(_mm512_maskz_add_epi32(_mm512_test_epi32_mask(code, code), bits, spacing.first));
 }
 
-SWIFT_NATIVE_INLINE __m512 decoded_unsigned(const uint8_t* codes, __m512i base) {
-    const __m512i bits = _mm512_slli_epi32(_mm512_cvtepu8_epi32(load_codes(codes)), kDropped);
-    return _mm512_castsi512_ps(_mm512_maskz_add_epi32(_mm512_test_epi32_mask(bits, bits), bits, base));
+SWIFT_NATIVE_INLINE __m512 decoded_shares(const uint8_t* codes, __m512 unit) {
+    return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load_bytes(codes))), unit);
 }
 
-// Fast::root of kernels/precision.hpp.
-SWIFT_NATIVE_INLINE __m512 root(__m512 x) {
-    const __m512i half = _mm512_srli_epi32(_mm512_castps_si512(x), 1);
-    const __m512 estimate = _mm512_castsi512_ps(_mm512_sub_epi32(all(0x5f36e000U), half));
-    const __m512 near = _mm512_mul_ps(x, estimate);
-    const __m512 h = _mm512_mul_ps(near, estimate);
-    __m512 polynomial = _mm512_add_ps(_mm512_set1_ps(-1.2607571F), _mm512_mul_ps(h, _mm512_set1_ps(0.3798538F)));
-    polynomial = _mm512_add_ps(_mm512_set1_ps(1.8808990F), _mm512_mul_ps(h, polynomial));
-    return _mm512_mul_ps(near, polynomial);
-}
-
-SWIFT_NATIVE_INLINE __m512i random_words(__m512i counter) {
-    const __m512i word =
-        _mm512_mullo_epi32(_mm512_xor_si512(counter, _mm512_srli_epi32(counter, 15)), all(0xd168aaadU));
-    return _mm512_xor_si512(word, _mm512_srli_epi32(word, 15));
-}
-
-// Bytes of four vectors that were packed in pairs, in the order of their
-// elements.
-SWIFT_NATIVE_INLINE __m512i in_order(__m512i packed) {
-    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    return _mm512_permutexvar_epi32(order, packed);
-}
-
-// The sign and the upper 11 bits of two vectors after rounding, as signed codes
-// 16 bits wide.
-SWIFT_NATIVE_INLINE __m512i signed_codes(__m512i one, __m512i other, __m512i base) {
-    const __m512i upper = _mm512_packus_epi32(one, other);
-    const __m512i code = _mm512_subs_epu16(_mm512_and_si512(upper, _mm512_set1_epi16(0x7ff)), base);
-    const __m512i sign = _mm512_srli_epi16(upper, 4);
-    return _mm512_ternarylogic_epi32(code, sign, _mm512_set1_epi16(0x80),
-                                     0xf8);  // code | (sign & 0x80)
-}
-
-// Updates a block and leaves the new moments in `block`; returns the largest of
-// their magnitudes, as bits.
-SWIFT_NATIVE_INLINE void update(const Span& span, int64_t begin, const uint8_t* const scales[2], const Constants& c,
-                                Block& block, uint32_t& largest_first, uint32_t& largest_second) {
-    float* param = static_cast<float*>(span.param) + begin;
-    const float* grad = span.grad + begin;
-    const uint8_t* first_codes = static_cast<const uint8_t*>(span.states[0]) + begin;
-    const uint8_t* second_codes = static_cast<const uint8_t*>(span.states[1]) + begin;
-    const uint32_t first_scale = scales[0][begin / kBlock8], second_scale = scales[1][begin / kBlock8];
-    const __m512i first_base = all(((first_scale + 1) * 8 - kSignedTop) << kDropped);
-    const __m512i second_base = all(((second_scale + 1) * 8 - kUnsignedTop) << kDropped);
-    const __m512 nan = _mm512_castsi512_ps(all(0x7fc00000U));
-    __m512i first_bits = _mm512_setzero_si512(), second_bits = _mm512_setzero_si512();
-#pragma GCC unroll 4
-    for (int i = 0; i < kVectors; ++i) {
-        const int64_t at = i * kLanes;
-        prefetch_block<true, kLanes>(param, at + kAhead);
-        prefetch_block<false, kLanes>(grad, at + kAhead);
-        __m512 m = decoded_signed(first_codes + at, first_base);
-        __m512 v = decoded_unsigned(second_codes + at, second_base);
-        if (first_scale == 255) m = nan;
-        if (second_scale == 255) v = nan;
-        const __m512 g = _mm512_mul_ps(c.grad_factor, _mm512_loadu_ps(grad + at));
-        m = _mm512_add_ps(m, _mm512_mul_ps(_mm512_sub_ps(g, m), c.one_minus_beta1));
-        v = _mm512_add_ps(_mm512_mul_ps(v, c.beta2), _mm512_mul_ps(_mm512_mul_ps(g, g), c.one_minus_beta2));
-        const __m512 denominator = _mm512_add_ps(_mm512_mul_ps(root(v), c.root_scale), c.eps);
-        const __m512 move = _mm512_div_ps(_mm512_mul_ps(c.step_size, m), denominator);
-        const __m512 kept = _mm512_mul_ps(_mm512_loadu_ps(param + at), c.decay);
-        _mm512_storeu_ps(param + at, _mm512_sub_ps(kept, move));
-        _mm512_store_ps(block.exp_avg + at, m);
-        _mm512_store_ps(block.exp_avg_sq + at, v);
-        first_bits = _mm512_max_epu32(first_bits, _mm512_and_si512(_mm512_castps_si512(m), all(0x7fffffffU)));
-        second_bits = _mm512_max_epu32(second_bits, _mm512_castps_si512(v));  // only a NaN may have a sign
-    }
-    largest_first = _mm512_reduce_max_epu32(first_bits);
-    largest_second = _mm512_reduce_max_epu32(second_bits) & 0x7fffffffU;
-}
-
-SWIFT_NATIVE_INLINE uint32_t scale_of(uint32_t largest, uint32_t least) {
-    const uint32_t exponent = largest >> 23;
-    return exponent < least ? least : exponent;
-}
-
-// Of a block that is finite.
-SWIFT_NATIVE_INLINE void encode(const Block& block, uint8_t* first_codes, uint8_t* second_codes, uint32_t first_scale,
-                                uint32_t second_scale, uint32_t counter) {
-    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    __m512i counters = _mm512_add_epi32(all(counter), _mm512_mullo_epi32(lanes, all(kCounterStep)));
-    const uint32_t second_low = (second_scale + 1) * 8 - kUnsignedTop;
-    const __m512i first_base = _mm512_set1_epi16(static_cast<int16_t>((first_scale + 1) * 8 - kSignedTop));
-    const __m512i second_base = _mm512_set1_epi16(static_cast<int16_t>(second_low));
-    for (int64_t at = 0; at < kBlock8; at += 4 * kLanes) {
-        __m512i first[4], second[4];
+// Updates a block and leaves the new moments in `block`.
+template <typename Weights, typename Grad>
+SWIFT_NATIVE_INLINE void update(const Span& span, const Grad* grad, const Pair8& pair, int64_t begin,
+                                const Constants& c, Block& block) {
+    using Param = typename Weights::Element;
+    Param* param = static_cast<Param*>(span.param) + begin;
+    const int64_t number = begin / kBlock8;
+    const RootCodes codes = roots_of(load_root_scale(pair.root_scales, number));
+    const Spacing spacing = spacing_of(codes);
+    const __m512 unit = _mm512_set1_ps(share_unit(pair.share_scales[number]));
+    const __m512i one = all(1);
+    __m512i counters = weight_counters<Weights>(counter_at(span.counter, begin));
+    __m512 largest_share = _mm512_setzero_ps();  // a NaN is passed over: its root is one too
+    __m512i root_bits = _mm512_setzero_si512(), least_bits = all(0xffffffffU);
+    for (int64_t group = 0; group < kBlock8; group += 4 * kLanes) {
+        __m512 m[4], v[4], roots[4], inverses[4];
 #pragma GCC unroll 4
         for (int i = 0; i < 4; ++i) {
-            const __m512i m = _mm512_load_si512(block.exp_avg + at + i * kLanes);
-            const __m512i v = _mm512_load_si512(block.exp_avg_sq + at + i * kLanes);
-            const __m512i added = _mm512_srli_epi32(random_words(counters), 32 - kDropped);
-            counters = _mm512_add_epi32(counters, all(kCounterStep * static_cast<uint32_t>(kLanes)));
-            first[i] = _mm512_srli_epi32(_mm512_add_epi32(m, added), kDropped);
-            const __m512i upper = _mm512_srli_epi32(_mm512_add_epi32(v, added), kDropped);
-            // What is not 0 does not become 0.
-            second[i] = _mm512_mask_max_epu32(upper, _mm512_test_epi32_mask(v, v), upper, all(second_low + 1));
+            const int64_t at = group + i * kLanes;
+            prefetch_block<true, kLanes>(param, at + kAhead);
+            prefetch_block<false, kLanes>(grad + begin, at + kAhead);
+            const __m512 s = decoded_roots(pair.roots + begin + at, spacing);
+            const __m512 g = _mm512_mul_ps(c.grad_factor, load_vector(grad + begin + at));
+            const __m512 squared = _mm512_mul_ps(_mm512_mul_ps(g, g), c.one_minus_beta2);
+            m[i] = _mm512_mul_ps(decoded_shares(pair.shares + begin + at, unit), s);
+            m[i] = _mm512_add_ps(m[i], _mm512_mul_ps(_mm512_sub_ps(g, m[i]), c.one_minus_beta1));
+            v[i] = _mm512_add_ps(_mm512_mul_ps(_mm512_mul_ps(s, s), c.beta2), squared);
         }
-        const __m512i first_packed = _mm512_packus_epi16(signed_codes(first[0], first[1], first_base),
-                                                         signed_codes(first[2], first[3], first_base));
-        const __m512i low = _mm512_subs_epu16(_mm512_packus_epi32(second[0], second[1]), second_base);
-        const __m512i high = _mm512_subs_epu16(_mm512_packus_epi32(second[2], second[3]), second_base);
-        _mm512_storeu_si512(first_codes + at, in_order(first_packed));
-        _mm512_storeu_si512(second_codes + at, in_order(_mm512_packus_epi16(low, high)));
+        roots_and_inverses(v, roots, inverses);
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; ++i) {
+            const __m512 denominator = _mm512_add_ps(_mm512_mul_ps(roots[i], c.root_scale), c.eps);
+            v[i] = _mm512_div_ps(_mm512_mul_ps(c.step_size, m[i]), denominator);
+            const __m512 share = _mm512_mul_ps(m[i], inverses[i]);
+            _mm512_store_ps(block.shares + group + i * kLanes, share);
+            _mm512_store_ps(block.roots + group + i * kLanes, roots[i]);
+            const __m512i bits = _mm512_castps_si512(roots[i]);  // only a NaN may have a sign
+            largest_share = _mm512_range_ps(largest_share, share, kLargestMagnitude);
+            root_bits = _mm512_max_epu32(root_bits, bits);
+            least_bits = _mm512_min_epu32(least_bits, _mm512_sub_epi32(bits, one));  // of 0, the largest there is
+        }
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; ++i) {
+            const int64_t at = group + i * kLanes;
+            uint16_t* compensation = Weights::kCompensated ? span.compensation + begin + at : nullptr;
+            if (Weights::kCompensated) prefetch_block<true, kLanes>(compensation, kAhead);
+            const __m512 kept = _mm512_mul_ps(load_weights<Weights>(param + at, compensation), c.decay);
+            store_weights<Weights>(param + at, compensation, _mm512_sub_ps(kept, v[i]), counters);
+        }
+    }
+    block.largest_share = _mm512_reduce_max_epu32(_mm512_castps_si512(largest_share));
+    block.largest_root = _mm512_reduce_max_epu32(root_bits);
+    block.smallest_root = block.largest_root == 0 ? 0U : _mm512_reduce_min_epu32(least_bits) + 1U;
+}
+
+// How a block is encoded.
+struct Coding {
+    RootCodes roots;
+    float shares_in_one;
+    bool is_finite;
+};
+
+// Writes the scales of a block.
+SWIFT_NATIVE_INLINE Coding begin_encoding(const Block& block, const Pair8& pair, int64_t begin) {
+    const RootCodes roots = roots_between(block.smallest_root, block.largest_root);
+    const uint32_t scale = share_scale(block.largest_share);
+    const bool is_finite = block.largest_root < kInfinity && block.largest_share < kInfinity;
+    pair.share_scales[begin / kBlock8] = static_cast<uint8_t>(scale);
+    store_root_scale(pair.root_scales, begin / kBlock8, roots.scale);
+    return {roots, shares_in_one(scale), is_finite};
+}
+
+// Writes the codes. `kReaches`: the codes reach down to the smallest root that is not 0, and what is 0 saturates to 0.
+template <bool kReaches>
+SWIFT_NATIVE_INLINE void encode(const Block& block, const Coding& coding, const Pair8& pair, int64_t begin,
+                                uint32_t counter) {
+    const Spacing spacing = spacing_of(coding.roots);
+    const __m128i unused = _mm_cvtsi32_si128(32 - static_cast<int>(coding.roots.step));
+    const __m512 per_one = _mm512_set1_ps(coding.shares_in_one);
+    __m512i counters = counters_from(counter);
+#pragma GCC unroll 2
+    for (int64_t at = 0; at < kBlock8; at += 4 * kLanes) {
+        __m512i shares[4], roots[4], words[4];
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; ++i) words[i] = next_words(counters);
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; ++i) {
+            const __m512 share = _mm512_load_ps(block.shares + at + i * kLanes);
+            const __m512i root = _mm512_load_si512(block.roots + at + i * kLanes);
+            // 0x43000000 | (word & 0xffff)
+            const __m512i offset = _mm512_ternarylogic_epi32(words[i], all(0xffffU), all(0x43000000U), 0xea);
+            const __m512 rounded = _mm512_add_ps(_mm512_mul_ps(share, per_one), _mm512_castsi512_ps(offset));
+            shares[i] = _mm512_cvttps_epi32(rounded);
+            const __m512i added = _mm512_add_epi32(root, _mm512_srl_epi32(words[i], unused));
+            roots[i] = _mm512_sra_epi32(_mm512_sub_epi32(added, spacing.first), spacing.step);
+            if (!kReaches) roots[i] = _mm512_maskz_max_epi32(_mm512_test_epi32_mask(root, root), roots[i], all(1));
+        }
+        const __m512i flipped = _mm512_xor_si512(packed_bytes(shares), _mm512_set1_epi8(static_cast<char>(0x80)));
+        _mm512_storeu_si512(pair.shares + begin + at, flipped);
+        _mm512_storeu_si512(pair.roots + begin + at, packed_bytes(roots));
     }
 }
 
-void adamw8(const Span& span, uint8_t* const scales[2], const AdamWScalars& scalars, EncodePair8Kernel encode_pair,
-            int64_t num_elements) {
-    const Constants c = constants(scalars);
-    uint8_t* first_codes = static_cast<uint8_t*>(span.states[0]);
-    uint8_t* second_codes = static_cast<uint8_t*>(span.states[1]);
-    Block block;
-    for (int64_t begin = 0; begin < num_elements; begin += kBlock8) {
-        prefetch_block<true, kBlock8>(first_codes, begin + kCodesAhead);
-        prefetch_block<true, kBlock8>(second_codes, begin + kCodesAhead);
-        uint32_t largest_first, largest_second;
-        update(span, begin, scales, c, block, largest_first, largest_second);
-        const uint32_t first_scale = scale_of(largest_first, kSignedLeast);
-        const uint32_t second_scale = scale_of(largest_second, kUnsignedLeast);
-        const uint32_t counter = counter_at(span.counter, begin);
-        const int64_t number = begin / kBlock8;
-        if (first_scale == 255 || second_scale == 255) {
-            encode_pair(block.exp_avg, block.exp_avg_sq, first_codes + begin, second_codes + begin, scales[0] + number,
-                        scales[1] + number, kBlock8, counter);
-            continue;
-        }
-        scales[0][number] = static_cast<uint8_t>(first_scale);
-        scales[1][number] = static_cast<uint8_t>(second_scale);
-        encode(block, first_codes + begin, second_codes + begin, first_scale, second_scale, counter);
+SWIFT_NATIVE_INLINE void end_encoding(const Block& block, const Coding& coding, const Pair8& pair, int64_t begin,
+                                      uint32_t counter) {
+    if (!coding.is_finite) {
+        spoil(pair, begin, kBlock8);
+    } else if (coding.roots.step < kMostStep) {
+        encode<true>(block, coding, pair, begin, counter);
+    } else {
+        encode<false>(block, coding, pair, begin, counter);
     }
+}
+
+// The scales of a block, which wait for its last element, are made while the next one is updated.
+template <typename Weights, typename Grad>
+void adamw8(const Span& span, const Pair8& pair, const AdamWScalars& scalars, int64_t num_elements, uint32_t counter) {
+    const Constants c = constants(scalars);
+    const Grad* grad;
+    point_at_grad(grad, span);
+    Block blocks[2];
+    Coding coding{};
+    for (int64_t begin = 0; begin < num_elements; begin += kBlock8) {
+        const int64_t number = begin / kBlock8, before = begin - kBlock8;
+        prefetch_block<true, kBlock8>(pair.shares, begin + kCodesAhead);
+        prefetch_block<true, kBlock8>(pair.roots, begin + kCodesAhead);
+        update<Weights>(span, grad, pair, begin, c, blocks[number % 2]);
+        if (before >= 0) end_encoding(blocks[(number + 1) % 2], coding, pair, before, counter_at(counter, before));
+        coding = begin_encoding(blocks[number % 2], pair, begin);
+    }
+    const int64_t last = num_elements - kBlock8;
+    if (last >= 0) end_encoding(blocks[last / kBlock8 % 2], coding, pair, last, counter_at(counter, last));
+}
+
+template <typename Weights>
+void fill(AdamW8Kernel (&kernels)[2]) {
+    kernels[0] = adamw8<Weights, float>;
+    kernels[1] = adamw8<Weights, uint16_t>;
 }
 
 }  // namespace
 
-void fill_adamw8(KernelTable& table) { table.adamw8 = adamw8; }
+void fill_adamw8(KernelTable& table) {
+    fill<FloatWeights>(table.adamw8.update[kFloatWeights]);
+    fill<NearestWeights>(table.adamw8.update[kNearestWeights]);
+    fill<StochasticWeights>(table.adamw8.update[kStochasticWeights]);
+    fill<KahanWeights>(table.adamw8.update[kKahanWeights]);
+}
 
 #else
 
-void fill_adamw8(KernelTable& table) { table.adamw8 = nullptr; }
+void fill_adamw8(KernelTable&) {}
 
 #endif
 

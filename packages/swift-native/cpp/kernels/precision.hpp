@@ -13,6 +13,12 @@ struct Exact {
     SWIFT_NATIVE_INLINE float root(float x) { return sqrtf(x); }
 };
 
+// A square root and its inverse.
+struct RootAndInverse {
+    float root;
+    float inverse;
+};
+
 // With a relative error below 3e-5 and without the divider, which the quotient of the step needs and which is what
 // limits a step over narrow states. An estimate of 1 / root from the exponent's half is corrected by a polynomial in x
 // * estimate^2, a least-squares fit at Chebyshev's points.
@@ -23,6 +29,15 @@ struct Fast {
         const float root = x * estimate;
         const float h = root * estimate;
         return root * (1.8808990F + h * (-1.2607571F + h * 0.3798538F));
+    }
+
+    // The inverse of 0 is 0.
+    SWIFT_NATIVE_INLINE RootAndInverse root_and_inverse(float x) {
+        const float estimate = float_of(0x5f36e000U - (bits_of(x) >> 1));
+        const float root = x * estimate;
+        const float h = root * estimate;
+        const float factor = 1.8808990F + h * (-1.2607571F + h * 0.3798538F);
+        return {root * factor, x == 0.0F ? 0.0F : estimate * factor};
     }
 };
 

@@ -16,7 +16,7 @@ namespace swift_native {
 struct KernelTable {
     AdafactorKernels adafactor;
     AdamWKernels adamw;
-    AdamW8Kernel adamw8;  // may be null
+    AdamW8Kernels adamw8;  // may be null
     LionKernels lion;
     SgdKernels sgd;
     Block8Kernels block8;

@@ -3,6 +3,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <array>
 #include <cstdint>
 
 #include "dispatch/isa.hpp"
@@ -76,14 +77,40 @@ void traffic(const py::buffer& rows_buffer, int num_threads) {
     move_traffic(rows.data, rows.size, num_threads);
 }
 
-void decode8(std::int64_t codes, std::int64_t scales, std::int64_t values, std::int64_t num_elements, bool is_signed) {
-    kernels().block8.decode[is_signed](pointer<const std::uint8_t>(codes), pointer<const std::uint8_t>(scales),
-                                       pointer<float>(values), num_elements);
+void decode_lone(std::int64_t codes, std::int64_t scales, std::int64_t values, std::int64_t num_elements) {
+    kernels().block8.decode_lone(pointer<const std::uint8_t>(codes), pointer<const std::uint8_t>(scales),
+                                 pointer<float>(values), num_elements);
 }
 
-void encode8(std::int64_t values, std::int64_t codes, std::int64_t scales, std::int64_t num_elements, bool is_signed) {
-    kernels().block8.encode[is_signed][0](pointer<const float>(values), pointer<std::uint8_t>(codes),
-                                          pointer<std::uint8_t>(scales), num_elements, 0);
+void encode_lone(std::int64_t values, std::int64_t codes, std::int64_t scales, std::int64_t num_elements) {
+    kernels().block8.encode_lone[0](pointer<const float>(values), pointer<std::uint8_t>(codes),
+                                    pointer<std::uint8_t>(scales), num_elements, 0);
+}
+
+void decode_roots(std::int64_t codes, std::int64_t scales, std::int64_t values, std::int64_t num_elements) {
+    kernels().block8.decode_roots(pointer<const std::uint8_t>(codes), pointer<const std::uint8_t>(scales),
+                                  pointer<float>(values), num_elements);
+}
+
+void encode_roots(std::int64_t values, std::int64_t codes, std::int64_t scales, std::int64_t num_elements) {
+    kernels().block8.encode_roots(pointer<const float>(values), pointer<std::uint8_t>(codes),
+                                  pointer<std::uint8_t>(scales), num_elements);
+}
+
+Pair8 pair_of(const std::array<std::int64_t, 4>& addresses) {
+    return {pointer<std::uint8_t>(addresses[0]), pointer<std::uint8_t>(addresses[1]),
+            pointer<std::uint8_t>(addresses[2]), pointer<std::uint8_t>(addresses[3])};
+}
+
+void decode_pair(const std::array<std::int64_t, 4>& pair, std::int64_t first, std::int64_t second,
+                 std::int64_t num_elements) {
+    kernels().block8.decode_pair(pair_of(pair), pointer<float>(first), pointer<float>(second), num_elements);
+}
+
+void encode_pair(std::int64_t first, std::int64_t second, const std::array<std::int64_t, 4>& pair,
+                 std::int64_t num_elements) {
+    kernels().block8.encode_pair[0](pointer<const float>(first), pointer<const float>(second), pair_of(pair),
+                                    num_elements, 0);
 }
 
 void choose_isa(const std::string& name) {
@@ -98,6 +125,7 @@ void choose_isa(const std::string& name) {
 PYBIND11_MODULE(_native, module) {
     module.doc() = "C++ kernels of swift_native: addresses and sizes go in, nothing comes out.";
     module.attr("BLOCK8") = kBlock8;
+    module.attr("ROOT_SCALE") = kRootScale;
     py::class_<Plan>(module, "Plan")
         .def(py::init<int, const py::buffer&, const py::list&, const py::list&, const py::list&, const py::dict&,
                       bool>(),
@@ -113,10 +141,18 @@ PYBIND11_MODULE(_native, module) {
     module.def("norm", &norm_of, py::arg("rows"), py::arg("num_threads"));
     module.def("scale", &scale, py::arg("rows"), py::arg("factor"), py::arg("num_threads"));
     module.def("traffic", &traffic, py::arg("rows"), py::arg("num_threads"));
-    module.def("decode8", &decode8, py::arg("codes"), py::arg("scales"), py::arg("values"), py::arg("num_elements"),
-               py::arg("is_signed"));
-    module.def("encode8", &encode8, py::arg("values"), py::arg("codes"), py::arg("scales"), py::arg("num_elements"),
-               py::arg("is_signed"));
+    module.def("decode_lone", &decode_lone, py::arg("codes"), py::arg("scales"), py::arg("values"),
+               py::arg("num_elements"));
+    module.def("encode_lone", &encode_lone, py::arg("values"), py::arg("codes"), py::arg("scales"),
+               py::arg("num_elements"));
+    module.def("decode_roots", &decode_roots, py::arg("codes"), py::arg("scales"), py::arg("values"),
+               py::arg("num_elements"));
+    module.def("encode_roots", &encode_roots, py::arg("values"), py::arg("codes"), py::arg("scales"),
+               py::arg("num_elements"));
+    module.def("decode_pair", &decode_pair, py::arg("pair"), py::arg("first"), py::arg("second"),
+               py::arg("num_elements"));
+    module.def("encode_pair", &encode_pair, py::arg("first"), py::arg("second"), py::arg("pair"),
+               py::arg("num_elements"));
     module.def("ask_for_huge_pages", [](std::int64_t address, std::int64_t num_bytes) {
         ask_for_huge_pages(pointer<void>(address), static_cast<std::size_t>(num_bytes));
     });

@@ -19,6 +19,8 @@ struct Torch {
     PyObject* grad = nullptr;
     PyObject* is_neg = nullptr;
     PyObject* params = nullptr;
+    PyObject* to_local = nullptr;
+    PyObject* placements = nullptr;
 };
 
 const dlpack::Exchange* find_exchange(const py::object& tensor_type) {
@@ -41,6 +43,8 @@ const Torch& torch() {
         fresh->grad = PyUnicode_InternFromString("grad");
         fresh->is_neg = PyUnicode_InternFromString("is_neg");
         fresh->params = PyUnicode_InternFromString("params");
+        fresh->to_local = PyUnicode_InternFromString("to_local");
+        fresh->placements = PyUnicode_InternFromString("placements");
         return fresh;
     }();
     return *made;
@@ -78,9 +82,20 @@ bool lies_as(const dlpack::Tensor& tensor, const Layout& layout) {
     return true;
 }
 
+bool is_dtensor(PyObject* tensor) { return PyObject_HasAttr(tensor, torch().to_local) == 1; }
+
+// The part of a DTensor that this rank holds; null if it is no plain tensor. Without gradients torch returns the same
+// object each time.
+py::object part_of(PyObject* tensor) {
+    py::object part = py::reinterpret_steal<py::object>(PyObject_CallMethodNoArgs(tensor, torch().to_local));
+    if (!part) PyErr_Clear();
+    return part && Py_TYPE(part.ptr()) == torch().tensor_type ? part : py::object();
+}
+
 bool is_unchanged(const Watched& watched) {
     dlpack::Tensor now{};
-    if (!describe(watched.tensor.ptr(), now) || address_of(now) != watched.layout.data) return false;
+    const py::object part = watched.is_dtensor ? part_of(watched.tensor.ptr()) : watched.tensor;
+    if (!part || !describe(part.ptr(), now) || address_of(now) != watched.layout.data) return false;
     const dlpack::DataType& before = watched.layout.dtype;
     const bool same_type =
         now.dtype.code == before.code && now.dtype.bits == before.bits && now.dtype.lanes == before.lanes;
@@ -99,6 +114,21 @@ bool is_negated(PyObject* tensor) {
     const py::object answer = py::reinterpret_steal<py::object>(PyObject_CallMethodNoArgs(tensor, torch().is_neg));
     if (!answer) PyErr_Clear();
     return answer.ptr() != Py_False;
+}
+
+// How a DTensor is cut up; null if it does not say.
+py::object placements_of(PyObject* tensor) {
+    py::object placements = py::reinterpret_steal<py::object>(PyObject_GetAttr(tensor, torch().placements));
+    if (!placements) PyErr_Clear();
+    return placements;
+}
+
+// Whether `tensor` is a DTensor that is cut up as `placements` say.
+bool is_cut_like(PyObject* tensor, const py::object& placements) {
+    const py::object found = placements_of(tensor);
+    const int same = found ? PyObject_RichCompareBool(found.ptr(), placements.ptr(), Py_EQ) : 0;
+    if (same < 0) PyErr_Clear();
+    return same == 1;
 }
 
 // Calls `visit` for the key, the dict and the values of each parameter's state, until it returns false.
@@ -120,16 +150,19 @@ bool visit_state(const py::dict& state, Visit visit) {
 }
 
 Entry make_entry(const py::object& param, const py::object& tensors, const Row* row, bool& is_lasting) {
-    Entry entry{param, row != nullptr, {}, {}};
+    Entry entry{param, row != nullptr, {}, {}, {}};
     if (row == nullptr) return entry;
     entry.row = *row;
+    if (is_dtensor(param.ptr())) entry.placements = placements_of(param.ptr());
     for (const py::handle tensor : py::cast<py::list>(tensors)) {
         dlpack::Tensor described{};
-        if (!describe(tensor.ptr(), described)) {
+        const bool is_cut = is_dtensor(tensor.ptr());
+        const py::object part = is_cut ? part_of(tensor.ptr()) : py::reinterpret_borrow<py::object>(tensor);
+        if (!part || !describe(part.ptr(), described)) {
             is_lasting = false;
             return entry;
         }
-        entry.watched.push_back({py::reinterpret_borrow<py::object>(tensor), layout_of(described)});
+        entry.watched.push_back({py::reinterpret_borrow<py::object>(tensor), is_cut, layout_of(described)});
     }
     return entry;
 }
@@ -191,6 +224,11 @@ bool Plan::take_grad(Entry& entry) {
     if (!grad) PyErr_Clear();
     if (!grad || !entry.has_row) return grad && grad.is_none();
     if (grad.is_none()) return true;
+    if (entry.placements) {
+        const bool fits = is_cut_like(entry.param.ptr(), entry.placements) && is_cut_like(grad.ptr(), entry.placements);
+        grad = fits ? part_of(grad.ptr()) : py::object();
+        if (!grad) return false;
+    }
     dlpack::Tensor now{};
     if (Py_TYPE(grad.ptr()) != torch().tensor_type || !describe(grad.ptr(), now) || is_negated(grad.ptr()))
         return false;

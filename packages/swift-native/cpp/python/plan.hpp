@@ -20,9 +20,10 @@ struct Layout {
     std::vector<std::int64_t> shape_and_strides;
 };
 
-// A tensor that the rows point to, and how it must still lie.
+// A tensor that the rows point to, and how it, or the part of it that this rank holds, must still lie.
 struct Watched {
     pybind11::object tensor;
+    bool is_dtensor;
     Layout layout;
 };
 
@@ -32,6 +33,7 @@ struct Entry {
     bool has_row;
     std::vector<Watched> watched;  // the parameter first, then what belongs to it; empty without a row
     Row row;
+    pybind11::object placements;  // of a DTensor: how it is cut up
 };
 
 class Plan {

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
+from swift_native import _native
 from swift_native._blocks import SCALE
 from swift_native._far import Far, take_over
 from swift_native._formats import GRAD_DTYPES, STORAGES
@@ -33,7 +34,7 @@ BUCKET = 1 << 22
 _AHEAD = 2
 """Buckets whose gradients are on their way while one is stepped."""
 
-_BLOCK = 256
+_BLOCK = _native.BLOCK8
 """Parts of a parameter begin at multiples of this: 8-bit blocks must not be cut."""
 
 
@@ -76,7 +77,7 @@ class Offload:
     """Steps of parameters on other devices.
 
     Args:
-        bucket: Elements of a bucket, a multiple of 256.
+        bucket: Elements of a bucket, a multiple of 128.
         lanes: Makes the ways between the host and a device.
     """
 
@@ -179,9 +180,14 @@ def _row(part: Part, slot: Slot, step: int) -> Iterable[int]:
     unused = [0] * (NUM_STATES - len(seat.names))
     states = [state[name].data_ptr() + begin * state[name].itemsize for name in seat.names]
     codes = seat.moments == "8bit"
-    scales = [state[name + SCALE].data_ptr() + begin // _BLOCK if codes else 0 for name in seat.names]
+    scales = [_scale_at(state[name + SCALE], begin) if codes else 0 for name in seat.names]
     copy = slot.weights(part).data_ptr() if part.far.param.dtype is torch.bfloat16 else 0
     grad = slot.grad(part)
     yield from (part.far.master.data_ptr() + 4 * begin, grad.data_ptr(), *states, *unused, *scales, *unused)
     yield from (0, copy, step, part.end - begin, seat.first_element + begin, GRAD_DTYPES[grad.dtype], 0)
     yield from (STORAGES[seat.moments], seat.group)
+
+
+def _scale_at(scales: Tensor, begin: int) -> int:
+    """Return the address of the scale of the block that begins at element `begin`."""
+    return scales.data_ptr() + begin // _BLOCK * scales.stride(0)

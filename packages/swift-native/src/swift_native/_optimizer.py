@@ -48,7 +48,7 @@ class NativeOptimizer(Optimizer):
     works_on: ClassVar[str] = "memory"
     moves_parameters_alone: ClassVar[bool] = True
     moment_bytes: ClassVar[str] = (
-        "4 * size if moments == 'fp32' else 2 * size if moments == 'bf16' else size + ceil(size / 256)"
+        "4 * size if moments == 'fp32' else 2 * size if moments == 'bf16' else size + ceil(size / 128)"
     )
     kahan_bytes: ClassVar[str] = "(2 * size if rounding == 'kahan' else 0) if width == 2 else 0"
     master_bytes: ClassVar[str] = "4 * size if offload == 'cpu' else 0"

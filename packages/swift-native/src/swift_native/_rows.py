@@ -85,7 +85,7 @@ class Rows:
         first = self._num_elements + place_of_shard(param)
         self._rows.extend((shard.numel(), first, GRAD_DTYPES[grad.dtype], weights))
         self._rows.extend((STORAGES[group["moments"]], len(self._groups) - 1))
-        self._append(param, [shard, *listed, *([] if copy is None else [copy])])
+        self._append(param, [param, *listed, *([] if copy is None else [copy])])
 
     def plan(self, rule: int, state: Mapping[Tensor, Any]) -> _native.Plan:
         """Return the plan of the step; it lasts if no tensor had to be copied."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, cast
 
+import torch
+
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.distributed.tensor import DTensor
@@ -27,7 +29,10 @@ def is_cut(tensor: Tensor) -> bool:
 
 def shard_of(tensor: Tensor) -> Tensor:
     """Return the part of `tensor` that this rank holds, in the same memory: the tensor itself if it is no DTensor."""
-    return cast("DTensor", tensor.detach()).to_local() if is_dtensor(tensor) else tensor
+    if not is_dtensor(tensor):
+        return tensor
+    whole = tensor.detach() if torch.is_grad_enabled() else tensor
+    return cast("DTensor", whole).to_local()
 
 
 def place_of_shard(tensor: Tensor) -> int:

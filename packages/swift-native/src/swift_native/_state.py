@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from swift_native import _native
-from swift_native._blocks import SCALE, decode, encode, num_blocks
+from swift_native._blocks import SCALE, decode, encode, scales_fit, zero_scales
 from swift_native._formats import STATE_DTYPES
 from swift_native._layout import in_order
 from swift_native._refuse import is_plain_on_cpu
@@ -26,6 +26,9 @@ COMPENSATION = "compensation"
 
 MASTER = "master"
 """Key of the float32 weights of an offloaded parameter."""
+
+_TOGETHER = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+"""Moments whose 8-bit codes belong together."""
 
 _HUGE = 1 << 21
 """Bytes from which on an array gets huge pages."""
@@ -72,41 +75,90 @@ def make_ready(
         )
     has_past = any(state.get(name) is not None for name in names)  # torch.optim.SGD counts no steps
     state["step"] = _as_step(state.get("step", 1.0 if has_past else 0.0))
-    for index, name in enumerate(names):
-        _make_state(state, name, home, moments, index == 0, label)
+    present = [name for name in names if state.get(name) is not None]
+    for name in present:
+        check_loaded(shard_of(state[name]), name, home.dense, label)
+    _check_scales(state, present, label)
+    if moments == "8bit":
+        _make_codes(state, names, home)
+    else:
+        _read_codes(state, present)
+        for name in names:
+            _make_state(state, name, home, moments)
     if compensated:
-        _make_state(state, COMPENSATION, home, "bf16", True, label)
-    listed = [state["step"], *(shard_of(state[name]) for name in names)]
+        _make_state(state, COMPENSATION, home, "bf16")
+    listed = [state["step"], *(state[name] for name in names)]
     listed += [state[name + SCALE] for name in names] if moments == "8bit" else []
-    return [*listed, shard_of(state[COMPENSATION])] if compensated else listed
+    return [*listed, state[COMPENSATION]] if compensated else listed
 
 
-def as_float(state: dict[str, Any], name: str, *, signed: bool) -> Tensor:
+def as_float(state: dict[str, Any], name: str) -> Tensor:
     """Return the values of a state in float32, whatever its format."""
     value = shard_of(state[name])
-    return decode(value, state[name + SCALE], signed=signed) if value.dtype is torch.uint8 else value.float()
+    return decode(state, _coded_with(state, name))[name] if value.dtype is torch.uint8 else value.float()
 
 
-def _make_state(state: dict[str, Any], name: str, home: Home, moments: str, signed: bool, label: str) -> None:
+def _coded_with(state: dict[str, Any], name: str) -> list[str]:
+    """Return the states whose codes are read together with those of `name`."""
+    return [other for other in _TOGETHER if name in _TOGETHER and other + SCALE in state] or [name]
+
+
+def _check_scales(state: dict[str, Any], present: Sequence[str], label: str) -> None:
+    for name in present:
+        value = shard_of(state[name])
+        if value.dtype is torch.uint8 and not scales_fit(state, value.numel(), _coded_with(state, name)):
+            raise ValueError(
+                f"the optimizer state of {label} cannot be used: {name} has codes of 8 bits whose scales are not those "
+                "of blocks of 128; go on with the version that saved it, or begin with new moments"
+            )
+
+
+def _read_codes(state: dict[str, Any], present: Sequence[str]) -> None:
+    """Put float32 values where codes of 8 bits are."""
+    state.update({name: as_float(state, name) for name in present if shard_of(state[name]).dtype is torch.uint8})
+    for name in present:
+        state.pop(name + SCALE, None)
+
+
+def _make_state(state: dict[str, Any], name: str, home: Home, moments: str) -> None:
     dtype = STATE_DTYPES[moments]
-    if name not in state or state[name] is None:
+    if state.get(name) is None:
         state[name] = empty_state(home, dtype)
         shard_of(state[name]).zero_()
-        if moments == "8bit":
-            state[name + SCALE] = torch.zeros(num_blocks(home.dense.numel()), dtype=torch.uint8)
         return
-    value = shard_of(state[name].detach() if isinstance(state[name], Tensor) else state[name])
-    check_loaded(value, name, home.dense, label)
+    value = shard_of(state[name])
     strides = home.dense.stride()
     if value.dtype is dtype and in_order(value, strides) is value:
         return
-    value = in_order(as_float(state, name, signed=signed), strides)
-    state.pop(name + SCALE, None)
-    if moments == "8bit":
-        state[name], state[name + SCALE] = encode(value, signed=signed)
-    else:
-        state[name] = empty_state(home, dtype)
-        shard_of(state[name]).copy_(value)
+    value = in_order(value.float(), strides)
+    state[name] = empty_state(home, dtype)
+    shard_of(state[name]).copy_(value)
+
+
+def _make_codes(state: dict[str, Any], names: Sequence[str], home: Home) -> None:
+    present = [name for name in names if state.get(name) is not None]
+    if not present:
+        state.update({name: empty_state(home, torch.uint8).zero_() for name in names})
+        state.update(zero_scales(home.dense.numel(), names))
+        return
+    if len(present) == len(names) and _are_codes(state, names, home.dense.stride()):
+        return
+    zeros = torch.zeros(home.dense.shape)
+    values = {
+        name: in_order(as_float(state, name) if name in present else zeros, home.dense.stride()) for name in names
+    }
+    for name in _TOGETHER:  # what is no state of this optimizer would be taken for one that is
+        if state.pop(name + SCALE, None) is not None:
+            del state[name]
+    state.update(encode(values, names))
+
+
+def _are_codes(state: dict[str, Any], names: Sequence[str], strides: Sequence[int]) -> bool:
+    """Return whether the states are codes of the kind and order that the kernel reads."""
+    are_lone = len(_coded_with(state, names[0])) == 1
+    return are_lone == (len(names) == 1) and all(
+        state[name].dtype is torch.uint8 and in_order(state[name], strides) is state[name] for name in names
+    )
 
 
 def empty_state(home: Home, dtype: torch.dtype) -> Tensor:

@@ -40,7 +40,7 @@ class AdamW(NativeOptimizer):
         weight_decay: Share of a weight, times lr, that each step removes, >= 0.
         amsgrad: Divide by the largest average of the square so far (Reddi et al., 2018, arXiv:1904.09237).
         maximize: Climb instead of descend.
-        moments: Format of the averages: fp32, bf16 (rounded stochastically), or 8bit (in blocks of 256).
+        moments: Format of the averages: fp32, bf16 (rounded stochastically), or 8bit (in blocks of 128).
         rounding: How a bfloat16 weight is rounded: nearest, stochastic, or kahan, which keeps the rest beside it.
         max_grad_norm: Global norm of all gradients above which they are scaled down, in the same pass; 0 for no
             clipping.
@@ -52,7 +52,8 @@ class AdamW(NativeOptimizer):
         ValueError: An option is out of range, or a parameter is one that the kernels cannot take.
     """
 
-    state_bytes: ClassVar[str] = "moment_bytes * (3 if amsgrad else 2) + kahan_bytes + master_bytes"
+    root_scale_bytes: ClassVar[str] = "ceil(size / 128) * (2 if amsgrad else 1) if moments == '8bit' else 0"
+    state_bytes: ClassVar[str] = "moment_bytes * (3 if amsgrad else 2) + root_scale_bytes + kahan_bytes + master_bytes"
 
     _rule = 0
 

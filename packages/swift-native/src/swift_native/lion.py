@@ -30,7 +30,7 @@ class Lion(NativeOptimizer):
         betas: Weight of the momentum in the update, and its decay, each in [0, 1).
         weight_decay: Share of a weight, times lr, that each step removes, >= 0; use 3 to 10 times AdamW's.
         maximize: Climb instead of descend.
-        moments: Format of the momentum: fp32, bf16 (rounded stochastically), or 8bit (in blocks of 256).
+        moments: Format of the momentum: fp32, bf16 (rounded stochastically), or 8bit (in blocks of 128).
         rounding: How a bfloat16 weight is rounded: nearest, stochastic, or kahan, which keeps the rest beside it.
         max_grad_norm: Global norm of all gradients above which they are scaled down, in the same pass; 0 for no
             clipping.

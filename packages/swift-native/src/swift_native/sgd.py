@@ -33,7 +33,7 @@ class SGD(NativeOptimizer):
         weight_decay: Share of a weight that is added to its gradient, >= 0.
         nesterov: Look ahead along the momentum; needs momentum and no dampening.
         maximize: Climb instead of descend.
-        moments: Format of the momentum: fp32, bf16 (rounded stochastically), or 8bit (in blocks of 256).
+        moments: Format of the momentum: fp32, bf16 (rounded stochastically), or 8bit (in blocks of 128).
         rounding: How a bfloat16 weight is rounded: nearest, stochastic, or kahan, which keeps the rest beside it.
         max_grad_norm: Global norm of all gradients above which they are scaled down, in the same pass; 0 for no
             clipping.

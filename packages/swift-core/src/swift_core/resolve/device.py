@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from swift_core.contracts.handover import RunConfig, ValueOrigin
@@ -28,6 +29,16 @@ def check_device(findings: Findings, machine: Machine, tuner: Looked | None, *, 
     _attention(findings, machine)
     _dtype(findings, machine)
     return _processes(findings, machine, planning=planning) if there_are_gpus else findings.config
+
+
+def check_package_on_gpu(findings: Findings, machine: Machine, optimizer: Looked | None) -> None:
+    """Keep that the optimizer needs a package on a GPU, where there is one and the package is not installed."""
+    package = optimizer and optimizer.declared("needs_package_on_gpu")
+    if not optimizer or not package or _on_cpu(findings.config, machine) or find_spec(str(package)):
+        return
+    message = f"the optimizer {optimizer.plugin.name!r} needs the package {package} on a GPU, and it is not installed"
+    next_step = f"pip install {package}, or write device: {{use_cpu: true}}"
+    findings.wrong("missing-package", message, "train.optimizer_type", next_step)
 
 
 def _on_cpu(config: RunConfig, machine: Machine) -> bool:

@@ -1,0 +1,143 @@
+// Sixteen elements at once with AVX-512: weights, gradients, random words and roots, as the plain definitions have them.
+// For kernel sources only.
+#pragma once
+
+#include <immintrin.h>
+
+#include "kernels/weights.hpp"
+
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC 12 takes the undefined operands of its own intrinsics for mistakes (GCC bug 105593).
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+
+namespace swift_native {
+namespace SWIFT_NATIVE_KERNELS {
+
+constexpr int64_t kLanes = 16;
+
+SWIFT_NATIVE_INLINE __m512i all(uint32_t bits) { return _mm512_set1_epi32(static_cast<int32_t>(bits)); }
+
+SWIFT_NATIVE_INLINE __m128i load_bytes(const uint8_t* bytes) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
+}
+
+SWIFT_NATIVE_INLINE __m512 load_vector(const float* values) { return _mm512_loadu_ps(values); }
+
+// bfloat16.
+SWIFT_NATIVE_INLINE __m512 load_vector(const uint16_t* values) {
+    const __m256i upper = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(upper), 16));
+}
+
+SWIFT_NATIVE_INLINE void store_upper(uint16_t* target, __m512i bits) {
+    const __m256i upper = _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(target), upper);
+}
+
+SWIFT_NATIVE_INLINE void point_at_grad(const float*& grad, const Span& span) { grad = span.grad; }
+SWIFT_NATIVE_INLINE void point_at_grad(const uint16_t*& grad, const Span& span) { grad = span.narrow_grad; }
+
+// Counters of sixteen elements, of which `first` is that of the first.
+SWIFT_NATIVE_INLINE __m512i counters_from(uint32_t first) {
+    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return _mm512_add_epi32(all(first), _mm512_mullo_epi32(lanes, all(kCounterStep)));
+}
+
+// random_word of `counters`, which go on to the next sixteen elements.
+SWIFT_NATIVE_INLINE __m512i next_words(__m512i& counters) {
+    const __m512i mixed = _mm512_xor_si512(counters, _mm512_srli_epi32(counters, 15));
+    const __m512i word = _mm512_mullo_epi32(mixed, all(0xd168aaadU));
+    counters = _mm512_add_epi32(counters, all(kCounterStep * static_cast<uint32_t>(kLanes)));
+    return _mm512_xor_si512(word, _mm512_srli_epi32(word, 15));
+}
+
+// Those that rounding the weights takes; none if it takes none.
+template <typename Weights>
+SWIFT_NATIVE_INLINE __m512i weight_counters(uint32_t first) {
+    return Weights::kRandom ? counters_from(first) : _mm512_setzero_si512();
+}
+
+// Fast::root_and_inverse of kernels/precision.hpp, of four vectors side by side: one alone would wait for itself.
+SWIFT_NATIVE_INLINE void roots_and_inverses(const __m512 (&x)[4], __m512 (&roots)[4], __m512 (&inverses)[4]) {
+    __m512 h[4], factor[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+        const __m512i half = _mm512_srli_epi32(_mm512_castps_si512(x[i]), 1);
+        inverses[i] = _mm512_castsi512_ps(_mm512_sub_epi32(all(0x5f36e000U), half));
+        roots[i] = _mm512_mul_ps(x[i], inverses[i]);
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+        h[i] = _mm512_mul_ps(roots[i], inverses[i]);
+        factor[i] = _mm512_add_ps(_mm512_set1_ps(-1.2607571F), _mm512_mul_ps(h[i], _mm512_set1_ps(0.3798538F)));
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+        factor[i] = _mm512_add_ps(_mm512_set1_ps(1.8808990F), _mm512_mul_ps(h[i], factor[i]));
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+        const __mmask16 is_not_zero = _mm512_cmp_ps_mask(x[i], _mm512_setzero_ps(), _CMP_NEQ_UQ);
+        roots[i] = _mm512_mul_ps(roots[i], factor[i]);
+        inverses[i] = _mm512_maskz_mul_ps(is_not_zero, inverses[i], factor[i]);
+    }
+}
+
+// The lower bytes of four vectors in the order of their elements, saturated to 0..255.
+SWIFT_NATIVE_INLINE __m512i packed_bytes(const __m512i (&values)[4]) {
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const __m512i low = _mm512_packus_epi32(values[0], values[1]);
+    const __m512i high = _mm512_packus_epi32(values[2], values[3]);
+    return _mm512_permutexvar_epi32(order, _mm512_packus_epi16(low, high));
+}
+
+SWIFT_NATIVE_INLINE const uint16_t* bits_at(const BFloat16* values) {
+    return reinterpret_cast<const uint16_t*>(values);
+}
+
+SWIFT_NATIVE_INLINE const float* bits_at(const float* values) { return values; }
+
+// store(BFloat16&, float) of kernels/element.hpp; returns the bits that were written, as float.
+SWIFT_NATIVE_INLINE __m512 store_nearest(uint16_t* target, __m512 values) {
+    const __m512i bits = _mm512_castps_si512(values);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), all(1));
+    __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, all(0x7fffU)));
+    const __mmask16 is_nan = _mm512_cmp_ps_mask(values, values, _CMP_UNORD_Q);
+    rounded = _mm512_mask_mov_epi32(_mm512_and_si512(rounded, all(0xffff0000U)), is_nan, all(0x7fc00000U));
+    store_upper(target, rounded);
+    return _mm512_castsi512_ps(rounded);
+}
+
+// `compensation` is null where the format has none.
+template <typename Weights>
+SWIFT_NATIVE_INLINE __m512 load_weights(const typename Weights::Element* param, const uint16_t* compensation) {
+    const __m512 values = load_vector(bits_at(param));
+    return Weights::kCompensated ? _mm512_add_ps(values, load_vector(compensation)) : values;
+}
+
+SWIFT_NATIVE_INLINE void store_floats(float* param, __m512 values) { _mm512_storeu_ps(param, values); }
+SWIFT_NATIVE_INLINE void store_floats(BFloat16*, __m512) {}
+SWIFT_NATIVE_INLINE uint16_t* narrow_at(BFloat16* param) { return reinterpret_cast<uint16_t*>(param); }
+SWIFT_NATIVE_INLINE uint16_t* narrow_at(float*) { return nullptr; }
+
+// `counters` are those of weight_counters.
+template <typename Weights>
+SWIFT_NATIVE_INLINE void store_weights(typename Weights::Element* param, uint16_t* compensation, __m512 values,
+                                       __m512i& counters) {
+    if (sizeof(typename Weights::Element) == sizeof(float)) {
+        store_floats(param, values);
+    } else if (Weights::kRandom) {
+        const __mmask16 is_number = _mm512_cmp_ps_mask(values, values, _CMP_ORD_Q);
+        const __m512i word = _mm512_and_si512(_mm512_srli_epi32(next_words(counters), 8), all(0xffffU));
+        const __m512i bits = _mm512_castps_si512(values);
+        store_upper(narrow_at(param), _mm512_mask_add_epi32(bits, is_number, bits, word));
+    } else {
+        const __m512 kept = store_nearest(narrow_at(param), values);
+        if (Weights::kCompensated) store_nearest(compensation, _mm512_sub_ps(values, kept));
+    }
+}
+
+}  // namespace SWIFT_NATIVE_KERNELS
+}  // namespace swift_native
