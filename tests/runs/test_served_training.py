@@ -82,6 +82,7 @@ def test_every_step_draws_from_the_weights_that_it_trains(trained):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft reads it
 def test_adapters_are_handed_over_merged(trained, demo_folder):
     from peft import PeftModel
 

@@ -108,6 +108,21 @@ def test_those_that_are_there_share_the_rows_of_a_step_out(tmp_path):
         launch.shared_out(config, 8, 4)
 
 
+def test_what_the_launcher_says_takes_the_place_of_what_was_given(tmp_path, monkeypatch):
+    file = tmp_path / "run.yaml"
+    file.write_text(RUN)
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    monkeypatch.setenv("GROUP_WORLD_SIZE", "1")
+    given = ("device.num_processes=2", "output_dir=x", "device.nodes=2", "train.gradient_accumulation_steps=3")
+    assert launch.share_out(file, given) == (
+        "output_dir=x",
+        "device.num_processes=1",
+        "device.nodes=1",
+        "train.gradient_accumulation_steps=6",
+        "device.parallel_method=single",
+    )
+
+
 @pytest.mark.parametrize(("code", "exit_code"), [(2, 2), (143, 143), (-signal.SIGKILL, 137), (-signal.SIGSEGV, 139)])
 def test_the_exit_code_is_that_of_the_process_that_ended_first(capsys, code, exit_code):
     assert launch._told(1, code) == exit_code

@@ -95,7 +95,13 @@ def share_out(run_file: Path, overrides: tuple[str, ...]) -> tuple[str, ...]:
     from swift_core.config.load import load
 
     world, nodes = int(os.environ["WORLD_SIZE"]), int(os.environ["GROUP_WORLD_SIZE"])
-    return (*overrides, *shared_out(load(run_file, overrides), world, nodes))
+    return instead(overrides, *shared_out(load(run_file, overrides), world, nodes))
+
+
+def instead(overrides: Sequence[str], *new: str) -> tuple[str, ...]:
+    """Return `overrides` with `new` ones, each in the place of an earlier one of its key."""
+    keys = {text.partition("=")[0] for text in new}
+    return (*(text for text in overrides if text.partition("=")[0] not in keys), *new)
 
 
 def count(asked: str, plan: RunPlan, nodes: int = 1) -> int:

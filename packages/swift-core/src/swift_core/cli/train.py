@@ -129,7 +129,7 @@ def _several(
     pins: Mapping[str, str],
 ) -> int:
     """Start processes that train together, once the run file is right: a mistake is told before, and once."""
-    from swift_core.cli.launch import count, launch, meeting_of, shared_out
+    from swift_core.cli.launch import count, instead, launch, meeting_of, shared_out
     from swift_core.plugins.registry import installed
     from swift_core.read import read_plan
 
@@ -137,7 +137,8 @@ def _several(
     plan = read_plan(run_file, overrides, registry, planning=True)
     meeting = meeting_of(nnodes, plan, **meets)
     number, most = count(nproc, plan, meeting.max_nodes), meeting.max_nodes
-    overrides = (*overrides, f"device.num_processes={number * most}", *([f"device.nodes={most}"] if most > 1 else []))
+    nodes = [f"device.nodes={most}"] if most > 1 else []
+    overrides = instead(overrides, f"device.num_processes={number * most}", *nodes)
     plan = read_plan(run_file, overrides, registry, planning=True)
     for nodes in range(meeting.min_nodes, most):
         shared_out(plan.config, number * nodes, nodes)  # refuses what cannot be shared evenly
