@@ -290,15 +290,3 @@ def test_quantised_weights_are_not_cut_into_pieces(problems_of, method):
 
     assert problem.code == "engine-conflict"
     assert "quantised ones are packed" in problem.message
-
-
-@pytest.mark.parametrize(("method", "is_refused"), [("fsdp2", True), ("zero3", True), ("zero2", False), ("ddp", False)])
-@pytest.mark.parametrize("tuner", ["prompt", "prefix"])
-def test_virtual_tokens_are_not_shared_out(plan_of, problems_of, tuner, method, is_refused):
-    text = RUN + f"train: {{tuner_strategy: {tuner}}}\n" + device(method)
-    if not is_refused:
-        plan_of(text, machine=TWO, planning=True)
-        return
-    (problem,) = problems_of(text, machine=TWO, planning=True)
-    assert problem.code == "engine-conflict"
-    assert f"the tuner '{tuner}' between passes" in problem.message

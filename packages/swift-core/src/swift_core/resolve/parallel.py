@@ -132,15 +132,6 @@ def check_parts_engine(findings: Findings, plan: RunPlan) -> None:
         findings.wrong("engine-conflict", message, "train.stage", next_step)
 
 
-def check_tuner_engine(findings: Findings, plan: RunPlan) -> None:
-    """Keep why the tuner cannot be saved where the method shares weights out."""
-    parallel, part = plan.parallel, plan.tuner
-    if parallel.shards_weights and part.source.declared.get("adds_tokens"):
-        message = f"peft reads the tokens of the tuner {part.plugin.name!r} between passes, and {parallel.method} "
-        message += _GIVEN[parallel.method]
-        findings.wrong("engine-conflict", message, part.key, "write tuner_strategy: lora, or parallel_method: ddp")
-
-
 def check_rest(findings: Findings) -> None:
     """Keep what else of the run file does not go with a method that shares weights, or their training, out."""
     settings = findings.config.settings

@@ -20,13 +20,7 @@ from swift_core.resolve.loss_scales import find_loss_scales
 from swift_core.resolve.machine import Machine, this_machine
 from swift_core.resolve.ms_swift import always_on, with_ms_swift_files
 from swift_core.resolve.optimizer import check_groups, check_in_backward, fill, find_optimizer
-from swift_core.resolve.parallel import (
-    check_optimizer_engine,
-    check_parallel,
-    check_parts_engine,
-    check_rest,
-    check_tuner_engine,
-)
+from swift_core.resolve.parallel import check_optimizer_engine, check_parallel, check_parts_engine, check_rest
 from swift_core.resolve.parts import Looked, PartFinder
 from swift_core.resolve.pool import find_pool
 from swift_core.resolve.reload import check_reload
@@ -78,7 +72,6 @@ def resolve(
     plan = _plan(finder, looked, sampling=sampling)
     if plan is not None:
         check_parts_engine(findings, plan)
-        check_tuner_engine(findings, plan)
     check_settings(findings, plan, sampling=sampling)
     check_reload(findings, plan)
     check_remote_code(findings, registry.remote_code)
