@@ -22,16 +22,24 @@ if TYPE_CHECKING:
 
 
 def update_means_(
-    row: Tensor, column: Tensor, blocks: Sequence[slice], squares: Callable[[slice], Tensor], *, beta: float
+    row: Tensor,
+    column: Tensor,
+    blocks: Sequence[slice],
+    squares: Callable[[slice], Tensor],
+    *,
+    beta: float,
+    eps: float,
 ) -> None:
-    """Update the means of rows and columns in place, from squares that are made a block of rows at a time."""
+    """Update the means of rows and columns in place, from squares that are made a block of rows at a time.
+
+    eps is added to every square.
+    """
     totals = torch.zeros_like(column)
-    num_rows = row.shape[-1]
     for block in blocks:
         squared = squares(block)
-        row[block].lerp_(squared.mean(dim=-1), 1 - beta)
+        row[block].lerp_(squared.mean(dim=-1).add_(eps), 1 - beta)
         totals += squared.sum(dim=-2)
-    column.lerp_(totals.div_(num_rows), 1 - beta)
+    column.lerp_(totals.div_(row.shape[-1]).add_(eps), 1 - beta)
 
 
 def root_factors(row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:

@@ -94,23 +94,20 @@ def _matrix_step(weights: Tensor, grad: Tensor, state: State, group: Group) -> N
     """Move a matrix block of rows by block: what all operations over a block read stays in the cache."""
     lr, (beta1, beta2), blocks = float(group["lr"]), group["betas"], list(row_blocks(grad))
     row, column = zeros_in(state, "exp_avg_sq_row", grad[..., 0]), zeros_in(state, "exp_avg_sq_col", grad[..., 0, :])
-    update_means_(row, column, blocks, lambda block: grad[block].square().add_(group["eps"]), beta=beta2)
+    update_means_(row, column, blocks, lambda block: grad[block].square(), beta=beta2, eps=group["eps"])
     by_row, by_column = root_factors(row, column)
-
-    def change(block: slice) -> Tensor:
-        return (grad[block] * by_row[block]).mul_(by_column)
-
-    squares = sum(float(change(block).norm()) ** 2 for block in blocks)
-    clip = max(1.0, math.sqrt(squares / grad.numel()) / group["clip_threshold"])
+    squares = sum(float((grad[block] * by_row[block]).mul_(by_column).norm()) ** 2 for block in blocks)
+    by_row = by_row / max(1.0, math.sqrt(squares / grad.numel()) / group["clip_threshold"])
     momentum = zeros_in(state, "exp_avg", weights)
 
     def disagreement(block: slice) -> Tensor:
-        clipped = change(block).div_(clip)
-        return clipped.sub_(momentum[block].lerp_(clipped, 1 - beta1)).square_().add_(group["eps_confidence"])
+        change = (grad[block] * by_row[block]).mul_(by_column)
+        return change.sub_(momentum[block].lerp_(change, 1 - beta1)).square_()
 
     row, column = zeros_in(state, "exp_avg_res_row", grad[..., 0]), zeros_in(state, "exp_avg_res_col", grad[..., 0, :])
-    update_means_(row, column, blocks, disagreement, beta=group["beta3"])
+    update_means_(row, column, blocks, disagreement, beta=group["beta3"], eps=group["eps_confidence"])
     by_row, by_column = root_factors(row, column)
     for block in blocks:
-        trusted = (momentum[block] * by_row[block]).mul_(by_column)
-        weights[block].mul_(1 - lr * group["weight_decay"]).add_(trusted, alpha=-lr)
+        if group["weight_decay"]:
+            weights[block].mul_(1 - lr * group["weight_decay"])
+        weights[block].addcmul_(momentum[block] * by_row[block], by_column, value=-lr)
