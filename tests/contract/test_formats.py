@@ -19,6 +19,7 @@ COLUMNS = sorted(
     {"messages", "conversations", "prompt", "completion", "chosen", "rejected", "text", "instruction", "question"}
     | {"input", "output", "answer", "history", "tools", "label", "margin", "system", "ground_truth"}
     | {"completions", "labels", "steps", "mistake_index", "problem"}
+    | {"image", "images", "caption", "answers", "objects", "rejected_response"}
 )
 scalars = st.none() | st.booleans() | st.integers(-3, 3) | st.floats(allow_nan=True) | st.text(max_size=8)
 turns = st.lists(
@@ -27,7 +28,10 @@ turns = st.lists(
     | scalars,
     max_size=3,
 )
-rows = st.dictionaries(st.sampled_from(COLUMNS), scalars | turns, max_size=5)
+objects = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(["ref", "bbox", "bytes", "path"], st.lists(scalars, max_size=2))
+)
+rows = st.dictionaries(st.sampled_from(COLUMNS), scalars | turns | objects, max_size=5)
 
 
 def test_it_names_its_columns(spec, plugin):

@@ -30,6 +30,14 @@ def lacks(row: Mapping[str, Any], *names: str) -> bool:
     return all(row.get(name) is None for name in names)
 
 
+OTHER_ANSWERS = (
+    *CONVERSATION_KEYS,
+    *("completion", "chosen", "rejected", "rejected_response", "rejected_messages"),
+    *("instruction", "completions", "steps"),
+)
+"""Columns of rows that say otherwise what is learned: formats of images do not claim them."""
+
+
 def has_image(row: Mapping[str, Any]) -> bool:
     """Say whether `row` has an image in one of its columns."""
     return any(row.get(name) not in (None, "", [], ()) for name in IMAGE_COLUMNS)

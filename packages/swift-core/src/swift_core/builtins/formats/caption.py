@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from swift_core.contracts.data import Message
 
-_OTHERS = (*_turns.CONVERSATION_KEYS, "completion", "chosen", "rejected", "instruction", "question")
+_OTHERS = (*_turns.OTHER_ANSWERS, "question")
 _CAPTIONS = ("caption", "text")
 
 

@@ -13,10 +13,7 @@ from typing import Any, ClassVar
 from swift_core.builtins.formats import _turns
 from swift_core.contracts.data import Record
 
-_OTHERS = (
-    *_turns.CONVERSATION_KEYS,
-    *("prompt", "completion", "chosen", "rejected", "instruction", "question", "caption", "text"),
-)
+_OTHERS = (*_turns.OTHER_ANSWERS, "prompt", "question", "caption", "text")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +31,9 @@ class Grounding:
 
     def record(self, row: Mapping[str, Any], where: str) -> Record:
         """Return the question for the things as prompt and the boxes as completion."""
-        objects = dict(row["objects"])
-        refs, boxes = objects["ref"], objects["bbox"]
+        value = row.get("objects")
+        objects = dict(value) if isinstance(value, Mapping) else {}
+        refs, boxes = objects.get("ref"), objects.get("bbox")
         if not isinstance(refs, list) or not isinstance(boxes, list) or not refs or not boxes:
             raise ValueError("objects.ref and objects.bbox must be lists, neither empty")
         if len(refs) == 1:

@@ -17,7 +17,7 @@ from swift_core.contracts.data import Record
 if TYPE_CHECKING:
     from swift_core.contracts.data import Message
 
-_OTHERS = (*_turns.CONVERSATION_KEYS, "prompt", "completion", "chosen", "rejected", "instruction", "caption")
+_OTHERS = (*_turns.OTHER_ANSWERS, "prompt", "caption")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class VQA:
 def _answer(row: Mapping[str, Any]) -> str:
     if row.get("answer") is not None:
         return _turns.text(row, "answer")
-    given = row["answers"]
+    given = row.get("answers")
     said = [each.get("answer") if isinstance(each, Mapping) else each for each in given] if _is_list(given) else []
     if not said or not all(isinstance(each, str) and each for each in said):
         raise ValueError(f"answers must be a list of texts, or of objects with answer, got {str(given)[:60]}")
