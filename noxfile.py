@@ -150,13 +150,16 @@ def escapes(session: nox.Session) -> None:
 def faults(session: nox.Session) -> None:
     """Hurt hundreds of runs, which must end as if they had not been, and try 10,000 run files with a mistake.
 
-    Arguments go to benchmarks/faults.py: `--scale 0.1` makes a tenth of the trials. All of them take an hour or two.
+    Arguments go to benchmarks/faults.py: `--scale 0.1` makes a tenth of the trials, and of the run files. All of them
+    take an hour or two on an idle machine.
     """
+    given = list(session.posargs)
+    num_files = round(10_000 * float(given[given.index("--scale") + 1])) if "--scale" in given else 10_000
     python = str(python_with_wheels(session))
     install_group(session, python, "tests")
     environment = {**test_environment(session), "OMP_NUM_THREADS": "1"}
-    session.run(python, "-m", "tests.fuzz.run_files", "10000", env=environment, external=True)
-    session.run(python, "benchmarks/faults.py", *session.posargs, env=environment, external=True)
+    session.run(python, "-m", "tests.fuzz.run_files", str(num_files), env=environment, external=True)
+    session.run(python, "benchmarks/faults.py", *given, env=environment, external=True)
 
 
 @nox.session(python=False, requires=["wheels"], default=False)

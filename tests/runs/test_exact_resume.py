@@ -12,7 +12,7 @@ from tests.runs.faulty import Forks, left_by
 
 RUN = """\
 model: {{model_id: "demo:tiny"{model}}}
-data: {{dataset: "demo:{data}"}}
+data: {{dataset: "demo:{data}"{held_out}}}
 train:
   stage: {stage}
   tuner_strategy: lora
@@ -34,6 +34,19 @@ TEACHER = ', teacher_model_id: "demo:tiny"'
 CASES = {
     "sft, packed, with workers": {"stage": "sft", "data": "chat", "train": "packing: true", "workers": 1},
     "sft, averaged": {"stage": "sft", "data": "chat", "train": "callbacks: [{name: ema, kwargs: {decay: 0.8}}]"},
+    "sft, averaged and stopped early": {
+        "stage": "sft",
+        "data": "chat",
+        "held_out": ', val_dataset: "demo:chat-heldout#8"',
+        "train": "eval_strategy: steps\n  eval_steps: 1\n  eval_generation_rows: 0\n"
+        "  callbacks: [{name: ema, kwargs: {decay: 0.5}}, {name: early_stopping, kwargs: {patience: 9}}]",
+    },
+    "online_dpo": {
+        "stage": "online_dpo",
+        "data": "prompts",
+        "more": "reward: {orms: [{name: length, kwargs: {max_length: 2, slack: 6}}]}\n"
+        "rollout: {num_generations: 2, temperature: 1.5}\n",
+    },
     "pt": {"stage": "pt", "data": "chat"},
     "dpo, its reference follows": {
         "stage": "dpo",
@@ -60,7 +73,7 @@ def forks(demo_folder):
 
 
 def run_file(case):
-    filled = {"model": "", "train": "", "workers": 0, "more": "", **case}
+    filled = {"model": "", "held_out": "", "train": "", "workers": 0, "more": "", **case}
     return RUN.format(**filled) + filled["more"]
 
 
