@@ -1,11 +1,14 @@
 """Weights for engines that have their own: merged, by the names of files, and the model as it was afterwards."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from peft import LoraConfig, PromptTuningConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from swift_core.train.engine.whole import merged_, served_weights
+from swift_core.train.policy.rollouts import Rollouts
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 
@@ -55,3 +58,31 @@ def test_what_a_procedure_put_beside_the_model_stays_here(base):
     base.value_head = torch.nn.Linear(2, 1)
     base.value_head.stays_here = True
     assert [name for name, _ in served_weights(base)] == names
+
+
+class Keeps:
+    """An engine that keeps what it was handed."""
+
+    def __init__(self):
+        self.versions = {}
+
+    def update_weights(self, weights, version, /):
+        self.versions[version] = {name: value.clone() for name, value in weights.items()}
+
+
+def test_an_engine_is_handed_merged_weights_once_a_step(base):
+    model, engine = trained_adapter(base), Keeps()
+    with merged_(model):
+        merged = {name: value.clone() for name, value in served_weights(model)}
+    rollouts = object.__new__(Rollouts)
+    rollouts._parts, rollouts._rank = SimpleNamespace(model=model, engine=engine), 0
+    rollouts._attached, rollouts._handed_over = False, -1
+
+    for step in (0, 0, 3, 3):
+        rollouts._hand_over(step)
+
+    assert list(engine.versions) == [0, 3]
+    assert engine.versions[3].keys() == merged.keys()
+    assert all(torch.equal(value, merged[name]) for name, value in engine.versions[3].items())
+    first = model.get_base_model().model.layers[0].self_attn.q_proj.base_layer.weight
+    assert not torch.equal(engine.versions[3]["model.layers.0.self_attn.q_proj.weight"], first)

@@ -92,8 +92,8 @@ class Rollouts:
         try:
             with merged_(parts.model):
                 weights = dict(served_weights(parts.model))
-            if self._rank == 0 or not serves_all:
-                engine.update_weights(weights, step)
+                if self._rank == 0 or not serves_all:
+                    engine.update_weights(weights, step)
         except ValueError as caught:
             place = parts.plan.config.place("rollout.engine")
             message = f"the engine answers with weights of its own: {caught}."
