@@ -51,11 +51,8 @@ def _answer(row: Mapping[str, Any]) -> str:
     if row.get("answer") is not None:
         return _turns.text(row, "answer")
     given = row.get("answers")
-    said = [each.get("answer") if isinstance(each, Mapping) else each for each in given] if _is_list(given) else []
+    listed = given if isinstance(given, list | tuple) else []
+    said = [each.get("answer") if isinstance(each, Mapping) else each for each in listed]
     if not said or not all(isinstance(each, str) and each for each in said):
         raise ValueError(f"answers must be a list of texts, or of objects with answer, got {str(given)[:60]}")
     return cast("str", Counter(said).most_common(1)[0][0])
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list | tuple)
