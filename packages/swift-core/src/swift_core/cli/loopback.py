@@ -11,7 +11,7 @@ import socket
 from datetime import timedelta
 from typing import Any
 
-from torch.distributed import TCPStore
+from torch.distributed import TCPStore  # type: ignore[attr-defined]  # torch lists it nowhere
 from torch.distributed.elastic.rendezvous import (
     RendezvousHandler,
     RendezvousInfo,
