@@ -22,7 +22,7 @@ _GENERATING = ("images", "compare", "max_new_tokens", "temperature", "seed")
     "--image",
     "images",
     multiple=True,
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=click.Path(path_type=Path),
     help="An image that every prompt shows, where <image> stands in it or before it; repeat it for several.",
 )
 @click.option("--system", default=None, help="System message.  [default: data.system of the run]")
