@@ -1,7 +1,7 @@
 """Draw images with captions and make a tiny CLIP model that has never seen any: `python examples/clip/make.py FOLDER`.
 
-Each image has a shape of some colour at some place on a ground of another colour. Training and held-out rows have no
-caption in common, so that a held-out image is found by the parts of its caption and not by heart.
+Each image has a shape of some colour at one of nine places. Training and held-out rows have no caption in common, so
+that a held-out image is found by the parts of its caption and not by heart.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,40 +17,44 @@ from PIL import Image, ImageDraw
 
 COLOURS = {
     "red": (220, 30, 30), "green": (30, 170, 60), "blue": (40, 60, 220), "yellow": (240, 220, 40),
-    "black": (20, 20, 20), "white": (245, 245, 245),
+    "black": (20, 20, 20), "pink": (250, 130, 190),
 }  # fmt: skip
-SHAPES = {"square": (6, 6), "bar": (7, 2)}
-"""Half of a width and height."""
-PLACES = {"left": (7, 16), "right": (24, 16), "top": (16, 7), "bottom": (16, 24)}
+SHAPES = {"square": (5, 5), "bar": (5, 2), "pole": (2, 5)}
+"""Half of a width and height, in pixels."""
+
+ROWS = {"top": 5, "middle": 16, "bottom": 27}
+COLUMNS = {"left": 5, "centre": 16, "right": 27}
 SIZE = 32
-WORDS = ("<|startoftext|>", "<|endoftext|>", "a", "on", *COLOURS, *SHAPES, *PLACES)
+WORDS = ("<|startoftext|>", "<|endoftext|>", "a", *COLOURS, *SHAPES, *ROWS, *COLUMNS)
+Scene = tuple[str, str, str, str]
 
 
 def main(folder: Path, seed: int = 0) -> None:
-    """Write `train.jsonl`, `held_out.jsonl`, `images` and the model `tiny-clip` into `folder`."""
+    """Write `train.jsonl`, `held_out.jsonl`, `images`, the model `tiny-clip` and the run file into `folder`."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
-    scenes = [scene for scene in itertools.product(COLOURS, SHAPES, PLACES, COLOURS) if scene[0] != scene[3]]
+    shutil.copyfile(Path(__file__).with_name("run.yaml"), folder / "run.yaml")
+    scenes = list(itertools.product(COLOURS, SHAPES, ROWS, COLUMNS))
     random.Random(seed).shuffle(scenes)
-    held_out = scenes[:64]
+    held_out = scenes[:40]
     write_rows(folder, "held_out.jsonl", held_out)
-    write_rows(folder, "train.jsonl", scenes[64:])
+    write_rows(folder, "train.jsonl", scenes[40:])
     write_model(folder / "tiny-clip", seed)
 
 
-def write_rows(folder: Path, name: str, scenes: list[tuple[str, str, str, str]]) -> None:
+def write_rows(folder: Path, name: str, scenes: list[Scene]) -> None:
     """Draw scenes and write a row for each."""
     rows = []
-    for colour, shape, place, ground in scenes:
-        file = f"images/{colour}-{shape}-{place}-{ground}.png"
-        draw(colour, shape, place, ground).save(folder / file)
-        rows.append({"image": file, "caption": f"a {colour} {shape} {place} on {ground}"})
+    for scene in scenes:
+        file = f"images/{'-'.join(scene)}.png"
+        draw(*scene).save(folder / file)
+        rows.append({"image": file, "caption": f"a {' '.join(scene)}"})
     (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def draw(colour: str, shape: str, place: str, ground: str) -> Image.Image:
+def draw(colour: str, shape: str, row: str, column: str) -> Image.Image:
     """Return a scene, `SIZE` pixels wide and high."""
-    image = Image.new("RGB", (SIZE, SIZE), COLOURS[ground])
-    (x, y), (half_width, half_height) = PLACES[place], SHAPES[shape]
+    image = Image.new("RGB", (SIZE, SIZE), "white")
+    (x, y), (half_width, half_height) = (COLUMNS[column], ROWS[row]), SHAPES[shape]
     corners = (x - half_width, y - half_height, x + half_width, y + half_height)
     ImageDraw.Draw(image).rectangle(corners, fill=COLOURS[colour])
     return image
