@@ -44,7 +44,7 @@ def drawn(swift, *, kind="clip", **train):
 @pytest.mark.slow
 def test_scenes_that_were_never_seen_are_found_by_their_captions(swift):
     drawn(swift)
-    swift("train", "run.yaml")
+    swift("train", "run.yaml", timeout=600)
     figures = result(swift.folder)
     for way in ("image_to_text", "text_to_image"):
         assert figures["before"][f"eval_{way}_recall_1"] < 0.1
