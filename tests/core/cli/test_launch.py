@@ -103,7 +103,7 @@ def test_those_that_are_there_share_the_rows_of_a_step_out(tmp_path):
         "device.nodes=1",
         "train.gradient_accumulation_steps=6",
     )
-    assert launch.shared_out(config, 1, 1)[-1] == "device.parallel_method=single"
+    assert launch.shared_out(config, 1, 1)[-1] == "device.parallel_method=ddp"
     with pytest.raises(SwiftError, match="a step has 12 micro-batches, which 8 processes cannot share evenly"):
         launch.shared_out(config, 8, 4)
 
@@ -119,7 +119,7 @@ def test_what_the_launcher_says_takes_the_place_of_what_was_given(tmp_path, monk
         "device.num_processes=1",
         "device.nodes=1",
         "train.gradient_accumulation_steps=6",
-        "device.parallel_method=single",
+        "device.parallel_method=ddp",
     )
 
 

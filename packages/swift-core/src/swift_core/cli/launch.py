@@ -85,7 +85,7 @@ def shared_out(config: RunConfig, world: int, nodes: int) -> tuple[str, ...]:
         next_step = "let train.gradient_accumulation_steps be a multiple of the number of machines"
         place = config.place("train.gradient_accumulation_steps")
         raise SwiftError(Problem("process-count", message, place, next_step))
-    alone = ("device.parallel_method=single",) if world == 1 else ()
+    alone = ("device.parallel_method=ddp",) if world == 1 else ()  # what one process of torchrun runs
     device_keys = (f"device.num_processes={world}", f"device.nodes={nodes}")
     return (*device_keys, f"train.gradient_accumulation_steps={batches // world}", *alone)
 
