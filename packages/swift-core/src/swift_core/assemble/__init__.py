@@ -50,7 +50,6 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
     from swift_core.assemble.rewards import build_rewards
     from swift_core.assemble.tuner import apply_tuner, check_on_shape, tuner_callbacks
     from swift_core.assemble.turns import build_turns, check_conversations
-    from swift_core.assemble.vision.encoder import encoder_for
     from swift_core.cache import cache_dir
     from swift_core.contracts.handover import Parts
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from swift_core.addresses import Allowed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from swift_core.resolve.findings import Findings
     from swift_core.resolve.parts import Looked
 
