@@ -229,14 +229,15 @@ def test_every_optimizer_of_ours_is_run_on_pieces_or_refused_with_the_reason(tmp
     refused = {}
     for spec in installed().specs("optimizer"):
         if spec.first_party:
-            text = RUN + f'train: {{save_strategy: "no", optimizer_type: {spec.name}}}\n' + device(method)
+            keys = f'save_strategy: "no", tuner_strategy: full, optimizer_type: {spec.name}'
+            text = RUN + f"train: {{{keys}}}\n" + device(method)
             refused[spec.name] = codes(text, tmp_path)
 
-    zero = {"engine-conflict"} if method != "fsdp2" else set()
+    zero = {"engine-conflict"} if method.startswith("zero") else set()
     assert set().union(*refused.values()) == {"optimizer-engine", "one-process-only", *zero}
     declared = {spec.name: read_source(spec).declared for spec in installed().specs("optimizer") if spec.first_party}
     taken = {name for name, problems in refused.items() if not problems}
-    puts = "schedule_free_adamw" if method == "fsdp2" else ""
+    puts = "schedule_free_adamw" if method in ("fsdp2", "tp") else ""
     assert taken == {
         name
         for name, own in declared.items()

@@ -36,6 +36,7 @@ FREE = (
 SHARED = (
     "device.parallel_method",
     "device.num_processes",
+    "device.tensor_parallel_size",
     "device.nodes",
     "device.engine_kwargs",
     "train.gradient_accumulation_steps",
@@ -75,6 +76,8 @@ def _rows_of_a_step(settings: Mapping[str, Any]) -> Any:
     numbers = [
         settings.get(key) for key in ("device.num_processes", *(key for key in SHARED if key.startswith("train.")))
     ]
+    if isinstance(numbers[0], int):
+        numbers[0] //= settings.get("device.tensor_parallel_size", 1)  # processes that hold one model see the same rows
     return math.prod(numbers) if all(isinstance(number, int) for number in numbers) else tuple(map(str, numbers))
 
 

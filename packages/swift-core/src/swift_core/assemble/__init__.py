@@ -39,8 +39,9 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
     import transformers
 
     from swift_core.assemble.callbacks import build_callbacks
+    from swift_core.assemble.cut import check_cut
     from swift_core.assemble.data.load import load_data
-    from swift_core.assemble.encoder import HfEncoder
+    from swift_core.assemble.device_map import device_map_of
     from swift_core.assemble.lines import refuse_model
     from swift_core.assemble.model import encoder_of, fetch, load_model, load_reference, load_teacher, tokenizer_for
     from swift_core.assemble.needs import needed_columns, needs_reference
@@ -66,6 +67,8 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
     folder = fetch(plan, plan.settings.model.model_id, "model.model_id")
     refuse_model(plan, folder)
     check_on_shape(plan, tuner, folder)
+    check_cut(plan, folder)
+    device_map = device_map_of(plan, folder)
     tokenizer = tokenizer_for(plan, folder)
     encoder = encoder_of(plan, tokenizer, folder)
     data = packed(plan, load_data(plan, encoder, needed_columns(plan, loss)))
@@ -75,7 +78,7 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
         check_prompt_rows(plan, rewards, data.train)
     if draws or any(metric.eats == "generations" for _, metric in metrics):
         check_rewards(plan, rewards, data.eval_records)
-    base = load_model(plan, folder, tokenizer, head_config=data.head_config)
+    base = load_model(plan, folder, tokenizer, head_config=data.head_config, device_map=device_map)
     reference = load_reference(plan, base) if reads_reference else None
     teacher = load_teacher(plan, base)
     torch.manual_seed(plan.settings.train.seed)
@@ -104,7 +107,7 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
         turns=turns,
         callbacks=callbacks,
         hooks=hooks,
-        facts={**data.facts, **model_facts(model)},
+        facts={**data.facts, **model_facts(model), **({"device_map": device_map} if device_map else {})},
         resume_from=resume,
     )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from swift_core.assemble.data_only import require_weights_as_data
+from swift_core.assemble.device_map import home_of
 from swift_core.assemble.dtype import resolve_dtype, resolve_threads
 from swift_core.assemble.encoder import processor_template
 from swift_core.assemble.head import NAMES, OF_CLASSES, model_class, settle_head
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from swift_core.contracts.handover import RunPlan
     from swift_core.assemble.encoder import HfEncoder
+    from swift_core.contracts.handover import RunPlan
     from swift_core.contracts.settings import DeviceSettings, RunSettings
 
 
@@ -45,9 +46,22 @@ class Loading:
     seed: int = 0
     """Of a head that is drawn."""
 
+    device_map: Mapping[str, int | str] | None = None
+    """Which module lies on which device; None puts all on one."""
+
+    tensor_parallel_size: int = 1
+    """Processes among which the matrices are cut."""
+
+    tp_plan: Mapping[str, str] = field(default_factory=dict)
+    """Rules that differ from those of the model's family."""
+
 
 def load_model(
-    plan: RunPlan, folder: Path, tokenizer: PreTrainedTokenizerBase, head_config: Mapping[str, Any] | None = None
+    plan: RunPlan,
+    folder: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    head_config: Mapping[str, Any] | None = None,
+    device_map: Mapping[str, int | str] | None = None,
 ) -> PreTrainedModel:
     """Return the untrained model of `plan`, on its device; set torch's threads.
 
@@ -56,6 +70,7 @@ def load_model(
         folder: Where the model lies: `fetch`.
         tokenizer: Its tokenizer: `tokenizer_for`.
         head_config: What the configuration says of a classification head, where the procedure's model has one.
+        device_map: Which module lies on which device: `device_map_of`.
 
     Raises:
         SwiftError: the model cannot be loaded or used.
@@ -64,7 +79,10 @@ def load_model(
     set_threads(settings.device, folder)
     head = str(plan.procedure.source.declared.get("model_head", "causal_lm"))
     loading = loading_for(settings, plan.load(plan.tuner), folder)
-    loading = replace(loading, head=head, head_config=head_config or {}, seed=settings.train.seed)
+    loading = replace(
+        loading, head=head, head_config=head_config or {}, seed=settings.train.seed, device_map=device_map
+    )
+    loading = _with_cut(plan, loading)
     model = _told(plan, "model.model_id", load_weights, folder, loading)
     if head == "causal_lm":
         model.generation_config.pad_token_id = tokenizer.pad_token_id
@@ -73,7 +91,7 @@ def load_model(
     _require_rows_for(plan, tokenizer, model)
     if plan.hub.plugin.name == "huggingface":
         model.config._name_or_path = settings.model.model_id  # what the adapter is for, and not where it lay
-    return placed(model, compute_device(settings.device))
+    return model if device_map or loading.tensor_parallel_size > 1 else placed(model, compute_device(settings.device))
 
 
 def load_reference(plan: RunPlan, model: PreTrainedModel) -> PreTrainedModel | None:
@@ -92,7 +110,23 @@ def load_reference(plan: RunPlan, model: PreTrainedModel) -> PreTrainedModel | N
         return _frozen(_other_model(plan, model, "model.ref_model_id", plan.settings.model.ref_model_id))
     if not plan.settings.train.sync_ref_model and plan.create(plan.tuner).reference(model) is not None:
         return None
+    if plan.parallel.method == "tp":  # a copy would run the hooks of the model that it is a copy of
+        return _frozen(_loaded_again(plan))
     return _frozen(copy.deepcopy(model))
+
+
+def _with_cut(plan: RunPlan, loading: Loading) -> Loading:
+    """Return how a model is loaded whose matrices the plan cuts."""
+    size = plan.settings.device.tensor_parallel_size
+    return replace(loading, tensor_parallel_size=size, tp_plan=plan.parallel.values.get("tp_plan", {}))
+
+
+def _loaded_again(plan: RunPlan) -> PreTrainedModel:
+    folder = fetch(plan, plan.settings.model.model_id, "model.model_id")
+    loading = loading_for(plan.settings, plan.load(plan.tuner), folder)
+    loading = _with_cut(plan, loading)
+    model: PreTrainedModel = _told(plan, "model.model_id", load_weights, folder, loading)
+    return model
 
 
 def load_teacher(plan: RunPlan, model: PreTrainedModel) -> PreTrainedModel | None:
@@ -119,7 +153,7 @@ def _other_model(plan: RunPlan, model: PreTrainedModel, key: str, model_id: str)
             "over one vocabulary"
         )
         raise SwiftError(Problem("reference-vocabulary", message, plan.config.place(key), "use a model of one family"))
-    return placed(reference, model.device)
+    return placed(reference, home_of(model))
 
 
 def placed(model: PreTrainedModel, device: torch.device) -> PreTrainedModel:
@@ -254,6 +288,8 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         raise ValueError(f"the tokenizer of {folder} has no end token, so the model could not learn where to stop")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.chat_template is None:
+        tokenizer.chat_template = processor_template(folder) or None
     return tokenizer
 
 
@@ -265,8 +301,6 @@ def load_weights(folder: Path, loading: Loading) -> PreTrainedModel:
     """Return the model of `folder` on the CPU (quantised weights: on the GPU), with the head that is asked for.
 
     A classification head that the folder has no weights for is drawn by `loading.seed`.
-    if tokenizer.chat_template is None:
-        tokenizer.chat_template = processor_template(folder) or None
 
     Raises:
         ValueError: it is no such model, or weights are missing in it.
@@ -286,6 +320,8 @@ def load_weights(folder: Path, loading: Loading) -> PreTrainedModel:
                 dtype=getattr(torch, loading.dtype),
                 attn_implementation=loading.attn_implementation,
                 quantization_config=_quantization(loading),
+                device_map=dict(loading.device_map) if loading.device_map else None,
+                distributed_config=_cut(loading),
                 trust_remote_code=may_run(folder),
                 use_safetensors=True,
                 output_loading_info=True,
@@ -301,6 +337,16 @@ def load_weights(folder: Path, loading: Loading) -> PreTrainedModel:
     if loading.head in OF_CLASSES:
         settle_head(loaded, new, loading.seed)
     return loaded
+
+
+def _cut(loading: Loading) -> Any:
+    """Return transformers' setting for matrices that are cut among processes, None for whole ones."""
+    if loading.tensor_parallel_size == 1:
+        return None
+    from transformers.distributed import DistributedConfig
+
+    rules = dict(loading.tp_plan) or None
+    return DistributedConfig(tp_size=loading.tensor_parallel_size, tp_plan=rules)
 
 
 def _quantization(loading: Loading) -> Any:

@@ -162,7 +162,7 @@ def _overlong(plan: RunPlan, data: DataSurvey) -> str:
 
 def _steps_line(plan: RunPlan, facts: PlanFacts) -> str:
     train = plan.settings.train
-    processes = plan.settings.device.num_processes
+    processes = plan.parallel.num_shares
     batch = train.per_device_train_batch_size * train.gradient_accumulation_steps * processes
     factors = f"{train.per_device_train_batch_size} x {train.gradient_accumulation_steps} x {processes}"
     unit = "packs" if train.packing else "rows"

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from swift_core.contracts.settings import DeviceSettings
 
-Method = Literal["single", "ddp", "fsdp2", "zero2", "zero3"]
+Method = Literal["single", "ddp", "fsdp2", "zero2", "zero3", "device_map", "tp"]
 
-SHARDED = ("fsdp2", "zero2", "zero3")
-"""Methods in which a process keeps a part of the optimizer's state, and in FSDP2 and ZeRO-3 of the weights too."""
+SHARDED = ("fsdp2", "zero2", "zero3", "tp")
+"""Methods in which a process keeps a part of the optimizer's state, and but for ZeRO-2 of the weights too."""
 
 _DDP = {"bucket_cap_mb": 25, "broadcast_buffers": True, "static_graph": False}
 _FSDP2 = {"reshard_after_forward": True, "cpu_offload": False, "wrap": [], "state_dict": "full"}
@@ -41,13 +41,23 @@ _ZERO3 = {
     "stage3_prefetch_bucket_size": 50_000_000,
     "sub_group_size": 1_000_000_000,
 }
+_TP: dict[str, Any] = {"tp_plan": {}}
+_DEVICE_MAP = {"device_map": "auto", "max_memory": {}}
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {"single": {}, "ddp": _DDP, "fsdp2": _FSDP2, "zero2": _ZERO2, "zero3": _ZERO3}
+    {"single": {}, "ddp": _DDP, "fsdp2": _FSDP2, "zero2": _ZERO2, "zero3": _ZERO3, "device_map": _DEVICE_MAP, "tp": _TP}
 )
 """Method -> its options with the values they have unless the run file gives others."""
 
 CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType({"state_dict": ("full", "sharded")})
 """Options that take one of a few words."""
+
+SPREADS = ("auto", "balanced", "balanced_low_0", "sequential")
+"""Ways in which accelerate itself spreads a model over devices."""
+
+
+def device_name(value: Any) -> str:
+    """Return torch's name of a device in a map: a number, or the text of one, is a GPU's."""
+    return f"cuda:{value}" if str(value).isdecimal() else str(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +75,12 @@ class Parallel:
     @property
     def shards_weights(self) -> bool:
         """Whether no process has all weights between two passes."""
-        return self.method in ("fsdp2", "zero3")
+        return self.method in ("fsdp2", "zero3", "tp")
+
+    @property
+    def num_shares(self) -> int:
+        """Return among how many the rows of a step are dealt out: processes that hold one model together are one."""
+        return 1 if self.method == "tp" else self.world
 
     @property
     def is_zero(self) -> bool:

@@ -469,6 +469,12 @@ class DeviceSettings:
     num_processes: PositiveInt = 1
     """Number of processes on all machines, one per device; `swift train --nproc` or `torchrun` starts them."""
 
+    tensor_parallel_size: PositiveInt = 1
+    """Processes that hold one model together, each a part of every layer's matrices; more than one means `tp`."""
+
+    context_parallel_size: PositiveInt = 1
+    """Processes that share one row's tokens; more than one is refused with the reason."""
+
     nodes: PositiveInt = 1
     """Number of machines, each with as many processes."""
 
@@ -509,6 +515,12 @@ class SandboxSettings:
     readable: list[Name] = field(default_factory=list)
     """Files and folders, relative to the run file, that they may read beside Python and what is installed."""
 
+    pool: Name = "local"
+    """Name of what keeps the processes (`swift plugins list --kind pool`): `local`, on this machine, or `ray`."""
+
+    pool_kwargs: dict[str, Any] = field(default_factory=dict)
+    """Options of the pool."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginSettings:
@@ -539,12 +551,6 @@ class PluginSettings:
 
     sandbox: SandboxSettings = field(default_factory=SandboxSettings)
     """How rewards and metrics of others are run."""
-
-    pool: Name = "local"
-    """Name of what keeps the processes (`swift plugins list --kind pool`): `local`, on this machine, or `ray`."""
-
-    pool_kwargs: dict[str, Any] = field(default_factory=dict)
-    """Options of the pool."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from swift_core.contracts.handover import RunConfig, ValueOrigin
 from swift_core.resolve.parallel import launch_line
+from swift_core.resolve.tensor_parallel import with_method, with_size
 
 if TYPE_CHECKING:
     from swift_core.resolve.findings import Findings
@@ -24,11 +25,12 @@ def check_device(findings: Findings, machine: Machine, tuner: Looked | None, *, 
         tuner: The chosen tuner; quantised weights cannot be trained themselves.
         planning: Do not insist on processes being there: nothing is started.
     """
+    findings.config = with_method(findings.config)
     there_are_gpus = _gpus(findings, machine)
     _quantisation(findings, machine, tuner)
     _attention(findings, machine)
     _dtype(findings, machine)
-    return _processes(findings, machine, planning=planning) if there_are_gpus else findings.config
+    return with_size(_processes(findings, machine, planning=planning) if there_are_gpus else findings.config)
 
 
 def check_package_on_gpu(findings: Findings, machine: Machine, optimizer: Looked | None) -> None:

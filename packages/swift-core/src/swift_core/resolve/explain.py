@@ -64,8 +64,14 @@ def _options(part: PartPlan) -> Iterator[tuple[str, str, str]]:
 
 def _engine(plan: RunPlan) -> list[str]:
     """Return every option of the method that processes share the run by; a single process has none."""
-    options = engine_dict(plan).items()
-    rows = [(f"  {name}", f"= {_short(v['value'])}", _origin_text(v)) for name, v in options]
+    rows = []
+    for name, option in engine_dict(plan).items():
+        inner, origin = option["value"], _origin_text(option)
+        if isinstance(inner, dict) and inner:  # a map is shown in full
+            rows.append((f"  {name}", "", origin))
+            rows += [(f"    {key or '(all)'}", f"= {_short(value)}", "") for key, value in inner.items()]
+        else:
+            rows.append((f"  {name}", f"= {_short(inner)}", origin))
     return [f"engine  {plan.parallel.method}", *_table(rows)] if rows else []
 
 

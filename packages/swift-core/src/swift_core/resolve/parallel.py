@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from swift_core.contracts.parallel import CHOICES, PRESETS, SHARDED, Parallel, parallel_of
 from swift_core.plugins.policy import did_you_mean
+from swift_core.resolve.device_map import check_device_map, check_spread_optimizer
+from swift_core.resolve.tensor_parallel import check_sizes, check_tensor_parallel
 
 if TYPE_CHECKING:
     from swift_core.contracts.handover import RunConfig, RunPlan
@@ -43,6 +45,8 @@ def check_parallel(findings: Findings, machine: Machine) -> None:
     method = device.parallel_method
     for name, value in device.engine_kwargs.items():
         _check_option(findings, method, name, value)
+    check_device_map(findings, machine)
+    check_sizes(findings)
     if device.num_processes % device.nodes:
         message = f"{device.num_processes} processes cannot be shared evenly by {device.nodes} machines"
         findings.wrong("process-count", message, "device.nodes", "let num_processes be a multiple of nodes")
@@ -63,11 +67,14 @@ def _check_option(findings: Findings, method: str, name: str, value: Any) -> Non
         findings.wrong_key("unknown-option", message, key, "swift plan RUN_FILE shows every option with its value")
         return
     default = preset[name]
+    if method == "device_map":  # whose options are of several types: `check_device_map` looks at them
+        return
     if name in CHOICES and value not in CHOICES[name]:
         words = " or ".join(CHOICES[name])
         findings.wrong("wrong-value", f"{name} of {method} must be {words}, got {value!r}", key, "write one of them")
     elif isinstance(default, bool) is not isinstance(value, bool) or not isinstance(value, type(default)):
-        kind = {bool: "true or false", int: "a whole number", list: "a list of names", str: "a word"}[type(default)]
+        kinds = {bool: "true or false", int: "a whole number", list: "a list of names", dict: "a mapping"}
+        kind = kinds.get(type(default), "a word")
         findings.wrong("wrong-value", f"{name} of {method} must be {kind}, got {value!r}", key, f"write {default!r}")
 
 
@@ -92,6 +99,7 @@ _NEEDS = {
 
 _GIVEN = {
     "fsdp2": "gives every process some rows of each parameter, as DTensors",
+    "tp": "gives every process some rows or columns of each matrix, as DTensors",
     "zero2": "gives every process a flat piece of all parameters",
     "zero3": "gives every process a flat piece of all parameters",
 }
@@ -101,6 +109,7 @@ def check_optimizer_engine(findings: Findings, optimizer: Looked) -> None:
     """Keep why the optimizer cannot work on what the method gives it: it would train something else in silence."""
     device = findings.config.settings.device
     method, name = device.parallel_method, optimizer.plugin.name
+    check_spread_optimizer(findings, optimizer)
     if method not in SHARDED:
         return
     works_on = str(optimizer.declared("works_on", ""))
@@ -117,6 +126,7 @@ def check_optimizer_engine(findings: Findings, optimizer: Looked) -> None:
 def check_parts_engine(findings: Findings, plan: RunPlan) -> None:
     """Keep which parts put weights of their own into a model whose weights are kept elsewhere too, or in pieces."""
     method = plan.parallel.method
+    check_tensor_parallel(findings, plan)
     for part in (plan.optimizer, *plan.callbacks) if method in SHARDED else ():
         is_optimizer = part.kind == "optimizer"
         if part.source.declared.get("puts_weights") and (plan.parallel.is_zero or not is_optimizer):

@@ -35,10 +35,18 @@ SAME_NAME = (
 """Keys that mean here what they mean there. The optimizer's and the schedule's go to their plugins instead."""
 
 
-def training_arguments(plan: RunPlan, directory: Path) -> transformers.TrainingArguments:
-    """Return what Trainer is told; everything that a plugin decides is left at its default."""
+def training_arguments(
+    plan: RunPlan, directory: Path, home: torch.device | None = None
+) -> transformers.TrainingArguments:
+    """Return what Trainer is told; everything that a plugin decides is left at its default.
+
+    Args:
+        plan: The run.
+        directory: Where it writes.
+        home: Where the batches of a model go that is spread over several devices; None: Trainer finds the device.
+    """
     train, device = plan.settings.train, plan.settings.device
-    return transformers.TrainingArguments(
+    arguments = transformers.TrainingArguments(
         output_dir=str(directory),
         run_name=train.run_name or directory.name,
         eval_steps=train.eval_steps if train.eval_strategy == "steps" else None,
@@ -56,3 +64,6 @@ def training_arguments(plan: RunPlan, directory: Path) -> transformers.TrainingA
         **engine_arguments(plan, on_cpu=device.use_cpu or not torch.accelerator.is_available()),
         **{name: getattr(train, name) for name in SAME_NAME},
     )
+    if home is not None:
+        arguments.__dict__["_setup_devices"] = home  # what its property `device` returns; it would be the first GPU
+    return arguments

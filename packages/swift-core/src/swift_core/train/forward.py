@@ -80,7 +80,7 @@ class OutputHead:
         head, previous = self.call, self.module.__dict__.get("forward")
 
         def stub(hidden: Tensor, *_: Any, **__: Any) -> Tensor:
-            results.update(work(hidden, head))
+            results.update(work(head.placed(hidden), head))
             differentiable = [value for value in results.values() if value.requires_grad]
             return cast("Tensor", cast("Any", _Zeros).apply(hidden.detach(), *differentiable))
 

@@ -6,6 +6,7 @@ model equally often: one that has no batch left repeats its first row, which cou
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -47,8 +48,21 @@ class OwnBatches:
 
 
 def is_shared() -> bool:
-    """Say whether several ranks take part."""
-    return dist.is_initialized() and dist.get_world_size() > 1
+    """Say whether rows are dealt out among several ranks."""
+    return dist.is_initialized() and min(dist.get_world_size(), _dealt.shares) > 1
+
+
+@dataclass
+class _Dealt:
+    shares: int = 2**31
+
+
+_dealt = _Dealt()
+
+
+def deal_out_among(shares: int) -> None:
+    """Say among how many ranks rows are dealt out from now on: 1 where all of them hold one model and see the same."""
+    _dealt.shares = shares
 
 
 def summed(pairs: Mapping[str, Tensor]) -> dict[str, Tensor]:

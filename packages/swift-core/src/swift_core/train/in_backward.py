@@ -55,7 +55,8 @@ class BackwardSteps:
         finally:
             self._does = "nothing"
         if what == "measure" or self.max_grad_norm == 0:
-            self.norm = torch.stack(self._squares).sum().sqrt() if self._squares else torch.zeros(())
+            squares = [square.to(self._squares[0].device) for square in self._squares]
+            self.norm = torch.stack(squares).sum().sqrt() if squares else torch.zeros(())
 
     @torch.no_grad()
     def _on_gradient(self, param: Tensor) -> None:

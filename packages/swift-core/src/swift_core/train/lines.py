@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from transformers import TrainerCallback
 
+from swift_core.assemble.device_map import home_of
 from swift_core.assemble.lines import IMAGES_STAND_ALONE, cannot_pack, cannot_share, saving
 from swift_core.errors import SwiftError
 from swift_core.resolve.isolation import why_not_isolated
@@ -74,7 +75,7 @@ def _found(parts: Parts, model: PreTrainedModel, head: OutputHead, *, shares: bo
         return f"the tuner {parts.plan.tuner.plugin.name!r} puts tokens of its own before each row"
     if reason := why_not_isolated(model.config.to_dict()):
         return reason
-    batch = {name: value.to(model.device) for name, value in parts.collator(_hardest(parts.train_dataset)).items()}
+    batch = {name: value.to(home_of(model)) for name, value in parts.collator(_hardest(parts.train_dataset)).items()}
     return find_isolation(model, head, batch, shares=shares)
 
 

@@ -39,12 +39,17 @@ class HeadCall:
 
     @classmethod
     def of(cls, module: nn.Module, adjust: Adjustment) -> HeadCall:
-        """Return the head `module` as it is now."""
-        return cls(module, module.forward, adjust)
+        """Return the head `module` as it is now, without what accelerate does to move tensors to its device."""
+        forward = module._old_forward if _is_moved_to(module) else module.forward
+        return cls(module, cast("Callable[[Tensor], Tensor]", forward), adjust)
+
+    def placed(self, hidden: Tensor) -> Tensor:
+        """Return `hidden` on the head's device, where a model is spread over several."""
+        return hidden.to(cast("Tensor", self.module.weight).device) if _is_moved_to(self.module) else hidden
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Return the adjusted logits of `hidden`, [..., vocabulary], in float32."""
-        return self.adjust(self.forward(hidden))
+        return self.adjust(self.forward(self.placed(hidden)))
 
     @property
     def vocabulary(self) -> int:
@@ -146,6 +151,12 @@ def _called_tile(
         running = tiles.RunningSoftmax(labels, asked)
         running.absorb_(logits.detach().clone(), slice(None), first_column=0)
         return logps, running.statistics()
+
+
+def _is_moved_to(module: nn.Module) -> bool:
+    """Say whether a hook of accelerate brings tensors to the device of `module`, whose weights stay there."""
+    hook = module.__dict__.get("_hf_hook")
+    return hook is not None and hasattr(hook, "execution_device") and not hook.offload
 
 
 def _is_whole(parameter: Tensor) -> bool:

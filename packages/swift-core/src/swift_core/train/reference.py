@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from swift_core.assemble.device_map import home_of
 from swift_core.errors import Problem, SwiftError
 from swift_core.train.forward import OutputHead
 from swift_core.train.lines import isolation_of
@@ -163,7 +164,7 @@ def _fill(reference: Reference, parts: Parts) -> None:
 def _on_device(batches: Iterable[Batch], parts: Parts) -> Iterator[Batch]:
     """Yield the sequences of each batch that the loss has a reference for, the mismatched ones after the rows' own."""
     for batch in batches:
-        placed = _moved(batch, parts.model.device)
+        placed = _moved(batch, home_of(parts.model))
         yield placed
         if _reads_mismatched(parts):
             yield mismatched_rows(placed)

@@ -22,17 +22,19 @@ from torch.utils.data import DataLoader
 from transformers.trainer import SCHEDULER_NAME
 from transformers.trainer_utils import EvalLoopOutput
 
+from swift_core.assemble.device_map import home_of, is_spread
 from swift_core.assemble.turns import hash_seed
 from swift_core.contracts.parallel import SHARDED
 from swift_core.errors import Problem, SwiftError
 from swift_core.train import ledger, statistics
 from swift_core.train.arguments import training_arguments
 from swift_core.train.engine import shards, zero
+from swift_core.train.engine.tensor import written_whole
 from swift_core.train.engine.whole import mark_sharded
 from swift_core.train.evaluate import Answers, answer
 from swift_core.train.exhausted import is_no_fault_of_a_part, shape_of
 from swift_core.train.forward import OutputHead
-from swift_core.train.held_out import OwnBatches, summed
+from swift_core.train.held_out import OwnBatches, deal_out_among, summed
 from swift_core.train.in_backward import BackwardSteps
 from swift_core.train.ledger import BatchLoss, Ledger, LossCall
 from swift_core.train.lines import isolation_of
@@ -57,9 +59,9 @@ class SwiftTrainer(transformers.Trainer):
     rows: ClassVar[str]
     """What a row of its data is: the name of a row kind."""
 
-    model_head: ClassVar[
-        Literal["causal_lm", "sequence_classification", "token_classification", "dual_encoder"]
-    ] = "causal_lm"
+    model_head: ClassVar[Literal["causal_lm", "sequence_classification", "token_classification", "dual_encoder"]] = (
+        "causal_lm"
+    )
     """Which head its model has."""
 
     default_loss: ClassVar[str]
@@ -80,7 +82,9 @@ class SwiftTrainer(transformers.Trainer):
         self.coupling = Coupling(parts.loss, self._reduce)
         super().__init__(
             model=parts.model,
-            args=training_arguments(parts.plan, parts.directory),
+            args=training_arguments(
+                parts.plan, parts.directory, home_of(parts.model) if is_spread(parts.model) else None
+            ),
             data_collator=parts.collator,
             train_dataset=parts.train_dataset,
             eval_dataset=parts.eval_dataset,
@@ -88,6 +92,8 @@ class SwiftTrainer(transformers.Trainer):
             callbacks=list(parts.callbacks),
         )
         self.loss_is_scaled_for_ga = True
+        self.args.save_only_model = False  # said for `tp` until Trainer had looked at it
+        deal_out_among(parts.plan.parallel.num_shares)
         self.saving, self.nonfinite = Saving(self), NonFinite(self)
         self._random_numbers_of: str | None = None
         self._micro_batch: Batch | None = None
@@ -216,7 +222,7 @@ class SwiftTrainer(transformers.Trainer):
         prepared = super()._prepare_for_training(*arguments)  # type: ignore[no-untyped-call]
         if is_ours:
             self._load_optimizer_and_scheduler(resume_from_checkpoint)
-        if self.parts.plan.parallel.shards_weights:
+        if self.parts.plan.parallel.shards_weights and self.parts.plan.parallel.method != "tp":
             mark_sharded(self.module)
         return prepared
 
@@ -371,7 +377,8 @@ class SwiftTrainer(transformers.Trainer):
         elif not self._writes_parts:
             weights = shards.whole_weights(self.module)
             if self.args.should_save:
-                self._save(str(output_dir), state_dict=weights)
+                with written_whole(self.module):
+                    self._save(str(output_dir), state_dict=weights)
 
     @property
     def _writes_parts(self) -> bool:
@@ -439,12 +446,12 @@ class SwiftTrainer(transformers.Trainer):
 
     def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
         """Return a loader over this rank's share of the held-out rows."""
-        rows = self.parts.eval_dataset or []
+        rows, shares = self.parts.eval_dataset or [], self.parts.plan.parallel.num_shares
         share = OwnBatches(
             len(rows),
             self.args.per_device_eval_batch_size,
-            rank=self.args.process_index,
-            world=self.args.world_size,
+            rank=self.args.process_index % shares,
+            world=shares,
             fill_up=self.parts.plan.parallel.shards_weights,
         )
         return DataLoader(cast("Any", rows), batch_sampler=share, collate_fn=self.parts.collator)

@@ -87,7 +87,7 @@ def survey(plan: RunPlan) -> DataSurvey | None:
     share_kept = 1 - lengths.num_dropped / lengths.num_looked_at if lengths else 1.0
     num_train_rows = round(count_rows(data.train, stage) * share_kept)
     num_items, line_notes = _lines(plan, rows, num_train_rows)
-    per_epoch = _steps_per_epoch(num_items, plan.settings.train, plan.settings.device.num_processes)
+    per_epoch = _steps_per_epoch(num_items, plan.settings.train, plan.parallel.num_shares)
     train = plan.settings.train
     return DataSurvey(
         num_rows=len(data.train),

@@ -10,7 +10,10 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from transformers import TrainerCallback
 
+from swift_core.assemble.device_map import devices_by_module, is_spread
+from swift_core.contracts.parallel import device_name
 from swift_core.errors import Problem, SwiftError
+from swift_core.train.engine.tensor import tensor_parallel_size
 
 if TYPE_CHECKING:
     from swift_core.train.trainer import SwiftTrainer
@@ -59,6 +62,12 @@ class ReadBack(TrainerCallback):
         }
         if parallel.method == "fsdp2":
             values |= {name: parallel.values[name] for name in ("reshard_after_forward", "cpu_offload")}
+        if parallel.method == "tp":
+            values["tensor_parallel_size"] = parallel.world
+        if parallel.method == "device_map":
+            devices = {name: device_name(device) for name, device in self._trainer.parts.facts["device_map"].items()}
+            is_spread = len(set(devices.values())) > 1
+            values |= {"engine": "device_map" if is_spread else "single", "device_map": devices}
         return values
 
 
@@ -82,6 +91,10 @@ def live_engine(trainer: SwiftTrainer) -> dict[str, Any]:
         }
     if live["engine"] == "fsdp2":
         live |= _sharding(wrapped)
+    if live["engine"] == "tp":
+        live["tensor_parallel_size"] = tensor_parallel_size(wrapped)
+    if device_map := trainer.parts.facts.get("device_map"):
+        live["device_map"] = devices_by_module(trainer.module, device_map)
     return live
 
 
@@ -97,6 +110,10 @@ def engine_of(wrapped: nn.Module) -> str:
         return "ddp"
     if hasattr(wrapped, "zero_optimization_stage"):  # DeepSpeed's engine, without importing it
         return f"zero{wrapped.zero_optimization_stage()}"  # type: ignore[operator]
+    if is_spread(wrapped):
+        return "device_map"
+    if tensor_parallel_size(wrapped) > 1:
+        return "tp"
     return "single" if not isinstance(wrapped, nn.DataParallel) else "data_parallel"
 
 

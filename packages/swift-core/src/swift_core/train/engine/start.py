@@ -22,12 +22,17 @@ def engine_arguments(plan: RunPlan, *, on_cpu: bool) -> dict[str, Any]:
     """Return what `transformers.TrainingArguments` is told of the engine; make accelerate's state where it must be."""
     parallel = plan.parallel
     values = dict(parallel.values)
-    if parallel.method in ("single", "ddp"):
+    if parallel.method in ("single", "ddp", "device_map"):
         names = {"bucket_cap_mb", "broadcast_buffers", "static_graph"} & set(values)
         ddp = {f"ddp_{name}": values[name] for name in names}
         return {"use_cpu": on_cpu, "ddp_find_unused_parameters": False, **ddp}
     told: dict[str, Any]
-    told = {"deepspeed": zero_config(plan)} if parallel.is_zero else {"fsdp": True, "fsdp_config": _fsdp(values)}
+    if parallel.is_zero:
+        told = {"deepspeed": zero_config(plan)}
+    elif parallel.method == "fsdp2":
+        told = {"fsdp": True, "fsdp_config": _fsdp(values)}
+    else:  # Trainer would refuse checkpoints of such a model; `shards` writes and reads its optimizer's state
+        told = {"save_only_model": True}
     if parallel.is_zero:  # it calls torch by names that torch is about to give up
         warnings.filterwarnings("ignore", message=r"`torch\.distributed\..*` is deprecated", category=FutureWarning)
     if on_cpu:

@@ -87,6 +87,7 @@ def unshard_(model: nn.Module) -> None:
     for name, value in whole_parameters(model, keep=first):
         if first:
             _put(model, name, value.cpu())
+    getattr(model, "config", model).__dict__.pop("distributed_config", None)  # nothing is cut any more
 
 
 def _put(model: nn.Module, name: str, value: Tensor) -> None:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import TrainerCallback
 
+from swift_core.assemble.device_map import home_of
 from swift_core.train.outputs import ScoredTokens
 from swift_core.train.policy.gae import generalised, token_rewards, whitened
 from swift_core.train.policy.procedure import Policy
@@ -42,7 +43,7 @@ class ProximalPolicy(Policy):
     def __init__(self, parts: Parts) -> None:
         """Take the live parts of a run, and give the model a value function."""
         hidden = parts.model.config.get_text_config().hidden_size
-        self.value_head = nn.Linear(hidden, 1, dtype=torch.float32, device=parts.model.device)
+        self.value_head = nn.Linear(hidden, 1, dtype=torch.float32, device=home_of(parts.model))
         nn.init.zeros_(self.value_head.weight)
         nn.init.zeros_(self.value_head.bias)
         self.value_head.stays_here = True  # type: ignore[assignment]  # no engine is given it
