@@ -83,4 +83,5 @@ class ApolloMini(ApolloBase):
 
     def norm(self, low_rank: Tensor, side: Side) -> Tensor:
         """Return the norm of the matrix."""
-        return low_rank.norm()
+        norm: Tensor = low_rank.norm()
+        return norm

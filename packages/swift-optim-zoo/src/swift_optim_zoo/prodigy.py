@@ -133,10 +133,14 @@ class Prodigy(ZooOptimizer):
         some_grad, some_weights = (tensor.flatten()[:: group["slice_p"]] for tensor in (grad, weights))
         if "p0" not in state:
             state["p0"] = some_weights.clone()
-        if beta1:
-            by_chunks(lambda m, g: m.lerp_(g * d, 1 - beta1), zeros_in(state, "exp_avg", weights), grad)
-        second = zeros_in(state, "exp_avg_sq", weights)
-        by_chunks(lambda v, g: v.mul_(beta2).addcmul_(g, g, value=d * d * (1 - beta2)), second, grad)
+
+        def average(g: Tensor, second: Tensor, *first: Tensor) -> None:
+            second.mul_(beta2).addcmul_(g, g, value=d * d * (1 - beta2))
+            for mean in first:
+                mean.lerp_(g * d, 1 - beta1)
+
+        first = [zeros_in(state, "exp_avg", weights)] if beta1 else []
+        by_chunks(average, grad, zeros_in(state, "exp_avg_sq", weights), *first)
         relative = d / group["d0"]
         added = relative * (d if group["safeguard_warmup"] else size)
         come, sizes = [], []
@@ -156,7 +160,9 @@ class Prodigy(ZooOptimizer):
 
         def move(piece: Tensor, first: Tensor, second: Tensor) -> None:
             denominator = second.sqrt().add_(d * group["eps"])
-            piece.mul_(1 - size * group["weight_decay"]).addcdiv_(first, denominator, value=-size)
+            if group["weight_decay"]:
+                piece.mul_(1 - size * group["weight_decay"])
+            piece.addcdiv_(first, denominator, value=-size)
 
         by_chunks(move, weights, state["exp_avg"] if "exp_avg" in state else grad * d, state["exp_avg_sq"])
         if weights is not param:
