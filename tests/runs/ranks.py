@@ -60,7 +60,7 @@ class Ranks:
         """Run the processes to their end; every exit code must be `code`. Return what they printed."""
         processes = self.start(folder, number, *arguments, **environment)
         for process in processes:
-            process.join(200)
+            process.join(600)
         for process in processes:
             if process.is_alive():
                 process.kill()
