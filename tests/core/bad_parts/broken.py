@@ -131,3 +131,38 @@ def reward_of_wrong_length(completions):
 
 def reward_returns_text(completions):
     return ["good" for _ in completions]
+
+
+class LossScaleRaises:
+    def get_loss_scale(self, context, context_type, is_last_round, /):
+        return {}[context_type]
+
+
+class LossScaleLosesText:
+    def get_loss_scale(self, context, context_type, is_last_round, /):
+        return [context[1:]], [1.0]
+
+
+class LossScaleWeighsLessThanNothing:
+    def get_loss_scale(self, context, context_type, is_last_round, /):
+        return [context], [-1.0]
+
+
+class FormatRaises:
+    columns = ("messages",)
+
+    def matches(self, row):
+        return True
+
+    def record(self, row, where):
+        return row["answers"]
+
+
+class FormatReturnsText(FormatRaises):
+    def record(self, row, where):
+        return "a row"
+
+
+class FormatWithoutColumns:
+    def matches(self, row):
+        return True

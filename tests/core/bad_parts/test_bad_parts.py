@@ -38,6 +38,8 @@ KEYS = {
     "scheduler": "lr_scheduler_type",
     "optimizer": "optimizer_type",
     "reward": "metrics",
+    "scale": "loss_scale",
+    "format": "format",
 }
 NAMES = [
     *("loss_raises", "loss_returns_text", "loss_of_wrong_shape", "loss_with_weights_of_another_shape"),
@@ -47,21 +49,25 @@ NAMES = [
     *("SchedulerRaises", "SchedulerReturnsRate"),
     *("optimizer_raises", "optimizer_returns_groups", "optimizer_alone"),
     *("reward_raises", "reward_of_wrong_length", "reward_returns_text"),
+    *("LossScaleRaises", "LossScaleLosesText", "LossScaleWeighsLessThanNothing"),
+    *("FormatRaises", "FormatReturnsText", "FormatWithoutColumns"),
 ]
 
 
 def kind_of(name: str) -> str:
     """Return the first word of a plugin's name."""
-    return re.split(r"_|(?<=[a-z])(?=[A-Z])(?!Callback)", name)[0].lower()
+    return re.split(r"_|(?<=[a-z])(?=[A-Z])(?!Callback)", name.removeprefix("Loss"))[0].lower()
 
 
 def message_of(name: str, model: Path, folder: Path) -> str:
     """Return what the command line would print, without what changes from place to place."""
     plugin, key = f"./broken.py:{name}", KEYS[kind_of(name)]
-    value = f"[{plugin}]" if key in ("callbacks", "metrics") else plugin
+    value = f"[{plugin}]" if key in ("callbacks", "metrics", "loss_scale") else plugin
     text = RUN.format(
         model=model, folder=folder / "out", key=key, value="[orm_accuracy]" if "reward" in name else value
     )
+    if key == "format":
+        text = text.replace(f"  format: {value}\n", "").replace("{dataset: ", f"{{format: {plugin}, dataset: ")
     if "reward" in name:
         text += f"reward: {{orms: [{plugin}], on_error: raise}}\n"
     (folder / "broken.py").write_text((HERE / "broken.py").read_text())

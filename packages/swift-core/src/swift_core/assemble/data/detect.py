@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from swift_core.assemble.data.media import COLUMNS, with_media
 from swift_core.assemble.data.rows import Item, Mistakes, Row
+from swift_core.contracts.data import Record
 from swift_core.errors import Place, Problem, SwiftError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from swift_core.contracts.data import DatasetFormat
     from swift_core.contracts.handover import RunPlan
 
+_MEMBERS = ("columns", "matches", "record")
 _LIST = "swift plugins list --kind dataset"
 
 
@@ -53,6 +55,11 @@ class Formats:
 def formats_of(plan: RunPlan) -> Formats:
     """Build the formats of `plan`; raise SwiftError when `data.columns` renames to a name that none of them knows."""
     by_name: dict[str, DatasetFormat] = {part.plugin.name: plan.create(part) for part in plan.formats}
+    for part in plan.formats:
+        if lacking := [name for name in _MEMBERS if not hasattr(by_name[part.plugin.name], name)]:
+            message = f"the dataset format {part.plugin.name!r} has no {lacking[0]}; it needs {', '.join(_MEMBERS)}."
+            place = plan.config.place("data.format")
+            raise SwiftError(Problem("broken-plugin", message, place, part.plugin.info_command))
     columns = plan.settings.data.columns
     known = sorted({*COLUMNS, *(column for known_format in by_name.values() for column in known_format.columns)})
     unknown = [name for name in columns if name not in known]
@@ -119,13 +126,32 @@ def records(source: Source, detected: Detected, formats: Formats, mistakes: Mist
     for row in source.rows:
         try:
             values = formats.renamed(row)
-            record = with_media(detected.format.record(values, row.where), values)
+            made = _record(detected, values, row)
+            record = with_media(made, values)
         except ValueError as error:
             message = f"The row is no {detected.name} row: {error}."
             mistakes.add("malformed-row", message, row.place, "mend the row, or remove it")
             continue
         items.append(Item(row, replace(record, columns={**row.values, **record.columns})))
     return items
+
+
+def _record(detected: Detected, values: Mapping[str, Any], row: Row) -> Record:
+    """Return the record of a row; raise SwiftError when the format breaks, ValueError when the row is wrong."""
+    try:
+        record = detected.format.record(values, row.where)
+    except ValueError:
+        raise
+    except Exception as error:  # whatever a stranger's code raises is told with the row
+        raise _failed(detected, f"raised {type(error).__name__}: {error}", row) from error
+    if not isinstance(record, Record):
+        raise _failed(detected, f"returned {type(record).__name__} for a row, and a format returns a Record", row)
+    return record
+
+
+def _failed(detected: Detected, what: str, row: Row) -> SwiftError:
+    message = f"the dataset format {detected.name!r} {what}."
+    return SwiftError(Problem("format-failed", message, row.place, "give it another row, or mend the plugin"))
 
 
 def _fitting(formats: Formats, row: Row) -> tuple[str, ...]:
