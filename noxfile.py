@@ -260,6 +260,15 @@ def sanitize(session: nox.Session) -> None:
     session.run(python, "-m", "pytest", "-p", "no:cacheprovider", *arguments, env=environment, external=True)
 
 
+@nox.session(python=False, default=False)
+def neon(session: nox.Session) -> None:
+    """Compare the NEON kernels of swift-native with plain ones, in an emulator of 64-bit ARM; some two minutes."""
+    needed = {"aarch64-linux-gnu-g++": "g++-aarch64-linux-gnu", "qemu-aarch64": "qemu-user"}
+    if missing := [package for program, package in needed.items() if not shutil.which(program)]:
+        session.skip(f"there is no cross compiler or emulator: apt-get install {' '.join(missing)}")
+    session.run("sh", "tests/native/neon/run.sh", str(session.cache_dir.resolve() / "neon"), external=True)
+
+
 @nox.session(default=False)
 def native(session: nox.Session) -> None:
     """Build the wheels of swift-native for every supported Python; needs a container engine on Linux."""
