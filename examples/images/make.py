@@ -25,9 +25,9 @@ def main(folder: Path) -> None:
     """Write all of it into `folder`."""
     from swift_core.testing.tiny_vision import tiny_vision_model
 
-    for name, num_rows in (("train", 1600), ("held_out", 96)):
+    for name, num_rows in (("train", 3200), ("held_out", 96)):
         write_rows(folder, name, num_rows)
-    for name, num_rows in (("pairs", 640), ("held_out_pairs", 96)):
+    for name, num_rows in (("pairs", 2400), ("held_out_pairs", 96)):
         write_rows(folder, name, num_rows, pairs=True)
     tiny_vision_model(folder / "tiny-llava", family="llava")
     tiny_vision_model(folder / "tiny-qwen2-vl", family="qwen2_vl")
@@ -43,9 +43,13 @@ def draw(task: str, answer: str, random_numbers: random.Random) -> Image.Image:
         for left, top in pick.sample(list(PLACES.values()), NUMBERS.index(answer) + 1):
             pen.rectangle([left + 3, top + 3, left + 10, top + 10], fill=colour)
         return image
-    left, top = PLACES[answer if task == "position" else pick.choice(list(PLACES))]
-    left, top = left + pick.randrange(5), top + pick.randrange(5)
-    pen.rectangle([left, top, left + 8, top + 8], fill=colour)
+    if task == "colour":
+        left, top = pick.randrange(10), pick.randrange(10)
+        pen.rectangle([left, top, left + 16, top + 16], fill=colour)
+        return image
+    left, top = PLACES[answer]
+    left, top = left + pick.randrange(4), top + pick.randrange(4)
+    pen.rectangle([left, top, left + 9, top + 9], fill=colour)
     return image
 
 
