@@ -9,10 +9,13 @@ from hypothesis import strategies as st
 
 from swift_core.testing.outputs import given_policy
 from swift_loss_zoo.policy.bnpo import BNPO
+from swift_loss_zoo.policy.cispo import CISPO
 from swift_loss_zoo.policy.dapo import DAPO
 from swift_loss_zoo.policy.dr_grpo import DrGRPO
 from swift_loss_zoo.policy.grpo import GRPO
+from swift_loss_zoo.policy.gspo import GSPO
 from swift_loss_zoo.policy.rloo import RLOO
+from swift_loss_zoo.policy.sapo import SAPO
 
 FORMULAS = {
     "k1": lambda new, ref: new - ref,
@@ -38,7 +41,25 @@ def test_the_loss_adds_the_estimate_of_each_token(make_batch, losses_and_weights
         assert told == pytest.approx(sum(estimates) / length, rel=1e-8, abs=1e-8)
 
 
-@pytest.mark.parametrize("loss", [GRPO, DAPO, DrGRPO, BNPO])
+@pytest.mark.parametrize("unbiased", [False, True])
+@pytest.mark.parametrize("loss", [CISPO, GSPO, SAPO])
+@given(seed=st.integers(0, 2**31), beta=st.floats(0.01, 1))
+def test_losses_whose_papers_have_no_reference_add_the_mean_of_each_answer(
+    make_batch, losses_and_weights, loss, unbiased, seed, beta
+):
+    batch = make_batch(seed, [3, 1, 4])
+    (plain, weights), (losses, held_weights) = (
+        losses_and_weights(made, batch) for made in (loss(), loss(beta=beta, unbiased_kl=unbiased))
+    )
+    assert (weights is None) == (held_weights is None)
+    assert weights is None or list(weights) == list(held_weights)
+    for row, length in enumerate(batch.lengths):
+        estimates = [FORMULAS["k3"](new, ref) * (ratio if unbiased else 1) for ratio, _, new, ref in batch.tokens(row)]
+        assert losses[row] - plain[row] == pytest.approx(beta * sum(estimates) / length, rel=1e-8, abs=1e-8)
+    assert (loss().needs_reference, loss(beta=beta).needs_reference) == (False, True)
+
+
+@pytest.mark.parametrize("loss", [GRPO, DAPO, DrGRPO, BNPO, CISPO, GSPO, SAPO])
 def test_every_loss_with_a_reference_has_the_choice(make_batch, loss):
     batch = make_batch(0, [3, 1, 4])
     values = [

@@ -101,7 +101,7 @@ def saved_numbers(options: Mapping[str, Any], shapes: Mapping[str, tuple[int, ..
         return numbers + sum(math.prod(shape) for key, shape in shapes.items() if ".lora_" in key)
     if any(key.endswith(".vera_lambda_b") for key in shapes):  # the drawn matrices that all layers share
         _, outputs, inputs = zip(*_targets(facts, options["target_modules"]), strict=True)
-        return numbers + int(options["vera_rank"]) * (max(outputs) + max(inputs))
+        numbers += int(options["vera_rank"]) * (max(outputs) + max(inputs))
     return numbers
 
 

@@ -185,19 +185,22 @@ def _put_clipping(migration: Migration, name: str, given: Mapping[str, Any]) -> 
         migration.options("train.loss_kwargs", {"epsilon": low})
         left = {"epsilon_high": high, "delta": given["delta"], "beta": given["beta"]}
     elif name == "cispo":
-        migration.options("train.loss_kwargs", {"epsilon_high": high})
-        left = {"delta": given["delta"], "beta": given["beta"]}
+        migration.options("train.loss_kwargs", {"epsilon_high": high, "beta": given["beta"] or None})
+        left = {"delta": given["delta"]}
     elif name == "sapo":
         names = {"tau_pos": "tau_positive", "tau_neg": "tau_negative"}
-        migration.options("train.loss_kwargs", {key: migration.take(theirs) for theirs, key in names.items()})
-        left = {"epsilon": low, "epsilon_high": high, "delta": given["delta"], "beta": given["beta"]}
+        options = {key: migration.take(theirs) for theirs, key in names.items()}
+        migration.options("train.loss_kwargs", options | {"beta": given["beta"] or None})
+        left = {"epsilon": low, "epsilon_high": high, "delta": given["delta"]}
     else:
         high = high if high is not None else low
-        migration.options("train.loss_kwargs", {"epsilon_low": low, "epsilon_high": high})
-        left = {"delta": given["delta"], "beta": given["beta"]}
+        options = {"epsilon_low": low, "epsilon_high": high, "beta": given["beta"]}
+        left = {"delta": given["delta"]}
         if name != "gspo":
-            migration.options("train.loss_kwargs", left)
+            migration.options("train.loss_kwargs", options | left)
             left = {}
+        else:
+            migration.options("train.loss_kwargs", options | {"beta": given["beta"] or None})
     for key, value in left.items():
         if value:
             migration.lose_value(key, value, f"the loss {name} has no such option")
