@@ -68,6 +68,22 @@ def test_gspo(samples, same, bounds):
     same(samples.ours(GSPO(epsilon_low=low, epsilon_high=high)), theirs, [samples.logps])
 
 
+HELD = {
+    "cispo": (CISPO(epsilon_high=4.0, beta=0.3), {"epsilon_high": 5.0}),
+    "sapo": (SAPO(beta=0.3), {}),
+    "grpo": (
+        GSPO(epsilon_low=0.2, epsilon_high=0.2, beta=0.3),
+        {"importance_sampling_level": "sequence", "epsilon_low": 0.2, "epsilon_high": 0.2},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(HELD))
+def test_the_divergence_of_losses_whose_papers_have_none(samples, same, name):
+    loss, options = HELD[name]
+    same(samples.ours(loss), samples.grpo_trainer(name, beta=0.3, **options), [samples.logps], 1e-6)
+
+
 @pytest.mark.parametrize("bounds", BOUNDS)
 def test_luspo(samples, same, bounds):
     low, high = bounds
