@@ -42,10 +42,10 @@ def model_shape(head: str, folder: Path, dtype: str = "float32") -> Any:
     import torch
     import transformers
 
-    trust = may_run(folder)
-    config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=trust)
+    config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=may_run(folder))
     with torch.device("meta"):
-        return model_class(head, folder).from_config(config, dtype=getattr(torch, dtype), trust_remote_code=trust)
+        kind = model_class(head, folder)
+        return kind.from_config(config, dtype=getattr(torch, dtype), trust_remote_code=may_run(folder))
 
 
 def _refused(plan: RunPlan, message: str) -> SwiftError:
