@@ -100,6 +100,6 @@ def test_room_that_is_too_small_is_refused_before_the_model_is_loaded(monkeypatc
 
     made = device_map_of(plan({0: 350_000, 1: 10**9, "cpu": 10**9}), cached_tiny())
     assert set(made.values()) == {0, 1}
-    assert made["model.layers.1"] == 1
+    assert next(iter(made.values())) == 0
     with pytest.raises(SwiftError, match="the GPUs have no room for"):
         device_map_of(plan({0: 350_000, "cpu": 10**9}), cached_tiny())
