@@ -43,8 +43,8 @@ def check_sizes(findings: Findings) -> None:
     size = device.tensor_parallel_size
     if device.context_parallel_size > 1:
         message = (
-            "tokens of one row are not shared among processes: torch's ring attention takes the place of CUDA's kernels "
-            "alone and takes no mask, so that rows of several lengths cannot be told from their padding"
+            "tokens of one row are not shared among processes: torch's ring attention takes the place of CUDA's kernel "
+            "calls alone and takes no mask, so that rows of several lengths cannot be told from their padding"
         )
         findings.wrong("not-there", message, _CONTEXT, "remove the key; train.packing and fsdp2 save memory, too")
     if size > 1 and device.parallel_method != "tp":
