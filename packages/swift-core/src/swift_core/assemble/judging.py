@@ -58,6 +58,10 @@ def judge(
     from swift_core.assemble.spans import RowMistake
     from swift_core.assemble.trained import load_base, load_run_tokenizer
 
+    if head.name == "dual_encoder":
+        message = "the run trained an encoder of images beside one of texts, which answers nothing."
+        step = f"load {run.artifact} with transformers.AutoModel, and see get_image_features and get_text_features"
+        raise SwiftError(Problem("model-answers-nothing", message, None, step))
     _require_answers(head, prompts, answers)
     try:
         encoder = HfEncoder(load_run_tokenizer(run), run.settings.model.chat_template_kwargs)
@@ -66,10 +70,6 @@ def judge(
         raise SwiftError(Problem("model-unavailable", f"{error}.", None, "train the run again")) from error
     reader = Reader(encoder, run.settings.data.step_separator, _system(run, system), head.conversations and not raw)
     model.eval()
-    if head.name == "dual_encoder":
-        message = "the run trained an encoder of images beside one of texts, which answers nothing."
-        step = f"load {run.artifact} with transformers.AutoModel, and see get_image_features and get_text_features"
-        raise SwiftError(Problem("model-answers-nothing", message, None, step))
     read: dict[str, Callable[..., Verdict]] = {"classes": _classes, "scores": _score, "steps": _steps}
     given = answers or [""] * len(prompts)
     try:

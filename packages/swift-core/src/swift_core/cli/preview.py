@@ -59,10 +59,9 @@ def _encoder(plan: RunPlan, *, with_images: bool) -> TextEncoder:
             raise SwiftError(Problem("model-unavailable", f"{error}.", plan.config.place("model.model_id"))) from error
     if not with_images:
         return open_encoder(plan.config, folder)
-    from swift_core.assemble.model import tokenizer_for  # transformers' processor alone knows what an image becomes
-    from swift_core.assemble.vision.encoder import encoder_for
+    from swift_core.assemble.model import encoder_of, tokenizer_for  # the processor alone knows what an image becomes
 
-    return encoder_for(tokenizer_for(plan, folder), model.chat_template_kwargs, folder)
+    return encoder_of(plan, tokenizer_for(plan, folder), folder)
 
 
 def _source_line(source: SourceFacts) -> str:
@@ -72,6 +71,8 @@ def _source_line(source: SourceFacts) -> str:
 
 def _template_line(plan: RunPlan, encoder: TextEncoder, items: Sequence[Item]) -> str:
     """Say which template is used, and that it was checked; plain text has none."""
+    if plan.procedure.source.declared.get("model_head") == "dual_encoder":
+        return "no chat template: a text stands as the model's tokenizer closes it, beside its image"
     if not any(isinstance(item.record.prompt, list) for item in items):
         return "template: none, the rows are plain text"
     name = plan.settings.model.chat_template or "the tokenizer's own"
