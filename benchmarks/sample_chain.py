@@ -5,8 +5,8 @@
 DATA holds gsm8k_train.jsonl (question, answer with `#### N`) and gsm8k_pairs_test.jsonl (prompt, chosen, rejected). The
 problems are those of the training file with the shortest text. One more of them, with its solution, is shown in every
 prompt, in training and before and after alike. Answers are drawn by `swift sample` and checked by the reward `math`;
-accuracy is that of greedy answers to the `--rows` shortest held-out problems. Everything runs through the command `swift`,
-on one thread.
+accuracy is that of greedy answers to the `--rows` shortest held-out problems. Everything runs through the command
+`swift`, on one thread.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def device_map_of(plan: RunPlan, folder: Path) -> DeviceMap | None:
     """
     if plan.parallel.method != "device_map":
         return None
-    from accelerate.utils.modeling import check_device_map
+    from accelerate.utils.modeling import check_device_map  # type: ignore[import-untyped]
     from transformers.integrations.accelerate import _get_device_map
 
     from swift_core.assemble.model import loading_for
@@ -85,7 +85,7 @@ def home_of(model: Any) -> torch.device:
     if not is_spread(model):
         found: torch.device = model.device
         return found
-    head = model.get_output_embeddings() or head_module(model)
+    head: Any = model.get_output_embeddings() or head_module(model)
     home: torch.device = head.weight.device
     return home
 

@@ -343,7 +343,7 @@ def _cut(loading: Loading) -> Any:
     """Return transformers' setting for matrices that are cut among processes, None for whole ones."""
     if loading.tensor_parallel_size == 1:
         return None
-    from transformers.distributed import DistributedConfig
+    from transformers.distributed.configuration_utils import DistributedConfig
 
     rules = dict(loading.tp_plan) or None
     return DistributedConfig(tp_size=loading.tensor_parallel_size, tp_plan=rules)

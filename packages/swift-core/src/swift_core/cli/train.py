@@ -137,8 +137,8 @@ def _several(
     plan = read_plan(run_file, overrides, registry, planning=True)
     meeting = meeting_of(nnodes, plan, **meets)
     number, most = count(nproc, plan, meeting.max_nodes), meeting.max_nodes
-    nodes = [f"device.nodes={most}"] if most > 1 else []
-    overrides = instead(overrides, f"device.num_processes={number * most}", *nodes)
+    of_nodes = [f"device.nodes={most}"] if most > 1 else []
+    overrides = instead(overrides, f"device.num_processes={number * most}", *of_nodes)
     plan = read_plan(run_file, overrides, registry, planning=True)
     for nodes in range(meeting.min_nodes, most):
         shared_out(plan.config, number * nodes, nodes)  # refuses what cannot be shared evenly
