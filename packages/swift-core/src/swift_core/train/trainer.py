@@ -41,6 +41,7 @@ from swift_core.train.lines import isolation_of
 from swift_core.train.nonfinite import NonFinite
 from swift_core.train.optimizer_state import clip_in_step, optimizer_metrics
 from swift_core.train.penalty import add_penalty_
+from swift_core.train.renamed import is_renamed, load_renamed
 from swift_core.train.saving import Saving
 from swift_core.train.statistics import NOTHING, Coupling, kept_random_numbers
 
@@ -409,6 +410,8 @@ class SwiftTrainer(transformers.Trainer):
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         if self._is_shared_otherwise(resume_from_checkpoint):
             shards.load_weights(self.module, Path(resume_from_checkpoint))
+        elif is_renamed(self.module, Path(resume_from_checkpoint)):
+            load_renamed(self.module, Path(resume_from_checkpoint))
         else:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
 
