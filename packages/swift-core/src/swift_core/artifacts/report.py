@@ -13,7 +13,7 @@ from dataclasses import asdict
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, UndefinedError
 from markupsafe import Markup
 
 from swift_core.artifacts.atomic import write_text
@@ -21,7 +21,7 @@ from swift_core.artifacts.completions import completion_table
 from swift_core.artifacts.curves import charts
 from swift_core.artifacts.metrics_file import METRICS_FILE, read_metrics
 from swift_core.artifacts.report_view import changes, fact_rows, headline, part_rows, sample_rows, settings, state
-from swift_core.contracts.records import interpreting, read_object
+from swift_core.contracts.records import broken, interpreting, read_object
 from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
@@ -49,8 +49,11 @@ def render_report(directory: Path) -> str:
         message = f"{directory} is no run directory: it has no plan.json."
         raise SwiftError(Problem("no-run", message, next_step="give the folder that swift train printed"))
     environment = Environment(loader=PackageLoader(_PACKAGE), autoescape=True, undefined=StrictUndefined)
-    with interpreting(directory):
-        return environment.get_template("report.html.j2").render(_content(directory)) + "\n"
+    try:
+        with interpreting(directory):
+            return environment.get_template("report.html.j2").render(_content(directory)) + "\n"
+    except UndefinedError as error:  # the template asks for what a record lacks
+        raise broken(directory, f"is not as a run wrote it ({error})") from error
 
 
 def _content(directory: Path) -> dict[str, Any]:
