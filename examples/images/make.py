@@ -17,8 +17,14 @@ from PIL import Image, ImageDraw
 COLOURS = {"red": (230, 40, 40), "green": (40, 200, 60), "blue": (50, 70, 230), "yellow": (230, 220, 40)}
 NUMBERS = ("one", "two", "three", "four")
 PLACES = {"top left": (0, 0), "top right": (14, 0), "bottom left": (0, 14), "bottom right": (14, 14)}
-QUESTIONS = {"colour": "<image>What colour?", "count": "<image>How many?", "position": "<image>Where?"}
-ANSWERS = {"colour": tuple(COLOURS), "count": NUMBERS, "position": tuple(PLACES)}
+FARBEN = {"rot": "red", "gruen": "green", "blau": "blue", "gelb": "yellow"}
+QUESTIONS = {
+    "colour": "<image>What colour?",
+    "farbe": "<image>Welche Farbe?",
+    "count": "<image>How many?",
+    "position": "<image>Where?",
+}
+ANSWERS = {"colour": tuple(COLOURS), "farbe": tuple(FARBEN), "count": NUMBERS, "position": tuple(PLACES)}
 
 
 def main(folder: Path) -> None:
@@ -38,12 +44,13 @@ def draw(task: str, answer: str, random_numbers: random.Random) -> Image.Image:
     pick = random_numbers
     image = Image.new("RGB", (28, 28), (pick.randrange(60),) * 3)
     pen = ImageDraw.Draw(image)
-    colour = COLOURS[answer if task == "colour" else pick.choice(list(COLOURS))]
+    shown = {"colour": answer, "farbe": FARBEN.get(answer)}
+    colour = COLOURS[shown.get(task) or pick.choice(list(COLOURS))]
     if task == "count":
         for left, top in pick.sample(list(PLACES.values()), NUMBERS.index(answer) + 1):
             pen.rectangle([left + 3, top + 3, left + 10, top + 10], fill=colour)
         return image
-    if task == "colour":
+    if task in shown:
         left, top = pick.randrange(10), pick.randrange(10)
         pen.rectangle([left, top, left + 16, top + 16], fill=colour)
         return image
