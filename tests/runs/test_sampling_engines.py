@@ -38,7 +38,7 @@ def ranks(demo_folder):
     return Ranks()
 
 
-def trained(ranks, folder, stage, method):
+def trained(ranks, folder, stage, method, *overrides):
     """Train in two processes; return the figures of the steps, and the run directory."""
     place = folder / method
     place.mkdir()
@@ -46,7 +46,7 @@ def trained(ranks, folder, stage, method):
     text = RUN.replace("STAGE", stage).replace("DATA", data)
     teacher = 'teacher_model_id: "demo:tiny"' if stage == "gkd" else "dtype: float32"
     (place / "run.yaml").write_text(text.replace("TEACHER", teacher) + more)
-    arguments = ("train", "run.yaml", f"device.parallel_method={method}")
+    arguments = ("train", "run.yaml", f"device.parallel_method={method}", *overrides)
     ranks(place, 2, *arguments, OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1")
     lines = [json.loads(line) for line in (place / "out" / "metrics.jsonl").read_text().splitlines()]
     return [{name: line[name] for name in FIGURES if name in line} for line in lines if "loss" in line], place / "out"
@@ -63,12 +63,15 @@ def test_answers_are_drawn_and_learned_from_alike_where_weights_are_shared_out(r
 
 
 @pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="deepspeed is not installed: nox -s engines")
-@pytest.mark.parametrize("method", ["zero2", "zero3"])
-@pytest.mark.parametrize("stage", ["ppo", "gkd", "online_dpo"])
+@pytest.mark.parametrize(
+    ("stage", "method"),
+    [("ppo", "zero2"), ("gkd", "zero2"), ("gkd", "zero3"), ("online_dpo", "zero2"), ("online_dpo", "zero3")],
+)
 def test_answers_are_learned_from_alike_under_zero(ranks, tmp_path, stage, method):
-    ddp, one = trained(ranks, tmp_path, stage, "ddp")
-    zero, two = trained(ranks, tmp_path, stage, method)
+    linear = ("train.optimizer_type=sgd", "train.learning_rate=0.05")  # AdamW would make steps of rounding
+    ddp, one = trained(ranks, tmp_path, stage, "ddp", *linear)
+    zero, two = trained(ranks, tmp_path, stage, method, *linear)
 
     for mine, theirs in zip(zero, ddp, strict=True):
-        assert mine == pytest.approx(theirs, abs=1e-5)
-    assert largest_difference(weights(one), weights(two)) < 1e-5
+        assert mine == pytest.approx(theirs, abs=1e-6)
+    assert largest_difference(weights(one), weights(two)) < 1e-6

@@ -183,6 +183,12 @@ def test_a_value_function_is_kept_where_no_process_has_a_part_of_it(problems_of,
     assert plan_of(text + device("ddp"), machine=TWO, planning=True)
 
 
+def test_a_value_function_is_refused_where_the_head_is_in_pieces(problems_of):
+    text = SAMPLED + 'train: {stage: ppo, save_strategy: "no"}\n'
+    told = [problem.message for problem in problems_of(text + device("zero3"), machine=TWO, planning=True)]
+    assert any(message.startswith("stage 'ppo' reads the head beside the model's forward") for message in told)
+
+
 SERVED = 'rollout: {engine: openai, engine_kwargs: {url: "http://localhost:1/v1", model: m OPTIONS}}\n'
 TOLD = ", reload: /update_weights_from_disk, weights_folder: served"
 

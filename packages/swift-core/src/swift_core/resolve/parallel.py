@@ -132,9 +132,18 @@ def check_parts_engine(findings: Findings, plan: RunPlan) -> None:
         if part.source.declared.get("puts_weights") and (plan.parallel.is_zero or not is_optimizer):
             message = f"{part.kind} {part.plugin.name!r} puts weights into the model, and {method} {_GIVEN[method]}"
             findings.wrong("engine-conflict", message, part.key, "leave it out, or write parallel_method: ddp")
-    is_kept = plan.settings.train.save_strategy != "no"
-    if method in SHARDED and is_kept and plan.procedure.source.declared.get("puts_weights"):
-        stage = plan.procedure.plugin.name
+    _check_own_weights(findings, plan, method)
+
+
+def _check_own_weights(findings: Findings, plan: RunPlan, method: str) -> None:
+    """Keep that a stage with weights of its own beside the model does not go with where the model's are."""
+    if not plan.procedure.source.declared.get("puts_weights"):
+        return
+    stage = plan.procedure.plugin.name
+    if method == "zero3":
+        message = f"stage {stage!r} reads the head beside the model's forward pass, and {method} {_GIVEN[method]}"
+        findings.wrong("engine-conflict", message, "train.stage", "write parallel_method: fsdp2, zero2 or ddp")
+    elif method in SHARDED and plan.settings.train.save_strategy != "no":
         message = (
             f"stage {stage!r} keeps whole weights beside the model's in checkpoints, and {method} {_GIVEN[method]}"
         )
