@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from safetensors import safe_open
 from transformers import PreTrainedModel
 
 from swift_core.quiet import no_load_report
-from swift_core.resolve.model_facts import read_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,14 @@ def is_renamed(module: nn.Module, checkpoint: Path) -> bool:
     """Say whether the checkpoint of a whole model has weights that the model has not under the same name."""
     if not isinstance(module, PreTrainedModel):
         return False
-    return not read_model(checkpoint).shapes.keys() <= module.state_dict().keys()
+    own = module.state_dict().keys()
+    return any(not _names_in(path) <= own for path in checkpoint.glob("model*.safetensors"))  # others: not the model's
+
+
+def _names_in(path: Path) -> set[str]:
+    """Return the names of the weights in a file of safetensors."""
+    with safe_open(path, "pt") as weights:
+        return set(weights.keys())
 
 
 def load_renamed(module: nn.Module, checkpoint: Path) -> None:
