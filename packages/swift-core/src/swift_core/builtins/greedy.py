@@ -14,6 +14,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from swift_core.builtins._held_out import figure_of, is_better, warmed
 from swift_core.contracts.checks import require_nonnegative, require_positive
 
 if TYPE_CHECKING:
@@ -88,15 +89,12 @@ class Greedy:
                 super().__init__(optimizer)
 
             def get_lr(self) -> list[Any]:
-                warm = min(self.last_epoch / num_warmup_steps, 1.0) if num_warmup_steps else 1.0
+                warm = warmed(self.last_epoch, num_warmup_steps)
                 return [base * warm * self.share for base in self.base_lrs]
 
             def observe(self, figures: Mapping[str, float]) -> None:
                 """Take the figures of an evaluation; ValueError when the one to watch is not among them."""
-                name = rule.metric if rule.metric.startswith("eval_") else f"eval_{rule.metric}"
-                if name not in figures:
-                    raise ValueError(f"it watches {name}, and an evaluation gives {', '.join(sorted(figures))}")
-                self.recent = [*self.recent, float(figures[name])][-rule.window_size :]
+                self.recent = [*self.recent, figure_of(figures, rule.metric)][-rule.window_size :]
                 if self.num_resting:
                     self.num_resting -= 1
                     self.num_better = self.num_worse = 0
@@ -104,8 +102,7 @@ class Greedy:
                 self._judge(math.fsum(self.recent) / len(self.recent))
 
             def _judge(self, value: float) -> None:
-                gain = value - self.best if rule.greater_is_better else self.best - value
-                if math.isnan(self.best) or gain > rule.threshold:
+                if is_better(value, self.best, greater_is_better=rule.greater_is_better, threshold=rule.threshold):
                     self.best, self.num_better, self.num_worse = value, self.num_better + 1, 0
                 else:
                     self.num_better, self.num_worse = 0, self.num_worse + 1

@@ -12,6 +12,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from swift_core.builtins._held_out import figure_of, is_better, warmed
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -65,19 +67,15 @@ class ReduceLrOnPlateau:
                 super().__init__(optimizer)
 
             def get_lr(self) -> list[Any]:
-                warm = min(self.last_epoch / num_warmup_steps, 1.0) if num_warmup_steps else 1.0
+                warm = warmed(self.last_epoch, num_warmup_steps)
                 return [base * warm * self.share for base in self.base_lrs]
 
             def observe(self, figures: Mapping[str, float]) -> None:
                 """Take the figures of an evaluation; ValueError when the one to watch is not among them."""
-                name = rule.metric if rule.metric.startswith("eval_") else f"eval_{rule.metric}"
-                if name not in figures:
-                    raise ValueError(f"it watches {name}, and an evaluation gives {', '.join(sorted(figures))}")
-                self._judge(figures[name])
+                self._judge(figure_of(figures, rule.metric))
 
             def _judge(self, value: float) -> None:
-                gain = value - self.best if rule.greater_is_better else self.best - value
-                if math.isnan(self.best) or gain > rule.threshold:
+                if is_better(value, self.best, greater_is_better=rule.greater_is_better, threshold=rule.threshold):
                     self.best, self.num_worse = value, 0
                     return
                 self.num_worse += 1

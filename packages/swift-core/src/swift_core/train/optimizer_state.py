@@ -23,20 +23,13 @@ def optimizer_metrics(optimizer: Any) -> dict[str, float]:
 def clip_in_step(optimizer: Any, accelerator: Any) -> Callable[[float], Any] | None:
     """Return the optimizer's `clip_next_step`, which saves a pass over the gradients; None where it has none.
 
-    None also where a process holds parts of parameters (FSDP, DeepSpeed), or holds them on several devices: their norm
-    is accelerate's to find.
+    None also where a process holds parts of parameters (FSDP, DeepSpeed): their norm is accelerate's to find.
     """
     clip: Callable[[float], Any] | None = getattr(_inner(optimizer), "clip_next_step", None)
-    if clip is None or accelerator.distributed_type not in _WHOLE_PARAMETERS or _is_spread(optimizer):
+    if clip is None or accelerator.distributed_type not in _WHOLE_PARAMETERS:
         return None
     accelerator.unscale_gradients()
     return clip
-
-
-def _is_spread(optimizer: Any) -> bool:
-    """Say whether the trained parameters lie on several devices, or a part of one on this process."""
-    params = [param for group in optimizer.param_groups for param in group["params"]]
-    return len({param.device for param in params}) > 1 or any(isinstance(param, DTensor) for param in params)
 
 
 def optimizer_state_bytes(optimizer: Any) -> int:

@@ -261,7 +261,10 @@ class SwiftTrainer(transformers.Trainer):
         if self.parts.plan.parallel.is_zero:
             return super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]
         self._finish_step(model)
-        clip = clip_in_step(self.optimizer, self.accelerator)
+        has_parts = self.parts.plan.parallel.method == "tp" or is_spread(
+            self.module
+        )  # the norm is accelerate's to find
+        clip = None if has_parts else clip_in_step(self.optimizer, self.accelerator)
         if clip is not None:
             return clip(self.args.max_grad_norm)
         return super()._clip_grad_norm(model)  # type: ignore[no-untyped-call]

@@ -143,6 +143,20 @@ def conversation(row: Mapping[str, Any], where: str, turns: Sequence[Message]) -
     )
 
 
+def question(row: Mapping[str, Any], where: str, answer: str, truth: str | None) -> Record:
+    """Return the record of a row that asks in `question`: its question as prompt and `answer` as completion."""
+    turns: list[Message] = [{"role": "user", "content": text(row, "question")}]
+    if row.get("system"):
+        turns.insert(0, {"role": "system", "content": text(row, "system")})
+    return Record(
+        where=where,
+        prompt=turns,
+        completion=[{"role": "assistant", "content": answer}],
+        ground_truth=truth,
+        columns=dict(row),
+    )
+
+
 def tool_calls(value: Any, column: str) -> list[dict[str, Any]]:
     """Return tool calls as templates read them: arguments as a mapping, not as JSON text."""
     calls = _parsed(value) if isinstance(value, str) else value

@@ -6,13 +6,14 @@ What stands after `####` in an answer, as in GSM8K, is the result that rewards c
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from swift_core.builtins.formats import _turns
-from swift_core.contracts.data import Message, Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from swift_core.contracts.data import Record
 
 _OTHERS = (*_turns.CONVERSATION_KEYS, "prompt", "completion", "chosen", "rejected", "instruction")
 
@@ -31,13 +32,5 @@ class QuestionAnswer:
     def record(self, row: Mapping[str, Any], where: str) -> Record:
         """Return the question as prompt and the answer as completion."""
         answer = _turns.text(row, "answer")
-        turns = [{"role": "user", "content": _turns.text(row, "question")}]
-        if row.get("system"):
-            turns.insert(0, {"role": "system", "content": _turns.text(row, "system")})
-        return Record(
-            where=where,
-            prompt=cast("list[Message]", turns),
-            completion=[{"role": "assistant", "content": answer}],
-            ground_truth=_turns.ground_truth(row, answer, ("ground_truth", "solution")),
-            columns=dict(row),
-        )
+        truth = _turns.ground_truth(row, answer, ("ground_truth", "solution"))
+        return _turns.question(row, where, answer, truth)

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from swift_core.builtins.formats import _turns
-from swift_core.contracts.data import Record
 
 if TYPE_CHECKING:
-    from swift_core.contracts.data import Message
+    from swift_core.contracts.data import Record
 
 _OTHERS = (*_turns.OTHER_ANSWERS, "prompt", "caption")
 
@@ -35,16 +34,8 @@ class VQA:
     def record(self, row: Mapping[str, Any], where: str) -> Record:
         """Return the question as prompt and the answer as completion."""
         answer = _answer(row)
-        turns = [{"role": "user", "content": _turns.text(row, "question")}]
-        if row.get("system"):
-            turns.insert(0, {"role": "system", "content": _turns.text(row, "system")})
-        return Record(
-            where=where,
-            prompt=cast("list[Message]", turns),
-            completion=[{"role": "assistant", "content": answer}],
-            ground_truth=_turns.ground_truth(row, columns=("ground_truth", "solution")) or answer,
-            columns=dict(row),
-        )
+        truth = _turns.ground_truth(row, columns=("ground_truth", "solution")) or answer
+        return _turns.question(row, where, answer, truth)
 
 
 def _answer(row: Mapping[str, Any]) -> str:
