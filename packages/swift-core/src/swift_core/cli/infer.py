@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from swift_core.cli.trust import remote_code_option
+
 if TYPE_CHECKING:
     from swift_core.assemble.judging import Verdict
 
@@ -31,8 +33,7 @@ _GENERATING = ("images", "compare", "max_new_tokens", "temperature", "seed")
 @click.option("--max-new-tokens", type=click.IntRange(min=1), default=128, show_default=True, help="Longest answer.")
 @click.option("--temperature", type=click.FloatRange(min=0), default=0.0, show_default=True, help="0 draws nothing.")
 @click.option("--seed", type=click.IntRange(min=0), default=42, show_default=True, help="Of what is drawn.")
-@click.option("--trust-remote-code", "remote_code", multiple=True, metavar="MODEL@PIN",
-              help="Run the code that the untrained model brings, of this commit or with this hash.")  # fmt: skip
+@remote_code_option
 @click.pass_context
 def command(
     context: click.Context,

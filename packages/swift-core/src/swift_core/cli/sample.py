@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from swift_core.cli.trust import remote_code_option
+
 if TYPE_CHECKING:
     from swift_core.sampling.job import Summary
 
@@ -31,8 +33,7 @@ AGGREGATIONS = ("min", "mean", "product", "last")
 @click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, help="Prompts drawn together.")
 @click.option("--shard", default="0/1", show_default=True, metavar="I/N", help="Take every N-th prompt, from I on.")
 @click.option("--allow-code", is_flag=True, help="Run plugin files beside the run file without asking.")
-@click.option("--trust-remote-code", "remote_code", multiple=True, metavar="MODEL@PIN",
-              help="Run the code that a model brings, of this commit or with this hash.")  # fmt: skip
+@remote_code_option
 def command(
     run_file: Path,
     overrides: tuple[str, ...],

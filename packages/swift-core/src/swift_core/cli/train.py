@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
+from swift_core.cli.trust import remote_code_option
 from swift_core.errors import InterruptedRunError
 
 if TYPE_CHECKING:
@@ -25,13 +26,7 @@ if TYPE_CHECKING:
 )
 @click.option("--resume-changed", is_flag=True, help="Go on although the run file or plugins have changed since.")
 @click.option("--allow-code", is_flag=True, help="Run plugin files beside the run file without asking.")
-@click.option(
-    "--trust-remote-code",
-    "remote_code",
-    multiple=True,
-    metavar="MODEL@PIN",
-    help="Run the code that a model brings, of this commit or with this hash; may be given several times.",
-)
+@remote_code_option
 @click.option(
     "--nproc", default="", metavar="N|auto", help="Start N processes on this machine; auto: one for each GPU."
 )

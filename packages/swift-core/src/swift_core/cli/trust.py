@@ -8,6 +8,15 @@ import click
 
 from swift_core.errors import Problem, SwiftError
 
+remote_code_option = click.option(
+    "--trust-remote-code",
+    "remote_code",
+    multiple=True,
+    metavar="MODEL@PIN",
+    help="Run the code that a model brings, of this commit or with this hash; may be given several times.",
+)
+"""Of every command that loads a model."""
+
 
 @click.command("trust")
 @click.argument("folder", type=click.Path(path_type=Path), required=False)
