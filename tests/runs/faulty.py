@@ -165,9 +165,13 @@ def left_by(folder):
     lines = [json.loads(line) for line in (folder / "out" / "metrics.jsonl").read_text().splitlines()]
     timed = ("time", "train_runtime", "seconds")
     figures = [
-        {key: value for key, value in line.items() if key not in timed and not key.endswith("_seconds")}
+        {
+            key: value
+            for key, value in line.items()
+            if key not in timed and not key.endswith(("_seconds", "_per_second"))
+        }
         for line in lines
-        if "loss" in line
+        if "loss" in line or "train_loss" in line
     ]
     return {name: value.tobytes() for name, value in weights.items()}, figures
 

@@ -94,7 +94,8 @@ def end_of(trainer, resume=None):
     state = dict(flat("", trainer.optimizer.state_dict()))
     weights = {name: value.detach().clone() for name, value in trainer.module.state_dict().items()}
     lines = trainer.state.log_history
-    losses = [(line["step"], line["loss"], line.get("grad_norm")) for line in lines if "loss" in line]
+    figures = ("step", "loss", "grad_norm", "train_loss")
+    losses = [[line.get(name) for name in figures] for line in lines if "loss" in line or "train_loss" in line]
     return weights, state, losses
 
 
@@ -142,14 +143,38 @@ def test_callbacks_with_a_state_go_on_bit_for_bit(make_trainer, tmp_path, name):
     assert_equal(end_of(again, tmp_path / "again" / "checkpoint-6"), whole)
 
 
-@pytest.mark.parametrize("step", [3, 5, 6])
+@pytest.mark.parametrize("step", [3, 5, 6, 8])
 @pytest.mark.parametrize("workers", [0, 1])
-def test_any_step_goes_on_within_and_at_the_end_of_an_epoch_with_and_without_workers(
+def test_any_step_goes_on_within_and_at_the_end_of_an_epoch_and_of_the_run_with_and_without_workers(
     make_trainer, tmp_path, step, workers
 ):
     options = {"save_steps": 1, "dataloader_num_workers": workers}
     whole = end_of(make_trainer("whole", **options))
     assert_equal(end_of(make_trainer("again", **options), tmp_path / "whole" / f"checkpoint-{step}"), whole)
+
+
+def test_a_line_of_the_log_and_the_total_count_the_steps_before_the_stop(make_trainer, tmp_path):
+    options = {"logging_steps": 5, "max_steps": 7}
+    whole = end_of(make_trainer("whole", **options))
+    again = make_trainer("again", **options)
+    assert_equal(end_of(again, tmp_path / "whole" / "checkpoint-3"), whole)
+    every = [loss for _, loss, *_ in end_of(make_trainer("each", logging_steps=1, max_steps=7))[2] if loss is not None]
+    _, line, total = whole[2]  # the first step has a line of its own
+    assert line[1] == pytest.approx(sum(every[1:5]) / 4, rel=1e-12)  # as many tokens in each step
+    assert total[3] == pytest.approx(sum(every) / 7, rel=1e-12)
+
+
+def test_a_run_that_had_stopped_early_is_not_trained_further(make_trainer, tmp_path):
+    def callback():
+        (spec,) = (spec for spec in installed().specs("callback") if spec.name == "early_stopping")
+        return build(installed().load(spec), {"patience": 2, "min_delta": 100.0})
+
+    options = {"eval_strategy": "steps", "eval_steps": 1, "save_steps": 1}
+    whole = end_of(make_trainer("whole", callbacks=[callback], **options))
+    shutil.copytree(tmp_path / "whole", tmp_path / "again")
+    again = make_trainer("again", callbacks=[callback], **options)
+    assert_equal(end_of(again, tmp_path / "again" / "checkpoint-3"), whole)
+    assert again.state.global_step == 3
 
 
 class Stop(TrainerCallback):

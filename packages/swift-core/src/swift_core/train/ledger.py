@@ -168,6 +168,11 @@ class Ledger:
         """Return the sums so far, to go back to with `restore`."""
         return dict(self._sums)
 
+    def add_sums(self, sums: Mapping[str, Tensor]) -> None:
+        """Add what another ledger's `sums` returned."""
+        for name, pair in sums.items():
+            self._sums[name] = self._sums[name] + pair if name in self._sums else pair
+
     def restore(self, sums: dict[str, Tensor]) -> None:
         """Go back to `sums`."""
         self._sums = dict(sums)

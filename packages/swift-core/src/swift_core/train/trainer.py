@@ -44,6 +44,7 @@ from swift_core.train.penalty import add_penalty_
 from swift_core.train.renamed import is_renamed, load_renamed
 from swift_core.train.saving import Saving
 from swift_core.train.statistics import NOTHING, Coupling, kept_random_numbers
+from swift_core.train.tally import Tally
 
 if TYPE_CHECKING:
     from swift_core.contracts.handover import Parts
@@ -76,7 +77,7 @@ class SwiftTrainer(transformers.Trainer):
         if self.model_head == "causal_lm":
             self.head = OutputHead(parts.model)
             self.head.isolation = isolation_of(parts, self.rows, parts.model, self.head)
-        self._step, self._since_log = Ledger(), Ledger()
+        self._step, self._since_log = Ledger(), Tally()
         self._step_items = torch.ones(())
         self.in_backward: BackwardSteps | None = None
         self._groups: list[list[nn.Parameter]] = []
@@ -311,16 +312,18 @@ class SwiftTrainer(transformers.Trainer):
         """Return `value` summed over ranks."""
         if self.args.world_size == 1:
             return value
-        reduced: Tensor = self.accelerator.reduce(value, reduction="sum")
+        reduced: Tensor = self.accelerator.reduce(value.to(self.args.device), reduction="sum")
         return reduced
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log the exact mean loss and the loss's metrics since the last line."""
+        """Log the exact mean loss and the loss's metrics since the last line, and at the end that of the whole run."""
         if "loss" in logs:
             means = self._since_log.means(self._reduce, self._logged_names())
             figures = self.derived(means) if "loss" in means else {**means, "loss": math.nan}  # no step was taken
             logs |= figures | optimizer_metrics(self.optimizer)
-            self._since_log.clear()
+            self._since_log.close_line()
+        if "train_loss" in logs:  # Trainer's own counts the steps since the last start
+            logs["train_loss"] = self._since_log.total(self._reduce)
         super().log(logs, start_time)
 
     def _logged_names(self) -> list[str]:
@@ -365,6 +368,13 @@ class SwiftTrainer(transformers.Trainer):
         if callable(getattr(self.optimizer, "eval", None)):
             cast("Any", self.optimizer).eval()
 
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """Train for an epoch, unless the run has ended: one killed while its model was written resumes at its end."""
+        if self.state.global_step >= self.state.max_steps:
+            self.control.should_training_stop = True
+        if not self.control.should_training_stop:
+            super()._run_epoch(*args, **kwargs)  # type: ignore[no-untyped-call]
+
     def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
         with self.saving.committing():  # callbacks write into a checkpoint after _save_checkpoint
             super()._maybe_log_save_evaluate(*args, **kwargs)
@@ -400,6 +410,7 @@ class SwiftTrainer(transformers.Trainer):
             super()._save_optimizer_and_scheduler(output_dir)
         if self.args.should_save:
             self.coupling.save(Path(output_dir))
+        self._since_log.save(Path(output_dir), self.args)
 
     @property
     def _bare_optimizer(self) -> torch.optim.Optimizer:
@@ -447,6 +458,7 @@ class SwiftTrainer(transformers.Trainer):
         if checkpoint is not None:
             with self._naming_the_loss():
                 self.coupling.load(Path(checkpoint))
+            self._since_log.load(Path(checkpoint), self.args)
 
     # Evaluation: sums over all rows, nothing kept but what a metric asked for.
 

@@ -56,8 +56,8 @@ class EarlyStopping(TrainerCallback):
         self._best_step = self._num_worse = 0
         self._weights: Weights = {}
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **event: Any) -> None:
-        """Refuse a run that is never evaluated; go on from a checkpoint's best."""
+    def on_train_begin(self, args: Any, state: Any, control: Any, **event: Any) -> Any:
+        """Refuse a run that is never evaluated; go on from a checkpoint's best, or not if it was stopped there."""
         if args.eval_strategy == "no":
             raise SwiftError(
                 Problem(
@@ -72,6 +72,8 @@ class EarlyStopping(TrainerCallback):
             self._weights, notes = load(file, event["model"])
             self._best, self._best_step = float(notes["best"]), int(notes["step"])
             self._num_worse = int(notes["num_worse"])
+            control.should_training_stop = self._num_worse >= self._patience
+        return control
 
     def on_log(self, args: Any, state: Any, control: Any, **event: Any) -> None:
         """Judge a held-out figure while the weights it was measured on are in the model."""
