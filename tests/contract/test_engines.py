@@ -48,6 +48,13 @@ def test_answers_follow_from_the_seed_and_leave_torchs_generator_alone(engine):
     assert first != other
 
 
+def test_an_answer_with_a_seed_of_its_own_is_the_same_whatever_is_drawn_beside_it(engine):
+    groups = drawn(engine, seeds=(11, 22, 33))
+    again = engine.generate(PROMPTS[1:], SamplingParams(max_tokens=6, num_answers=3, seeds=(22, 33)))
+    assert again == groups[1:]
+    assert len({tuple(rollout.answer_ids) for group in groups for rollout in group}) == 9
+
+
 def test_an_answer_ends_with_the_token_that_stops_it(engine):
     stops = tuple(range(20, 160))  # half of the vocabulary
     rollouts = [rollout for group in drawn(engine, seed=3, stop_token_ids=stops) for rollout in group]

@@ -98,7 +98,7 @@ def test_ddp_and_fsdp2_train_as_one_process_with_twice_the_accumulation(ranks, f
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["dpo", "kto"])
+@pytest.mark.parametrize("stage", ["dpo", "kto", "grpo"])
 def test_every_stage_trains_alike_on_ddp_and_fsdp2(ranks, folder, stage):
     one, two, three = (folder(name, stage) for name in ("one", "ddp", "fsdp2"))
 
@@ -106,21 +106,10 @@ def test_every_stage_trains_alike_on_ddp_and_fsdp2(ranks, folder, stage):
     train(ranks, two, 2, *shared("ddp"))
     train(ranks, three, 2, *shared("fsdp2"))
 
+    assert any(figures(one / "out"))  # something was learned from
     assert figures(one / "out") == figures(two / "out") == figures(three / "out")
     assert largest_difference(weights(one / "out"), weights(two / "out")) == 0
     assert largest_difference(weights(one / "out"), weights(three / "out")) == 0
-
-
-@pytest.mark.slow
-def test_answers_are_drawn_scored_and_learned_from_alike_on_ddp_and_fsdp2(ranks, folder):
-    two, three = folder("ddp", "grpo"), folder("fsdp2", "grpo")
-
-    train(ranks, two, 2, *shared("ddp"))
-    train(ranks, three, 2, *shared("fsdp2"))
-
-    assert any(figures(two / "out"))  # something was learned from
-    assert figures(two / "out") == figures(three / "out")
-    assert largest_difference(weights(two / "out"), weights(three / "out")) == 0
 
 
 NEEDS_DEEPSPEED = pytest.mark.skipif(
@@ -130,21 +119,7 @@ NEEDS_DEEPSPEED = pytest.mark.skipif(
 
 @pytest.mark.slow
 @NEEDS_DEEPSPEED
-def test_answers_are_learned_from_alike_under_zero(ranks, folder):
-    one, two, three = (folder(name, "grpo") for name in ("ddp", "zero2", "zero3"))
-
-    train(ranks, one, 2, *shared("ddp"))
-    train(ranks, two, 2, *shared("zero2"))
-    train(ranks, three, 2, *shared("zero3"))
-
-    assert figures(one / "out") == figures(two / "out")
-    assert largest_difference(weights(one / "out"), weights(two / "out")) == 0
-    assert figures(three / "out") == pytest.approx(figures(one / "out"), abs=1e-6)
-
-
-@pytest.mark.slow
-@NEEDS_DEEPSPEED
-@pytest.mark.parametrize("stage", ["sft", "dpo", "kto"])
+@pytest.mark.parametrize("stage", ["sft", "dpo", "kto", "grpo"])
 def test_zero_trains_as_one_process(ranks, folder, stage):
     one, two, three = (folder(name, stage) for name in ("one", "zero2", "zero3"))
 

@@ -47,7 +47,7 @@ def test_prompts_and_parameters_reach_vllm_and_answers_come_back(vllm, tmp_path)
     assert vllm.loaded["max_model_len"] == 64
     assert [list(rollout.answer_ids) for rollout in (*first, *second)] == [[5, 2], [5, 2], [6, 2], [6, 2]]
     assert [rollout.finished for rollout in first] == [True, False]
-    assert [given["seed"] for given in vllm.sampling] == [5, 6]
+    assert [given["seed"] for given in vllm.sampling] == [5, 7]  # those of a prompt's answers follow
     assert vllm.sampling[0]["n"] == 2
     assert vllm.sampling[0]["top_k"] == -1
     assert vllm.sampling[0]["stop_token_ids"] == [2]

@@ -52,7 +52,7 @@ def generate(
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
             shown = images_of_prompts(encoder, [seen[index] for index in chosen])
-            new = new_tokens(model, [ids[index] for index in chosen], params, encoder.pad_token_id, shown)
+            new = new_tokens(model, [ids[index] for index in chosen], params, encoder.pad_token_id, beside=shown)
             for index, tokens in zip(chosen, new, strict=True):
                 answers[index] = encoder.decode(_until(tokens, stops))
     return answers
@@ -116,6 +116,7 @@ def new_tokens(
     prompts: Sequence[Sequence[int]],
     params: SamplingParams,
     pad_token_id: int,
+    seeds: Sequence[int] = (),
     beside: Callable[[Tensor], Mapping[str, Tensor]] | None = None,
 ) -> list[list[int]]:
     """Return one answer after each prompt, padding included; prompts are padded on the left.
@@ -125,10 +126,13 @@ def new_tokens(
         prompts: Tokens.
         params: How.
         pad_token_id: What stands left of shorter prompts.
+        seeds: One for each prompt, of what is drawn; without, all are drawn from torch's global generator.
         beside: Returns what the model is given beside the padded prompts, [prompt, time]: images.
     """
     import torch
     from transformers import GenerationConfig
+
+    from swift_core.assemble.drawing import drawing
 
     longest = max(len(ids) for ids in prompts)
     input_ids = torch.full((len(prompts), longest), pad_token_id)
@@ -137,17 +141,19 @@ def new_tokens(
         input_ids[row, longest - len(ids) :] = torch.tensor(list(ids))
         attention_mask[row, longest - len(ids) :] = 1
     drawn = {"do_sample": True, "temperature": params.temperature, "top_k": params.top_k, "top_p": params.top_p}
+    draws = params.temperature > 0
     config = GenerationConfig(
         max_new_tokens=params.max_tokens,
         eos_token_id=list(params.stop_token_ids),
         pad_token_id=pad_token_id,
-        **(drawn if params.temperature > 0 else {"do_sample": False}),
+        **(drawn if draws and not seeds else {"do_sample": False}),
     )
     output = model.generate(  # type: ignore[operator]
         input_ids=input_ids.to(model.device),
         attention_mask=attention_mask.to(model.device),
         **({name: value.to(model.device) for name, value in beside(input_ids).items()} if beside else {}),
         generation_config=config,
+        logits_processor=drawing(params, seeds, longest, model.device) if draws and seeds else None,
     )
     tokens: list[list[int]] = output[:, longest:].tolist()
     return tokens

@@ -36,7 +36,11 @@ def draw(
     drawn = engine.generate([row["prompt_ids"] for row in rows], params)
     if turns is None:
         return [list(group) for group in drawn]
-    talks = [_Talk(row, encoder, params) for row, group in zip(rows, drawn, strict=True) for _ in group]
+    talks = [
+        _Talk(row, encoder, params, params.seed_of(place, number))
+        for place, (row, group) in enumerate(zip(rows, drawn, strict=True))
+        for number in range(len(group))
+    ]
     for talk, rollout in zip(talks, (rollout for group in drawn for rollout in group), strict=True):
         talk.add(rollout)
     for number in range(1, turns.max_turns):
@@ -44,7 +48,11 @@ def draw(
         if not live:
             break
         asked = replace(
-            params, num_answers=1, max_tokens=max(talk.room for talk in live), seed=hash_seed(params.seed, number)
+            params,
+            num_answers=1,
+            max_tokens=max(talk.room for talk in live),
+            seed=hash_seed(params.seed, number),
+            seeds=tuple(hash_seed(talk.seed, number) for talk in live),
         )
         again = engine.generate([talk.tokens for talk in live], asked)
         for talk, (rollout,) in zip(live, again, strict=True):
@@ -119,8 +127,9 @@ def check_conversations(plan: RunPlan, rows: Iterable[Any]) -> None:
 class _Talk:
     """One answer while it is drawn."""
 
-    def __init__(self, row: PromptRow, encoder: TextEncoder, params: SamplingParams) -> None:
+    def __init__(self, row: PromptRow, encoder: TextEncoder, params: SamplingParams, seed: int) -> None:
         self._row, self._encoder, self._params = row, encoder, params
+        self.seed = seed
         self._messages: list[dict[str, Any]] = []
         self._ids: list[int] = []
         self._trained: list[bool] = []

@@ -34,8 +34,15 @@ class SamplingParams:
     seed: int = 0
     """Of what is drawn: the same seed, prompts and weights give the same answers."""
 
+    seeds: tuple[int, ...] = ()
+    """One for each prompt, where its answers shall be the same whatever is drawn beside them, on any process."""
+
     stop_token_ids: tuple[int, ...] = ()
     """Tokens that end an answer; the one that did is part of it."""
+
+    def seed_of(self, prompt: int, answer: int = 0) -> int:
+        """Return the seed of one answer, by the places of its prompt and of itself among those of the prompt."""
+        return (self.seeds[prompt] if self.seeds else self.seed + prompt * self.num_answers) + answer
 
 
 @dataclass(frozen=True, slots=True)

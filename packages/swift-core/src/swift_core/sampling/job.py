@@ -139,6 +139,7 @@ class _Sampler:
             top_k=settings.rollout.top_k,
             num_answers=settings.rollout.num_generations,
             seed=hash_seed(settings.train.seed, batch[0]["row"]),
+            seeds=tuple(hash_seed(settings.train.seed, row["row"]) for row in batch),
             stop_token_ids=self.stops,
         )
         drawn = draw(self.engine, self.turns, self.encoder, batch, params)

@@ -106,7 +106,7 @@ class OpenAIEngine:
         """
         count = params.num_answers
         bodies = [
-            self._body(prompt, params, place * count + number)
+            self._body(prompt, params, params.seed_of(place, number))
             for place, prompt in enumerate(prompts)
             for number in range(count)
         ]
@@ -135,14 +135,14 @@ class OpenAIEngine:
     def close(self) -> None:
         """Do nothing: no connection is kept."""
 
-    def _body(self, prompt: Sequence[int], params: SamplingParams, number: int) -> dict[str, Any]:
+    def _body(self, prompt: Sequence[int], params: SamplingParams, seed: int) -> dict[str, Any]:
         body: dict[str, Any] = {
             "model": self.model,
             "prompt": list(prompt) if self.prompts == "ids" else self._text(prompt),
             "max_tokens": params.max_tokens,
             "temperature": params.temperature,
             "top_p": params.top_p,
-            "seed": (params.seed + number) % 2**31,
+            "seed": seed % 2**31,
         }
         body |= {"top_k": params.top_k} if params.top_k else {}  # not every server knows it
         return body | dict(self.extra)

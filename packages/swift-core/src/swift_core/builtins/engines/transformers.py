@@ -36,24 +36,20 @@ class TransformersEngine:
     def generate(self, prompts: Sequence[Sequence[int]], params: SamplingParams, /) -> list[list[Rollout]]:
         """Return `params.num_answers` answers per prompt, in the order of the prompts.
 
-        What is drawn depends on `params.seed`, the prompts and the weights alone; torch's global generator stays as it
-        was.
+        Each answer is drawn by numbers of its own seed (`params.seed_of`), whatever is computed beside it; torch's
+        global generator is not touched.
         """
-        import torch
-
         if self._model is None:
             raise RuntimeError("the engine has no model: call attach first")
-        jobs = sorted(
-            (index for index in range(len(prompts)) for _ in range(params.num_answers)), key=lambda i: len(prompts[i])
-        )
+        every = ((index, number) for index in range(len(prompts)) for number in range(params.num_answers))
+        jobs = sorted(every, key=lambda job: len(prompts[job[0]]))
         answers: list[list[Rollout]] = [[] for _ in prompts]
-        devices = [self._model.device] if self._model.device.type == "cuda" else []
-        with torch.random.fork_rng(devices), answering(self._model):
-            torch.manual_seed(params.seed)
+        with answering(self._model):
             for start in range(0, len(jobs), self.batch_size):
                 chosen = jobs[start : start + self.batch_size]
-                drawn = new_tokens(self._model, [prompts[i] for i in chosen], params, self._pad_token_id)
-                for index, tokens in zip(chosen, drawn, strict=True):
+                seeds = [params.seed_of(*job) for job in chosen]
+                drawn = new_tokens(self._model, [prompts[i] for i, _ in chosen], params, self._pad_token_id, seeds)
+                for (index, _), tokens in zip(chosen, drawn, strict=True):
                     answers[index].append(_rollout(prompts[index], tokens, params))
         return answers
 

@@ -61,7 +61,7 @@ class VllmEngine:
         """Return `params.num_answers` answers per prompt, in the order of the prompts."""
         if self._model is None:
             raise RuntimeError("the engine has no model: call open first")
-        sampling = [_sampling(params, params.seed + place) for place in range(len(prompts))]
+        sampling = [_sampling(params, params.seed_of(place)) for place in range(len(prompts))]
         asked = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
         outputs = self._model.generate(asked, sampling, use_tqdm=False)
         return [

@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
 
 class Rollouts:
-    """Draws and scores; what is drawn depends on the seed, the step, the process and the weights alone."""
+    """Draws and scores; an answer depends on the seed, the step, its place among all of the step, and the weights."""
 
     def __init__(self, parts: Parts, rank: int) -> None:
         """Take the run's engine and rewards; hand the model over to an engine that answers with it."""
         self._parts, self._rank = parts, rank
+        self._rows = parts.plan.settings.train.per_device_train_batch_size
         self._settings = parts.plan.settings.rollout
         self._stops = tuple(stop_ids(parts.model, parts.encoder))
         self._attached = hasattr(parts.engine, "attach")
@@ -43,12 +44,12 @@ class Rollouts:
         """Return a scored group of answers for each prompt; groups of one reward are drawn anew where asked for."""
         self._hand_over(step)
         self.weigh(step)
-        groups = self._scored(prompts, step, 0)
+        groups = self._scored(prompts, range(len(prompts)), step, 0)
         for attempt in range(1, self._settings.max_resample_times + 1):
             flat = [index for index, group in enumerate(groups) if self.is_flat(group)]
             if not flat:
                 break
-            again = self._scored([prompts[index] for index in flat], step, attempt)
+            again = self._scored([prompts[index] for index in flat], flat, step, attempt)
             for index, group in zip(flat, again, strict=True):
                 groups[index] = group
         return groups
@@ -63,7 +64,7 @@ class Rollouts:
     def likeliest(self, prompts: Sequence[PromptRow], step: int) -> list[Sample]:
         """Return the likeliest answer to each prompt, in as many turns as it takes, without rewards."""
         self._hand_over(step)
-        parts, params = self._parts, replace(self._params(step, 0), num_answers=1, temperature=0.0)
+        parts, params = self._parts, replace(self._params((), step, 0), num_answers=1, temperature=0.0)
         drawn = draw(parts.engine, parts.turns, parts.encoder, prompts, params)
         answers = [rollout for (rollout,) in drawn]
         return [
@@ -71,11 +72,13 @@ class Rollouts:
             for row, answer in zip(prompts, answers, strict=True)
         ]
 
-    def plain(self, prompts: Sequence[Sequence[int]], step: int, attempt: int) -> Sequence[Sequence[Rollout]]:
-        """Return one answer to each prompt, without scores."""
+    def plain(self, prompts: Sequence[Sequence[int]], step: int, batch: int) -> Sequence[Sequence[Rollout]]:
+        """Return one answer to each prompt of a batch, by its number in the step; without scores."""
         self._hand_over(step)
+        first = batch * self._rows
+        places = range(first, first + len(prompts))
         answers: Sequence[Sequence[Rollout]] = self._parts.engine.generate(
-            prompts, replace(self._params(step, attempt), num_answers=1)
+            prompts, replace(self._params(places, step, 0), num_answers=1)
         )
         return answers
 
@@ -111,12 +114,15 @@ class Rollouts:
         totals = [sample.total(self.weights) for sample in group]
         return all(total == totals[0] or total != total for total in totals)
 
-    def _scored(self, prompts: Sequence[PromptRow], step: int, attempt: int) -> list[list[Sample]]:
+    def _scored(
+        self, prompts: Sequence[PromptRow], places: Sequence[int], step: int, attempt: int
+    ) -> list[list[Sample]]:
         parts = self._parts
-        drawn = draw(parts.engine, parts.turns, parts.encoder, prompts, self._params(step, attempt))
+        drawn = draw(parts.engine, parts.turns, parts.encoder, prompts, self._params(places, step, attempt))
         return scored_samples(parts.plan, parts.rewards, parts.encoder, prompts, drawn, self._stops)
 
-    def _params(self, step: int, attempt: int) -> SamplingParams:
+    def _params(self, places: Sequence[int], step: int, attempt: int) -> SamplingParams:
+        """Return how the prompts at `places` among those of this process's step are answered."""
         train, settings = self._parts.plan.settings.train, self._settings
         return SamplingParams(
             max_tokens=train.max_completion_length,
@@ -124,9 +130,15 @@ class Rollouts:
             top_p=settings.top_p,
             top_k=settings.top_k,
             num_answers=settings.num_generations,
-            seed=hash_seed(train.seed, step, self._rank, attempt),
+            seed=hash_seed(train.seed, step, self._rank, attempt, *places[:1]),
+            seeds=tuple(hash_seed(train.seed, step, self._place_of_all(place), attempt) for place in places),
             stop_token_ids=self._stops,
         )
+
+    def _place_of_all(self, place: int) -> int:
+        """Return the place of a prompt among those of all processes, which take turns, a batch each."""
+        batch, row = divmod(place, self._rows)
+        return (batch * self._parts.plan.parallel.num_shares + self._rank) * self._rows + row
 
 
 def _first(error: SwiftError | None) -> SwiftError | None:
