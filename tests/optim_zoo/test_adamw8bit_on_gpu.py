@@ -8,7 +8,7 @@ import pytest
 import torch
 from tests.reference.trajectory import apply
 
-from swift_optim_zoo import adamw8bit
+from swift_optim_zoo import _steppers
 from swift_optim_zoo.adamw8bit import AdamW8bit
 
 
@@ -40,7 +40,7 @@ def on_gpu(monkeypatch):
     library.AdamW8bit = StandIn
     monkeypatch.setitem(sys.modules, "bitsandbytes", types.ModuleType("bitsandbytes"))
     monkeypatch.setitem(sys.modules, "bitsandbytes.optim", library)
-    monkeypatch.setattr(adamw8bit, "_places", lambda groups: ["cuda"])
+    monkeypatch.setattr(_steppers, "places_of", lambda groups: ["cuda"])
 
 
 def params():
@@ -95,30 +95,31 @@ def test_moments_of_one_device_are_refused_on_the_other(on_gpu, monkeypatch):
     weight = params()[0]
     there = AdamW8bit([weight])
     apply(there, weight, grads()[:1])
-    monkeypatch.setattr(adamw8bit, "_places", lambda groups: ["cpu"])
+    monkeypatch.setattr(_steppers, "places_of", lambda groups: ["cpu"])
     here = AdamW8bit([weight])
     with pytest.raises(ValueError, match=r"the saved moments are from a GPU and cannot be read on a CPU: .* on a GPU$"):
         here.load_state_dict(there.state_dict())
     apply(here, weight, grads()[:1])
+    monkeypatch.setattr(_steppers, "places_of", lambda groups: ["cuda"])
     with pytest.raises(ValueError, match="the saved moments are from a CPU and cannot be read on a GPU"):
         there.load_state_dict(here.state_dict())
 
 
 def test_a_gpu_without_bitsandbytes_is_refused_with_the_line_that_installs_it(monkeypatch):
-    monkeypatch.setattr(adamw8bit, "_places", lambda groups: ["cuda"])
+    monkeypatch.setattr(_steppers, "places_of", lambda groups: ["cuda"])
     monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
     with pytest.raises(ValueError, match="adamw8bit on a GPU needs the package bitsandbytes: pip install bitsandbytes"):
         AdamW8bit(params())
 
 
 def test_parameters_on_several_kinds_of_devices_are_refused(monkeypatch):
-    monkeypatch.setattr(adamw8bit, "_places", lambda groups: ["cpu", "cuda"])
+    monkeypatch.setattr(_steppers, "places_of", lambda groups: ["cpu", "cuda"])
     with pytest.raises(ValueError, match="all on a GPU or all elsewhere, got cpu, cuda"):
         AdamW8bit(params())
 
 
 def test_other_devices_are_looked_at_as_they_are(caplog):
     meta = torch.nn.Parameter(torch.ones(2, device="meta"))
-    assert adamw8bit._places([{"params": [meta, *params()]}]) == ["cpu", "meta"]
+    assert _steppers.places_of([{"params": [meta, *params()]}]) == ["cpu", "meta"]
     AdamW8bit([meta])
     assert caplog.messages == []

@@ -2,9 +2,15 @@ import pytest
 import torch
 from tests.reference.trajectory import apply, reload
 
-from swift_optim_zoo import _eight_bit
+from swift_optim_zoo import _eight_bit, _steppers
 from swift_optim_zoo._turn import Turn
 from swift_optim_zoo.adamw8bit import AdamW8bit
+
+
+@pytest.fixture(autouse=True)
+def without_native(monkeypatch):
+    """Let adamw8bit take its steps in plain torch, in the codes that these tests are about."""
+    monkeypatch.setattr(_steppers, "find_spec", lambda name: None)
 
 
 def spread(num_blocks, octaves, seed=0):

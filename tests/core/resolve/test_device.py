@@ -100,6 +100,19 @@ def test_a_package_that_an_optimizer_needs_on_a_gpu_is_missed_before_the_run(
     assert plan_of(run, machine=Machine(num_gpus=1)).optimizer.plugin.name == "adamw8bit"
 
 
+def test_a_plan_says_whose_kernels_take_the_steps_on_a_cpu(plan_of: PlanOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = RUN + "train: {optimizer_type: adamw8bit}\n"
+    begins = "train.optimizer_type: adamw8bit takes its steps "
+    for found, end in (
+        (object(), "with the kernels of swift-native"),
+        (None, "in plain torch; swift-native is not installed, whose kernels are faster: pip install swift-native"),
+    ):
+        monkeypatch.setattr("swift_core.resolve.device.find_spec", lambda _, found=found: found)
+        assert begins + end in plan_of(run, machine=Machine(num_gpus=0)).notes
+    monkeypatch.setattr("swift_core.resolve.device.find_spec", lambda _: object())
+    assert not [note for note in plan_of(run, machine=Machine(num_gpus=1)).notes if note.startswith(begins)]
+
+
 def test_processes_that_torchrun_started_may_train(plan_of: PlanOf) -> None:
     plan = plan_of(RUN + "device: {num_processes: 2}\n", machine=Machine(num_gpus=0, world_size=2))
 

@@ -135,11 +135,15 @@ class ZooOptimizer(Optimizer):
 
     def dense_grad(self, param: Tensor) -> Tensor:
         """Return the gradient of `param` in the type of its states; raise ValueError when it is sparse."""
-        grad = param.grad
-        if grad is None or grad.layout is not torch.strided:
+        self.refuse_sparse(param)
+        assert param.grad is not None
+        return param.grad.to(torch.promote_types(param.dtype, torch.float32))
+
+    def refuse_sparse(self, param: Tensor) -> None:
+        """Raise ValueError when the gradient of `param` is sparse."""
+        if param.grad is not None and param.grad.layout is not torch.strided:
             name = type(self).__name__
             raise ValueError(f"{name} cannot take sparse gradients: set sparse=False in the embedding")
-        return grad.to(torch.promote_types(param.dtype, torch.float32))
 
 
 def zeros_in(state: State, name: str, like: Tensor) -> Tensor:

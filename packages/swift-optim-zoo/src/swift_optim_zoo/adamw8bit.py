@@ -2,37 +2,34 @@
 
     m <- beta1 m + (1 - beta1) g                       v <- beta2 v + (1 - beta2) g^2
     p <- p * (1 - lr * weight_decay) - lr * (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
-    m and v are kept in one byte each, in blocks of 256 with a scale of their own
+    m and v are kept in one byte each, in blocks with a scale of their own
 
-Dettmers et al., 2021, arXiv:2110.02861. The codes here are logarithms, rounded to the nearest for m
-and by chance for v. On a GPU bitsandbytes, the library of that paper's authors, takes the steps, with codes of its own.
+Dettmers et al., 2021, arXiv:2110.02861. On a CPU the kernels of swift-native take the steps where it is installed, with
+its codes in blocks of 128; elsewhere it is plain torch, with codes that are logarithms in blocks of 256. On a GPU
+bitsandbytes, the library of that paper's authors, takes the steps, with codes of its own.
 """
 
 from __future__ import annotations
 
-import logging
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from swift_optim_zoo._base import Group, State, ZooOptimizer
 from swift_optim_zoo._checks import check_common
 from swift_optim_zoo._eight_bit import AdamOptions, adam8bit_step
+from swift_optim_zoo._steppers import find_stepper, tell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from torch import Tensor
-
-_logger = logging.getLogger(__name__)
-
-_THEIR_MOMENT = "state1"
-"""Key of the first moment in a state of bitsandbytes."""
 
 
 class AdamW8bit(ZooOptimizer):
     """AdamW with moments of 8 bits in blocks; tensors below 4096 elements keep float32 moments.
 
-    On a GPU the steps are those of `bitsandbytes.optim.AdamW8bit`.
+    On a CPU the steps are those of `swift_native.AdamW` with `moments="8bit"` where that is installed and the
+    parameters are float32 or bfloat16; on a GPU they are those of `bitsandbytes.optim.AdamW8bit`. A run that was saved
+    in the codes of plain torch goes on in them.
 
     Args:
         params: Parameters, named parameters, or groups.
@@ -47,7 +44,8 @@ class AdamW8bit(ZooOptimizer):
     """
 
     needs_package_on_gpu: ClassVar[str] = "bitsandbytes"
-    state_bytes: ClassVar[str] = "8 * size if size < 4096 else 2 * size + 8 * ceil(size / 256)"
+    takes_package_on_cpu: ClassVar[str] = "swift_native"
+    state_bytes: ClassVar[str] = "8 * size if size < 4096 else 2 * size + 3 * ceil(size / 128)"
 
     def __init__(
         self,
@@ -59,8 +57,8 @@ class AdamW8bit(ZooOptimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(params, {"lr": lr, "betas": tuple(betas), "eps": eps, "weight_decay": weight_decay})
-        if self._theirs is not None:
-            _logger.warning("adamw8bit: the parameters are on a GPU; bitsandbytes takes the steps")
+        self._stepper = find_stepper(self.param_groups, self.state)
+        tell(self._stepper)
 
     @staticmethod
     def check_options(options: Group) -> None:
@@ -72,67 +70,39 @@ class AdamW8bit(ZooOptimizer):
         options = AdamOptions(float(group["lr"]), group["betas"], group["eps"], group["weight_decay"])
         adam8bit_step(weights, grad, state, options)
 
-    def prepare(self, group: Group) -> None:
-        """Look where the parameters are."""
-        self._theirs = _theirs(self.param_groups)
+    def add_param_group(self, param_group: Group) -> None:
+        """Add a group, and look again who can take the steps."""
+        super().add_param_group(param_group)
+        if hasattr(self, "_stepper"):  # not while the first groups are added
+            self._stepper = find_stepper(self.param_groups, self.state)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._theirs = _theirs(self.param_groups)
+        self._stepper = find_stepper(self.param_groups, self.state)
 
     def step_groups(self) -> None:
         """Move every parameter that has a gradient."""
-        if self._theirs is None:
+        if self._stepper is None:
             super().step_groups()
             return
-        self._theirs.param_groups, self._theirs.state = self.param_groups, self.state
-        self._theirs.step()
+        for group in self.param_groups:
+            for param in group["params"]:
+                self.refuse_sparse(param)
+        self._stepper.step(self.param_groups, self.state)
 
     def step_param_alone(self, param: Tensor) -> None:
-        """Move one parameter that has a gradient; bitsandbytes passes over those that have none."""
-        if self._theirs is None:
+        """Move one parameter that has a gradient, and nothing else."""
+        if self._stepper is None:
             super().step_param_alone(param)
         else:
-            self.step_groups()
+            self._stepper.step_param_alone(param, self.param_groups, self.state)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load a saved state.
 
         Raises:
-            ValueError: It has the codes of bitsandbytes and the parameters are on a CPU, or the reverse.
+            ValueError: Its moments have codes that cannot be read here: it was saved on a GPU and the parameters are on
+                a CPU, or the reverse; or swift-native saved it and is not there.
         """
-        _check_codes(state_dict["state"].values(), are_theirs=self._theirs is not None)
+        find_stepper(self.param_groups, state_dict["state"])  # refuses codes that it cannot read
         super().load_state_dict(state_dict)
-        if self._theirs is not None:
-            for entry in self.state.values():
-                entry["step"] = int(entry["step"])  # their kernels take a number
-
-
-def _theirs(groups: Iterable[Group]) -> Any:
-    """Return an optimizer of bitsandbytes for parameters on a GPU, None for others."""
-    places = _places(groups)
-    if "cuda" not in places:
-        return None
-    if len(places) > 1:
-        raise ValueError(f"adamw8bit takes parameters that are all on a GPU or all elsewhere, got {', '.join(places)}")
-    try:
-        library = import_module("bitsandbytes.optim")
-    except ModuleNotFoundError as error:
-        raise ValueError("adamw8bit on a GPU needs the package bitsandbytes: pip install bitsandbytes") from error
-    return library.AdamW8bit([{**group} for group in groups])
-
-
-def _places(groups: Iterable[Group]) -> list[str]:
-    """Return the types of devices that parameters are on."""
-    return sorted({param.device.type for group in groups for param in group["params"]})
-
-
-def _check_codes(entries: Iterable[Mapping[str, Any]], *, are_theirs: bool) -> None:
-    """Raise ValueError if saved moments are not in the codes that the next step reads."""
-    for entry in entries:
-        if (_THEIR_MOMENT in entry) != are_theirs:
-            saved, here = ("a CPU", "a GPU") if are_theirs else ("a GPU", "a CPU")
-            raise ValueError(
-                f"the saved moments are from {saved} and cannot be read on {here}: bitsandbytes has other codes; "
-                f"resume on {saved}"
-            )

@@ -38,7 +38,8 @@ class OptimizerFactory(Protocol):
     than are trained; it is read of callbacks too. A method `metrics() -> dict[str, float]` of the optimizer is logged
     with the loss. A method `clip_next_step(max_norm) -> norm` returns the global norm of the gradients and scales them
     inside the next step: it takes the place of a pass over them. `needs_package_on_gpu = "bitsandbytes"` names a
-    package without which a run on a GPU is refused before it begins.
+    package without which a run on a GPU is refused before it begins; `takes_package_on_cpu = "swift_native"` names one
+    that takes the steps on a CPU where it is installed, and `swift plan` says whether it is.
     """
 
     def __call__(self, params: Iterable[ParamGroup], /, **options: Any) -> torch.optim.Optimizer:

@@ -43,6 +43,19 @@ def check_package_on_gpu(findings: Findings, machine: Machine, optimizer: Looked
     findings.wrong("missing-package", message, "train.optimizer_type", next_step)
 
 
+def note_package_on_cpu(findings: Findings, machine: Machine, optimizer: Looked | None) -> None:
+    """Note which of its two forms the optimizer has on a CPU: that of a package, or its own where that is missing."""
+    package = optimizer and optimizer.declared("takes_package_on_cpu")
+    if not optimizer or not package or not _on_cpu(findings.config, machine):
+        return
+    name, project = optimizer.plugin.name, str(package).replace("_", "-")
+    if find_spec(str(package)):
+        findings.note(f"train.optimizer_type: {name} takes its steps with the kernels of {project}")
+    else:
+        missing = f"{project} is not installed, whose kernels are faster: pip install {project}"
+        findings.note(f"train.optimizer_type: {name} takes its steps in plain torch; {missing}")
+
+
 def _on_cpu(config: RunConfig, machine: Machine) -> bool:
     return config.settings.device.use_cpu or machine.num_gpus == 0
 

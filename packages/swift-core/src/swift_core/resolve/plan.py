@@ -14,7 +14,7 @@ from swift_core.ms_swift.arguments import run_arguments
 from swift_core.plugins.building import OptionError, build
 from swift_core.resolve.checks import check_settings
 from swift_core.resolve.data import check_data_keys
-from swift_core.resolve.device import check_device, check_package_on_gpu
+from swift_core.resolve.device import check_device, check_package_on_gpu, note_package_on_cpu
 from swift_core.resolve.findings import Findings
 from swift_core.resolve.loss_scales import find_loss_scales
 from swift_core.resolve.machine import Machine, this_machine
@@ -67,6 +67,7 @@ def resolve(
     machine = machine or this_machine()
     findings.config = check_device(findings, machine, looked["tuner"], planning=planning)
     check_package_on_gpu(findings, machine, looked["optimizer"])
+    note_package_on_cpu(findings, machine, looked["optimizer"])
     check_parallel(findings, machine)
     check_rest(findings)
     plan = _plan(finder, looked, sampling=sampling)
