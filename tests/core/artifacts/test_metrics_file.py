@@ -64,3 +64,11 @@ def test_steps_that_are_made_again_are_forgotten(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n" + lines[0][:9])
     forget_after(tmp_path, 2)
     assert (tmp_path / "metrics.jsonl").read_text() == "\n".join(lines[:3]) + "\n"
+
+
+def test_an_end_of_training_that_a_resumed_run_takes_back_is_forgotten_with_what_was_judged_after_it(tmp_path):
+    lines = [{"step": 7, "loss": 1.0}, {"step": 8, "loss": 0.5}, {"step": 8, "eval_loss": 0.7}]
+    end = [{"step": 8, "train_loss": 0.8}, {"step": 8, "eval_exact_match": 0.5}]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines + end))
+    forget_after(tmp_path, 8)
+    assert read_metrics(tmp_path) == lines

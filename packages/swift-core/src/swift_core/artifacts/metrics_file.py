@@ -7,6 +7,7 @@ finite number is null, and `nonfinite` says what it was: `{"loss": null, "nonfin
 from __future__ import annotations
 
 import json
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from swift_core.artifacts.atomic import write_text
@@ -49,8 +50,9 @@ def read_metrics(directory: Path) -> list[dict[str, Any]]:
 
 
 def forget_after(directory: Path, step: int) -> None:
-    """Drop the lines of steps after `step`: a resumed run makes those steps again."""
-    kept = [line for line in read_metrics(directory) if line["step"] <= step]
+    """Drop the lines of steps after `step` and of an end of training: a resumed run comes to both again."""
+    before_the_end = takewhile(lambda line: "train_loss" not in line, read_metrics(directory))
+    kept = [line for line in before_the_end if line["step"] <= step]
     write_text(directory / METRICS_FILE, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in kept))
 
 

@@ -54,6 +54,6 @@ class Tally(Ledger):
         for path in sorted(folder.glob("sums_*.safetensors")):
             if int(path.stem.partition("_")[2]) % args.world_size != args.process_index:
                 continue
-            sums = load_file(path, device=str(args.device))
+            sums = {key: pair.to(args.device) for key, pair in load_file(path).items()}
             for prefix, ledger in ((_OWN, self), (_TOTAL, self._before)):
                 ledger.add_sums({key[len(prefix) :]: pair for key, pair in sums.items() if key.startswith(prefix)})
