@@ -9,6 +9,8 @@ from swift_core.assemble.generate import ending_ids, prompt_ids
 from swift_core.assemble.model import load_tokenizer
 from swift_core.assemble.turns import Turns, between, check_conversations, draw, tamed_text
 from swift_core.contracts.engine import Rollout, SamplingParams
+from swift_core.contracts.handover import PartPlan
+from swift_core.contracts.plugin import PluginSource, PluginSpec
 from swift_core.errors import SwiftError
 
 
@@ -42,11 +44,8 @@ def row(encoder, *texts):
 
 
 def turns(plugin, max_turns=3):
-    part = SimpleNamespace(
-        plugin=SimpleNamespace(
-            name="tried", distribution="acme", version="1", info_command="swift plugins info multi_turn/tried"
-        )
-    )
+    spec = PluginSpec("multi_turn", "tried", "acme:tried", "acme", "1", "wheel")
+    part = PartPlan("multi_turn", "rollout.multi_turn", spec, PluginSource("", (), "acme.py", 1), {}, {})
     plan = SimpleNamespace(multi_turn=part, config=SimpleNamespace(place=lambda key: None))
     return Turns(plan, plugin, max_turns)
 
@@ -178,7 +177,7 @@ def test_a_template_that_drops_earlier_turns_is_refused(encoder):
 def test_a_plugin_that_fails_is_named(encoder, plugin, message):
     with pytest.raises(SwiftError, match=message) as caught:
         draw(Speaker(encoder, "A"), turns(plugin), encoder, [row(encoder, "?")], params(encoder))
-    assert "multi-turn plugin 'tried' of acme 1" in str(caught.value)
+    assert "multi turn 'tried' of acme 1" in str(caught.value)
 
 
 def test_plain_prompts_are_refused_before_anything_is_loaded():

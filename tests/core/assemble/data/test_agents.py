@@ -203,7 +203,8 @@ def test_what_a_template_cannot_write_is_said_with_the_row(plan_of, write_rows):
     orphan = [{"role": "user", "content": "a"}, {"role": "tool", "content": "12"}]
     orphan.append({"role": "assistant", "content": "b"})
     said = refusal(plan_of, write_rows, {"messages": orphan})
-    assert "train.jsonl:2:1: error[agent-template-row]: The agent template react_en cannot write the row: " in said
+    refused = "The agent template 'react_en' of swift-core cannot write the row: "
+    assert f"train.jsonl:2:1: error[agent-template-row]: {refused}" in said
     assert "turn 2 is what a tool answered, and no assistant's turn stands before it" in said
     text = {"role": "assistant", "content": "", "tool_calls": [{"name": "f", "arguments": "plain"}]}
     said = refusal(plan_of, write_rows, {"messages": [orphan[0], text]})

@@ -29,6 +29,7 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
         SwiftError: A part, the data or the model cannot be used.
     """
     from swift_core.assemble.apart import ask_about_files, build_metrics, check_sandbox
+    from swift_core.assemble.hooks import build_hooks
 
     ask_about_files(plan)  # files run only from trusted folders: ask before torch is imported
     check_sandbox(plan)
@@ -114,7 +115,9 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
 
 def _engine(plan: RunPlan, folder: Path, encoder: TextEncoder) -> Any:
     """Return what generates, given what it asks for but the model; None in stages that draw no answers."""
-    engine: Any = plan.create(plan.engine) if plan.engine else None
+    from swift_core.assemble.engine import build_engine
+
+    engine = build_engine(plan)
     for hook, value in (("use_encoder", encoder), ("open", folder)):
         if hasattr(engine, hook):
             getattr(engine, hook)(value)
@@ -132,15 +135,3 @@ def model_facts(model: PreTrainedModel) -> dict[str, Any]:
         "device": str(model.device),
         "num_threads": torch.get_num_threads(),
     }
-
-
-def build_hooks(plan: RunPlan) -> Any:
-    """Return a manager that calls the enabled `swift.hooks` plugins, after they had their say on the run file."""
-    from swift_core.errors import SwiftError
-    from swift_core.plugins.hooks import manager
-
-    hooks = manager(plan.create(part) for part in plan.hooks)
-    answers = hooks.hook.swift_validate_config(config=plan.config)
-    if problems := [problem for answer in answers for problem in answer or ()]:
-        raise SwiftError(problems)
-    return hooks

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from swift_core.assemble.broken_part import told, wrong_return
 from swift_core.contracts.pool import Work, Workers
 from swift_core.contracts.reward import InferRequest, RewardFailure, RewardScores
 from swift_core.errors import Problem, SwiftError
@@ -34,6 +35,9 @@ _KINDS = ("orm", "prm", "metric")
 
 _TOLD = ("kind", "name", "target", "distribution", "version", "origin", "dialect")
 """What a worker is told of a plugin, beside its path."""
+
+_WORKERS = ("start", "call", "map", "close")
+"""What workers of a pool can do."""
 
 _SERVE = "swift_core.assemble.apart_child:serve"
 
@@ -89,18 +93,17 @@ def start(plan: RunPlan, part: PartPlan) -> Workers:
     """
     plan.permit(part)
     settings, key = plan.settings.plugins.sandbox, part.key
-    told = {"kind": part.kind, "plugin": _plugin(part), "options": dict(part.options)}
+    asked = {"kind": part.kind, "plugin": _plugin(part), "options": dict(part.options)}
     work = Work(
         target=_SERVE,
-        options=told | {"args": part_arguments(plan, part)},
+        options=asked | {"args": part_arguments(plan, part)},
         num_workers=settings.workers,
         timeout=settings.timeout,
         memory=int(settings.memory * 2**30),
         require=settings.require,
         readable=(*_code(part), *(str(plan.config.path.parent / path) for path in settings.readable)),
     )
-    assert plan.pool is not None  # found for every plan with rewards or metrics
-    workers: Workers = plan.create(plan.pool).workers(work)
+    workers = _workers(plan, work)
     try:
         started = workers.start()
     except SandboxUnavailableError as error:
@@ -114,6 +117,16 @@ def start(plan: RunPlan, part: PartPlan) -> Workers:
         message = f"the {part.kind} {part.plugin.name!r} has other code where its workers run than it has here."
         next_step = "keep the same files and install the same wheels on every machine"
         raise SwiftError(Problem("pool-differs", message, plan.config.place(key), next_step))
+    return workers
+
+
+def _workers(plan: RunPlan, work: Work) -> Workers:
+    """Return what the pool of the run file gives for some work."""
+    assert plan.pool is not None  # found for every plan with rewards or metrics
+    with told(plan, plan.pool):
+        workers: Workers = plan.create(plan.pool).workers(work)
+    if not all(callable(getattr(workers, name, None)) for name in _WORKERS):
+        raise wrong_return(plan, plan.pool, "workers", f"workers, with {', '.join(_WORKERS)}", workers)
     return workers
 
 
@@ -132,8 +145,8 @@ def _placed(plan: RunPlan, key: str, error: SwiftError) -> SwiftError:
 
 def _plugin(part: PartPlan) -> dict[str, Any]:
     spec = part.plugin
-    told = {name: getattr(spec, name) for name in _TOLD}
-    return told | {"path": str(_importable(spec.path)) if spec.path else ""}
+    said = {name: getattr(spec, name) for name in _TOLD}
+    return said | {"path": str(_importable(spec.path)) if spec.path else ""}
 
 
 def _content(part: PartPlan) -> str:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import traceback
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import swift_core
 from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     from swift_core.contracts.handover import PartPlan, RunPlan
+
+
+_NO_MEMORY = re.compile(
+    r"can't allocate memory|out of memory|not enough memory|CUBLAS_STATUS_ALLOC_FAILED", re.IGNORECASE
+)
 
 
 def failure(plan: RunPlan, part: PartPlan, error: Exception, *, own_files: Collection[str] = ()) -> SwiftError:
@@ -22,10 +31,68 @@ def failure(plan: RunPlan, part: PartPlan, error: Exception, *, own_files: Colle
         error: What it raised.
         own_files: Files of core in which a check may have raised it: they are not shown.
     """
-    frame = traceback.extract_tb(error.__traceback__)[-1]
+    message = f"{named(part)} raised {cause(part, error, own_files=own_files)}"
+    return _at(plan, part, f"{part.kind.replace('_', '-')}-failed", message)
+
+
+def cause(part: PartPlan, error: Exception, *, own_files: Collection[str] = ()) -> str:
+    """Return what a part raised and where in its code: `KeyError: 'answers' (acme.py:12)`."""
+    frames = traceback.extract_tb(error.__traceback__)
+    frame = next((each for each in reversed(frames) if _is_of(part, each.filename)), frames[-1])
     where = "" if frame.filename in own_files else f" ({frame.filename}:{frame.lineno})"
-    message = f"{named(part)} raised {type(error).__name__}: {error}{where}"
-    return _at(plan, part, f"{part.kind}-failed", message)
+    return f"{type(error).__name__}: {error}{where}"
+
+
+@contextmanager
+def told(
+    plan: RunPlan, part: PartPlan, *, own_code: bool = False, but: tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
+    """Tell what the code of a part raises in the block as its failure.
+
+    Args:
+        plan: The run.
+        part: The part.
+        own_code: Not everything in the block is its code: take only what came up in its files, or in a library that
+            they called, and never what is of this project.
+        but: Exceptions that mean something else, and go on.
+
+    Raises:
+        SwiftError: The part raised something else than one.
+    """
+    try:
+        yield
+    except Exception as error:  # whatever a stranger's code raises
+        if isinstance(error, (SwiftError, *but)) or is_out_of_memory(error):
+            raise
+        if own_code and (part.plugin.first_party or not _came_up_in(part, error)):
+            raise
+        raise failure(plan, part, error) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an error means that memory ran out: on the CPU torch raises a plain RuntimeError."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's; not imported for it
+        return True
+    return isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error)))
+
+
+def _came_up_in(part: PartPlan, error: Exception) -> bool:
+    """Say whether the innermost code that is of the part or of this project is of the part."""
+    core = Path(swift_core.__file__).parent
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if _is_of(part, frame.filename):
+            return True
+        if Path(frame.filename).is_relative_to(core):
+            return False
+    return False
+
+
+def _is_of(part: PartPlan, filename: str) -> bool:
+    """Say whether a file of code is the part's: its own, or one of its package."""
+    own = Path(part.source.file)
+    return Path(filename) == own or (
+        (own.parent / "__init__.py").is_file() and Path(filename).is_relative_to(own.parent)
+    )
 
 
 def wrong_return(plan: RunPlan, part: PartPlan, method: str, wanted: str, returned: Any) -> SwiftError:
@@ -36,8 +103,7 @@ def wrong_return(plan: RunPlan, part: PartPlan, method: str, wanted: str, return
 
 def named(part: PartPlan) -> str:
     """Return a part's kind and name with the wheel it is from."""
-    plugin = part.plugin
-    return f"{part.kind} {plugin.name!r} of {plugin.distribution} {plugin.version}"
+    return part.plugin.in_full
 
 
 def _at(plan: RunPlan, part: PartPlan, code: str, message: str) -> SwiftError:

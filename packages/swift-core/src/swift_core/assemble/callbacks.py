@@ -25,7 +25,7 @@ def build_callbacks(plan: RunPlan) -> list[TrainerCallback]:
     for part in plan.callbacks:
         callback = plan.create(part)
         if isinstance(callback, TrainerCallback):
-            callbacks.append(_told(plan, part, callback))
+            callbacks.append(held(plan, part, callback))
             continue
         message = f"{named(part)} must be a transformers.TrainerCallback, got {type(callback).__name__}."
         next_step = part.plugin.info_command
@@ -35,7 +35,7 @@ def build_callbacks(plan: RunPlan) -> list[TrainerCallback]:
     return callbacks
 
 
-def _told(plan: RunPlan, part: PartPlan, callback: TrainerCallback) -> TrainerCallback:
+def held(plan: RunPlan, part: PartPlan, callback: TrainerCallback) -> TrainerCallback:
     """Return `callback`, whose events tell what breaks in them with its wheel and place."""
     from transformers import TrainerCallback
 

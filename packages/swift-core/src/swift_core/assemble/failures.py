@@ -44,6 +44,15 @@ class FailurePolicy:
     max_failure_rate: float = 0.05
     place: Place | None = None
     next_step: str = ""
+    look: str = ""
+    """The command that shows what the reward is: what helps where its answer is wrong and nothing kept it from one."""
+
+    brought_by: str = ""
+    """The wheel or file that the reward is of: ` of acme-rewards 1.0`; empty when it is not known."""
+
+    def called(self, name: str) -> str:
+        """Return what messages call a reward."""
+        return f"reward {name!r}{self.brought_by}"
 
 
 @dataclass(slots=True)
@@ -54,6 +63,8 @@ class FailureTally:
     """Answers it was asked about, failed ones included."""
 
     kinds: dict[FailureKind, int] = field(default_factory=dict)
+    first: str = ""
+    """What the first of them was, where this process has seen one."""
 
     @property
     def num_failed(self) -> int:
@@ -64,6 +75,7 @@ class FailureTally:
         """Count one call."""
         self.num_scored += num_scored
         for failure in failures.values():
+            self.first = self.first or failure.message
             self.kinds[failure.kind] = self.kinds.get(failure.kind, 0) + 1
 
     def exceeds(self, rate: float) -> bool:
@@ -96,7 +108,8 @@ def decide(name: str, policy: FailurePolicy, tally: FailureTally) -> Problem | N
     """
     if not tally.num_failed:
         return None
-    told = f"reward {name!r} failed on {tally.num_failed} of {tally.num_scored} answers ({tally})"
+    told = f"{policy.called(name)} failed on {tally.num_failed} of {tally.num_scored} answers ({tally}"
+    told += f"; the first: {tally.first})" if tally.first else ")"
     if policy.on_error == "raise":
         return _problem(f"{told}, and reward.on_error is raise.", policy)
     if tally.exceeds(policy.max_failure_rate):
@@ -121,7 +134,8 @@ def settled(
         return RewardScores(scores)
     row, first = min(failures.items())
     told = (
-        f"reward {name!r} failed on {len(failures)} of {len(scores)} answers; the first, answer {row}: {first.message}"
+        f"{policy.called(name)} failed on {len(failures)} of {len(scores)} answers; "
+        f"the first, answer {row}: {first.message}"
     )
     _logger.warning("%s (%s)", told, first.kind)
     if _decided_later.get():

@@ -5,8 +5,10 @@ from __future__ import annotations
 import copy
 import os
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from swift_core.assemble.broken_part import named, told
 from swift_core.assemble.data_only import require_weights_as_data
 from swift_core.assemble.device_map import home_of
 from swift_core.assemble.dtype import resolve_dtype, resolve_threads
@@ -20,7 +22,6 @@ from swift_core.resolve.model_facts import read_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -175,7 +176,16 @@ def fetch(plan: RunPlan, model_id: str, key: str) -> Path:
     hub = plan.create(plan.hub)
     if model_id != plan.settings.model.model_id and not hub.claims(model_id, base):
         hub = _first_claiming(plan, model_id, key)
-    folder: Path = _told(plan, key, fetched, hub, model_id, plan.settings.model.revision, base, plan.remote_code)
+    try:
+        with told(plan, plan.hub, but=(ValueError,)):
+            folder: Any = fetched(hub, model_id, plan.settings.model.revision, base, plan.remote_code)
+    except ValueError as error:
+        message = f"{named(plan.hub)}: {error}."
+        step = f"mend {key}, or see swift doctor"
+        raise SwiftError(Problem("model-unavailable", message, plan.config.place(key), step)) from error
+    if not isinstance(folder, Path) or not folder.is_dir():
+        message = f"fetch of {named(plan.hub)} must return a folder that is there, as a Path, got {folder!r}."
+        raise SwiftError(Problem("broken-plugin", message, plan.config.place(key), plan.hub.plugin.info_command))
     return folder
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from swift_core.assemble.broken_part import failure, wrong_return
+from swift_core.assemble.broken_part import failure, named, wrong_return
 from swift_core.assemble.param_groups import groups_of
 from swift_core.errors import Problem, SwiftError
 
@@ -105,7 +105,7 @@ def _checked(plan: RunPlan, optimizer: Any) -> torch.optim.Optimizer:
 
 def _refused(plan: RunPlan, part: PartPlan, error: Exception) -> SwiftError:
     place = plan.config.place(f"{part.key.removesuffix('_type')}_kwargs") or plan.config.place(part.key)
-    message = f"{part.kind} {part.plugin.name!r} refuses its options: {error}."
+    message = f"{named(part)} refuses its options: {error}."
     return SwiftError(Problem("wrong-option", message, place, part.plugin.info_command))
 
 

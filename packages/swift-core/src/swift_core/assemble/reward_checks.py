@@ -56,8 +56,8 @@ def _lack(plan: RunPlan, part: PartPlan, reward: AdaptedReward, inputs: RewardIn
     try:
         reward.check(chosen(inputs, asked))
     except ValueError as error:
-        next_step = "name it in data.columns: {ground_truth: answer}"
-        return Problem("reward-data", f"{error}.", plan.config.place(part.key), next_step)
+        (problem,) = reward.refused(error, "reward-data", "name it in data.columns: {ground_truth: answer}").problems
+        return problem
     return None
 
 

@@ -83,8 +83,25 @@ class AdaptedReward:
         Raises:
             ValueError: A column is missing, the reward found the data broken, or it returned the wrong number of scores
                 or one that is no number.
-            SwiftError: It failed, and the run is to stop for that.
+            SwiftError: The same of a reward whose place in a run file is known; or it failed, and the run is to stop
+                for that.
         """
+        try:
+            return self._routed(inputs)
+        except ValueError as error:
+            if self.policy.place is None:
+                raise
+            raise self.refused(error, "reward-failed") from error
+
+    def refused(self, error: ValueError, code: str, next_step: str = "") -> SwiftError:
+        """Return what the reward says is wrong, with who brought it and its place in the run file."""
+        plain, called = f"reward {self.name!r} ", self.policy.called(self.name)
+        said = str(error)
+        message = f"{called} {said.removeprefix(plain)}." if said.startswith(plain) else f"{called}: {said}."
+        return SwiftError(Problem(code, message, self.policy.place, next_step or self.policy.look))
+
+    def _routed(self, inputs: RewardInputs) -> RewardScores:
+        """Score the answers that the reward is for."""
         if not self.when:
             return self._judged(inputs)
         asked = [index for index in range(len(inputs.infer_requests)) if is_asked(self.when, inputs.columns, index)]
@@ -223,7 +240,15 @@ def _adapted(plan: RunPlan, part: PartPlan, name: str) -> AdaptedReward:
 def _policy(plan: RunPlan, part: PartPlan) -> FailurePolicy:
     settings = plan.settings.reward
     step = in_process_step(plan, part) if runs_apart(plan, part) else part.plugin.info_command
-    return FailurePolicy(settings.on_error, settings.max_failure_rate, plan.config.place(part.key), step)
+    brought_by = part.plugin.in_full.partition(repr(part.plugin.name))[2]
+    return FailurePolicy(
+        settings.on_error,
+        settings.max_failure_rate,
+        plan.config.place(part.key),
+        step,
+        part.plugin.info_command,
+        brought_by,
+    )
 
 
 def columns_of(records: Sequence[Record]) -> dict[str, list[Any]]:

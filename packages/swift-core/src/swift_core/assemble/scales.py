@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from swift_core.assemble.broken_part import told
 from swift_core.assemble.inner import own_spans
 from swift_core.assemble.spans import Span, turn_span
 from swift_core.errors import Problem, SwiftError
@@ -51,10 +52,12 @@ class LossScales:
     def _checked(
         self, part: PartPlan, scale: LossScale, context: str, context_type: Any, is_last_round: bool
     ) -> Iterator[tuple[str, float]]:
+        with told(self.plan, part):
+            answer = scale.get_loss_scale(context, context_type, is_last_round)
         try:
-            pieces, weights = scale.get_loss_scale(context, context_type, is_last_round)
-        except Exception as error:  # whatever a stranger's code raises is told with its place
-            raise self._failed(part, f"raised {type(error).__name__}: {error}") from error
+            pieces, weights = answer
+        except (TypeError, ValueError) as error:
+            raise self._failed(part, f"must return pieces and their weights, got {answer!r:.60}") from error
         if len(pieces) != len(weights) or "".join(pieces) != context:
             raise self._failed(
                 part, f"must cut {context[:40]!r} into pieces with a weight each, and lose nothing of it"
@@ -66,7 +69,7 @@ class LossScales:
 
     def _failed(self, part: PartPlan, what: str) -> SwiftError:
         plugin = part.plugin
-        message = f"loss scale {plugin.name!r} of {plugin.distribution} {plugin.version} {what}"
+        message = f"{plugin.in_full} {what}"
         return SwiftError(Problem("loss-scale-failed", message, self.plan.config.place(part.key), plugin.info_command))
 
 
@@ -93,12 +96,12 @@ def scaled_pieces(
     asking = [i for i, turn in enumerate(messages) if turn["role"] == "user" and not turn.get("of_tools")]
     last_user = max(asking, default=-1)
     pieces: list[Piece] = []
-    told = dict(trained)
+    shown = dict(trained)
     if scales is not None:
         silent = [i for i, message in enumerate(messages) if message.get("loss") is False]
-        told |= {index: turn_span(encoder, text, messages, tools, index) for index in silent}
+        shown |= {index: turn_span(encoder, text, messages, tools, index) for index in silent}
     position = 0
-    for index, (start, end) in sorted(told.items(), key=lambda item: item[1]):
+    for index, (start, end) in sorted(shown.items(), key=lambda item: item[1]):
         if scales is not None and start > position:
             pieces += _moved(scales.weigh(text[position:start], "query", index > last_user), position)
         position = max(position, end)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from swift_core.assemble.broken_part import failure, wrong_return
+from swift_core.assemble.broken_part import failure, named, wrong_return
 from swift_core.assemble.head import model_class
 from swift_core.errors import Problem, SwiftError
 from swift_core.plugins.remote_code import may_run
@@ -77,5 +77,5 @@ def tuner_callbacks(plan: RunPlan, tuner: Any) -> list[TrainerCallback]:
 def _unfit(plan: RunPlan, error: ValueError) -> SwiftError:
     part = plan.tuner
     place = plan.config.place("train.tuner_kwargs") or plan.config.place(part.key)
-    message = f"tuner {part.plugin.name!r} cannot be applied to this model: {error}"
+    message = f"{named(part)} cannot be applied to this model: {error}"
     return SwiftError(Problem("tuner-failed", message, place, part.plugin.info_command))

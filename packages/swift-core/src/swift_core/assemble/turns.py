@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from swift_core.assemble.broken_part import failure
 from swift_core.contracts.engine import Rollout, SamplingParams
 from swift_core.contracts.multi_turn import Conversation
 from swift_core.errors import Problem, SwiftError
@@ -90,14 +91,8 @@ class Turns:
         return [talk for talk in talks if talk.is_open]
 
     def _failure(self, error: Exception) -> SwiftError:
-        part = self.plan.multi_turn
-        assert part is not None  # there would be no plugin
-        message = (
-            f"multi-turn plugin {part.plugin.name!r} of {part.plugin.distribution} {part.plugin.version}: "
-            f"{type(error).__name__}: {error}"
-        )
-        place = self.plan.config.place("rollout.multi_turn")
-        return SwiftError(Problem("multi-turn-failed", message, place, part.plugin.info_command))
+        assert self.plan.multi_turn is not None  # there would be no plugin
+        return failure(self.plan, self.plan.multi_turn, error, own_files=(__file__,))
 
 
 def build_turns(plan: RunPlan) -> Turns | None:

@@ -17,7 +17,10 @@ import swift_core
 from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from swift_core.contracts.plugin import PluginSpec
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("swift_core.cli.plan:command", "Show what a run file will do, with the origin of each value."),
@@ -107,7 +110,24 @@ def _load_other(name: str) -> click.Command | None:
     if not isinstance(plugin, click.Command):
         message = f"{describe(spec)} is {type(plugin).__name__}, not a click command."
         raise PluginError("broken-plugin", message, f"pip install --upgrade {spec.distribution}, or tell its author")
+    plugin.invoke = _held(spec, plugin.invoke)  # type: ignore[method-assign,assignment]
     return plugin
+
+
+def _held(spec: PluginSpec, invoke: Callable[[click.Context], Any]) -> Callable[[click.Context], Any]:
+    """Return how a command of another wheel is run: what it raises is told as its failure."""
+
+    def run(context: click.Context) -> Any:
+        try:
+            return invoke(context)
+        except (SwiftError, click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:  # whatever a stranger's code raises
+            message = f"{spec.in_full} raised {type(error).__name__}: {error}"
+            step = "tell its author; SWIFT_TRACEBACK=1 shows where"
+            raise SwiftError(Problem("command-failed", message, next_step=step)) from error
+
+    return run
 
 
 @click.group(

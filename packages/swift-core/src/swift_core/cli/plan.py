@@ -24,7 +24,7 @@ def command(run_file: Path, overrides: tuple[str, ...], as_json: bool, allow_cod
 
     plan = read_plan(run_file, overrides, installed(allow_code=allow_code), planning=True)
 
-    from swift_core.assemble import build_hooks
+    from swift_core.assemble.hooks import build_hooks
     from swift_core.cli.plan_facts import facts_dict, gather, summary  # not before the run file is right
     from swift_core.resolve.explain import explain
 

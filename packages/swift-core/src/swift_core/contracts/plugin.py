@@ -41,6 +41,16 @@ class PluginSpec:
         return f"{self.distribution}:{self.name}"
 
     @property
+    def whose(self) -> str:
+        """What it is and who brought it, for messages: `loss 'focal' of acme-losses`, `loss 'Focal' of focal.py`."""
+        return f"{self.kind.replace('_', ' ')} {self.name!r} of {self.path.name if self.path else self.distribution}"
+
+    @property
+    def in_full(self) -> str:
+        """The same with the version, where what it did while it ran is told: `loss 'focal' of acme-losses 1.4.0`."""
+        return f"{self.whose} {self.version}" if self.path is None and self.version else self.whose
+
+    @property
     def info_command(self) -> str:
         """The command that shows what this plugin is and takes; one written for ms-swift takes what its code reads."""
         if self.dialect and self.path is not None:

@@ -26,6 +26,10 @@ HEADS_IN_WORDS = {
 """What a model with each head is."""
 
 
+ROWS = ("tokens", "pairs", "unpaired", "classes", "scores", "steps", "prompts", "image_texts")
+"""What rows of data can be, as procedures declare it."""
+
+
 class Procedure(Protocol):
     """A `swift.trainers` plugin: usually a `transformers.Trainer` subclass whose collator and forward are its own.
 

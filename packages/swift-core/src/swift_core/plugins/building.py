@@ -40,23 +40,28 @@ class OptionError(PluginError):
         super(PluginError, self).__init__([problem for error in errors for problem in error.problems])
 
 
-def build(target: object, options: Mapping[str, Any]) -> object:
+def build(target: object, options: Mapping[str, Any], *, called: str = "") -> object:
     """Return the object that a class makes of `options`, or a function with them bound.
 
     A module, or an object that is no class or function, is returned as it is when there are no options.
+
+    Args:
+        target: A class, a function, or an object that is the plugin itself.
+        options: What its signature is given.
+        called: What messages call it; its own name when left out.
 
     Raises:
         OptionError: When the signature does not take the options, or the constructor refuses one with a ValueError.
         PluginError: When the constructor fails otherwise; its exception is the cause.
     """
-    name = _name(target)
+    name = called or _name(target)
     if not callable(target):
         if options:
             raise OptionError(
                 name, [OptionMistake((key,), f"there is no option {key!r}", code="unknown-option") for key in options]
             )
         return target
-    ready = prepared(target, options)
+    ready = prepared(target, options, called=name)
     if not inspect.isclass(target):
         return functools.partial(target, **ready) if ready else target
     try:
@@ -78,7 +83,7 @@ def _build_installed(term: LossTerm) -> object:
     return build(registry.load(registry.resolve("loss", term.name, Path())), term.kwargs)
 
 
-def prepared(target: object, options: Mapping[str, Any]) -> dict[str, Any]:
+def prepared(target: object, options: Mapping[str, Any], *, called: str = "") -> dict[str, Any]:
     """Return `options` as the constructor wants them: paths, tuples and nested dataclasses in place of plain data.
 
     For plugins that are built with live objects: `optimizer(params, **prepared(optimizer, options))`.
@@ -86,7 +91,7 @@ def prepared(target: object, options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         OptionError: When the signature does not take them.
     """
-    name = _name(target)
+    name = called or _name(target)
     signature, hints = _signature(target)
     mistakes = check_options(_live_source(signature, hints), options)
     if mistakes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pluggy
@@ -34,7 +35,7 @@ def _register(plugins: pluggy.PluginManager, hook: object) -> None:
         plugins.register(hook)
         plugins.check_pending()
     except (pluggy.PluginValidationError, ValueError) as error:
-        cause = " ".join(str(error).split())
+        cause = re.sub(r" in plugin <[^>]*>", "", " ".join(str(error).split()))
         known = [spec for spec in dir(hookspecs) if spec.startswith("swift_")]
         unknown = [attribute for attribute in dir(hook) if attribute.startswith("swift_") and attribute not in known]
         hint = did_you_mean(unknown[0], known) if unknown else ""

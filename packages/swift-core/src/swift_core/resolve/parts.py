@@ -112,7 +112,7 @@ class PartFinder:
         for mistake in check_options(looked.source, options):
             name = mistake.path[0] if mistake.path else ""
             where = ".".join((key, *mistake.path))
-            message = f"{looked.kind} {looked.plugin.name!r}: {mistake.message}"
+            message = f"{looked.plugin.whose}: {mistake.message}"
             next_step = looked.plugin.info_command
             if mistake.suggestion.startswith("Did you mean"):
                 message = f"{message}. {mistake.suggestion}"

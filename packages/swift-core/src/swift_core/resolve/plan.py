@@ -282,11 +282,12 @@ def _create(finder: PartFinder, config: RunConfig, load: Callable[[PartPlan], An
     target = load(part)
     try:
         with building_terms(partial(live_term, finder)), _building(config, part):
-            return build(target, part.options)
+            return build(target, part.options, called=part.plugin.whose)
     except OptionError as error:
         options = _options_key(part)
         keys = (".".join((options, *mistake.path)) for mistake in error.mistakes)
-        raise SwiftError(_placed(p, config, key) for p, key in zip(error.problems, keys, strict=True)) from error
+        told = [replace(problem, next_step=part.plugin.info_command) for problem in error.problems]
+        raise SwiftError(_placed(p, config, key) for p, key in zip(told, keys, strict=True)) from error
     except SwiftError as error:
         raise SwiftError(_placed(problem, config, part.key) for problem in error.problems) from error
 

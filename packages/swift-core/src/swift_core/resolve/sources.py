@@ -61,7 +61,13 @@ def _claims(finder: PartFinder, spec: PluginSpec, broken: list[SwiftError]) -> b
         broken.append(error)
         finder.findings.note(f"the model source {spec.qualified} was not asked: {error.problems[0].message}")
         return False
-    return hub.claims(finder.config.settings.model.model_id, finder.base)
+    try:
+        return hub.claims(finder.config.settings.model.model_id, finder.base)
+    except Exception as error:  # whatever a stranger's code raises
+        message = f"{spec.in_full} raised {type(error).__name__} when it was asked whether it knows the model: {error}"
+        broken.append(SwiftError(Problem("hub-failed", message, next_step=spec.info_command)))
+        finder.findings.note(message)
+        return False
 
 
 def _model_path_exists(finder: PartFinder) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+from swift_core.contracts.procedure import ROWS
 from swift_core.errors import SwiftError
 from swift_core.resolve.aliases import loss_meant, loss_of_stage, refuse
 
@@ -42,6 +43,9 @@ def find_stage(finder: PartFinder) -> tuple[Looked | None, str]:
     if "data.task_type" in config.shorthands and procedure.declared("rows") != "pairs":
         message = f"data.task_type: preference needs a stage on pairs, and train.stage is {stage!r}"
         findings.wrong("stage-mismatch", message, "data.task_type", "write train.stage: dpo, or remove task_type")
+    if (rows := procedure.declared("rows")) is not None and rows not in ROWS:
+        message = f"{procedure.plugin.whose} declares the rows {rows!r}, which core does not make; it makes "
+        findings.wrong("broken-plugin", f"{message}{', '.join(ROWS)}", key, procedure.plugin.info_command)
     return procedure, ""
 
 

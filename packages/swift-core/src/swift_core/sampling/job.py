@@ -102,6 +102,7 @@ class _Sampler:
         from swift_core.assemble.data.load import limit_of
         from swift_core.assemble.data.read import read_data
         from swift_core.assemble.encoder import HfEncoder
+        from swift_core.assemble.engine import build_engine
         from swift_core.assemble.kinds.prompts import PromptRows
         from swift_core.assemble.model import fetch, load_model, tokenizer_for
         from swift_core.assemble.other_model import ready_engine
@@ -112,8 +113,7 @@ class _Sampler:
         transformers.set_seed(plan.settings.train.seed)
         self.plan, self.rewards = plan, build_rewards(plan)
         self.weights = {reward.name: reward.weight for reward in self.rewards}
-        assert plan.engine is not None  # resolved for sampling
-        self.engine, self.turns = plan.create(plan.engine), build_turns(plan)
+        self.engine, self.turns = build_engine(plan), build_turns(plan)
         folder = fetch(plan, plan.settings.model.model_id, "model.model_id")
         tokenizer = tokenizer_for(plan, folder)
         self.encoder = HfEncoder(tokenizer, plan.settings.model.chat_template_kwargs)

@@ -18,7 +18,15 @@ def train(parts: Parts) -> RunResult:
 
     Raises:
         InterruptedRunError: Ctrl-C or SIGTERM ended it; its checkpoint is in the run directory, and no final model is.
+        SwiftError: Something that the user can mend, or code of another wheel broke.
     """
+    from swift_core.assemble.broken_part import told
+
+    with told(parts.plan, parts.plan.procedure, own_code=True):
+        return _trained(parts)
+
+
+def _trained(parts: Parts) -> RunResult:
     from swift_core.contracts.handover import RunResult
     from swift_core.train.engine.whole import unshard_
     from swift_core.train.evaluate import samples
@@ -59,14 +67,19 @@ def _build(parts: Parts) -> SwiftTrainer:
     from swift_core.artifacts.drift import identity
     from swift_core.artifacts.metrics import MetricsLog
     from swift_core.artifacts.progress import Progress
+    from swift_core.assemble.broken_part import wrong_return
     from swift_core.assemble.vision.rows import telling_row
     from swift_core.train.engine.readback import ReadBack
     from swift_core.train.events import Events
     from swift_core.train.lines import Epochs
     from swift_core.train.observed import Observed
     from swift_core.train.ranks import settle
+    from swift_core.train.trainer import SwiftTrainer
 
     trainer: SwiftTrainer = parts.procedure.build(parts)
+    if not isinstance(trainer, SwiftTrainer):
+        wanted = "a swift_core.procedures.SwiftTrainer"
+        raise wrong_return(parts.plan, parts.plan.procedure, "build", wanted, trainer)
     settle(trainer)
     trainer.saving.about = identity(parts.plan)
     for noisy in (transformers.PrinterCallback, transformers.ProgressCallback):

@@ -6,8 +6,7 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import torch
-
+from swift_core.assemble.broken_part import is_out_of_memory
 from swift_core.errors import OutOfMemoryError, Problem, SwiftError
 
 if TYPE_CHECKING:
@@ -16,20 +15,10 @@ if TYPE_CHECKING:
     from swift_core.contracts.handover import Parts
     from swift_core.contracts.settings import RunSettings
 
-_NO_MEMORY = re.compile(
-    r"can't allocate memory|out of memory|not enough memory|CUBLAS_STATUS_ALLOC_FAILED", re.IGNORECASE
-)
 _DEAD_WORKER = re.compile(
     r"DataLoader worker \(pid(?:\(s\))? (?P<pid>[\d, ]+)\).*?(?P<how>killed by signal: \w+|exited unexpectedly)",
     re.DOTALL,
 )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether an error means that memory ran out: on the CPU torch raises a plain RuntimeError."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error)))
 
 
 def is_no_fault_of_a_part(error: BaseException) -> bool:

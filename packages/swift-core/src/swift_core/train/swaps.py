@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from swift_core.assemble.apart import ApartReward, build_metric, runs_apart, start
+from swift_core.assemble.callbacks import held
 from swift_core.assemble.rewards import AdaptedReward, adapt_apart, adapt_reward
 from swift_core.train.ledger import LossCall
 from swift_core.train.statistics import Coupling
@@ -109,8 +110,10 @@ def _reward(trainer: SwiftTrainer, old: PartPlan, new: PartPlan) -> Callable[[],
 def _callback(trainer: SwiftTrainer, old: PartPlan, new: PartPlan) -> Callable[[], Callable[[], None]]:
     index = trainer.parts.plan.callbacks.index(old)
     before = trainer.parts.callbacks[index]
-    callback = trainer.parts.plan.create(new)
+    plan = trainer.parts.plan
+    callback = plan.create(new)
     carry_state(before, callback, new.options)
+    callback = held(plan, new, callback)
     called = trainer.callback_handler.callbacks
 
     def put(gone: Any, come: Any) -> None:

@@ -537,8 +537,7 @@ def loss_failure(parts: Parts, error: Exception) -> SwiftError:
     return SwiftError(
         Problem(
             "loss-failed",
-            f"loss {part.plugin.name!r} of {part.plugin.distribution} {part.plugin.version} raised "
-            f"{type(error).__name__}: {error}{where}",
+            f"{part.plugin.in_full} raised {type(error).__name__}: {error}{where}",
             parts.plan.config.place(part.key),
             part.plugin.info_command,
         )

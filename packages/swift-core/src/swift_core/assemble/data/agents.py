@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
+from swift_core.assemble.broken_part import cause
 from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
@@ -93,8 +94,8 @@ class Agent:
         text = self._called("format_results", lambda: self.template.format_results(contents))
         if self.template.results_role != "assistant":
             turn: dict[str, Any] = {"role": self.template.results_role, "content": text, "of_tools": True}
-            told = [result["loss"] for result in results if "loss" in result]
-            made.append(_Turn(cast("Message", turn | ({"loss": told[0]} if told else {})), [_Piece(text, index)]))
+            losses = [result["loss"] for result in results if "loss" in result]
+            made.append(_Turn(cast("Message", turn | ({"loss": losses[0]} if losses else {})), [_Piece(text, index)]))
             return
         if not made or made[-1].message_role != "assistant":
             raise ValueError(
@@ -108,26 +109,23 @@ class Agent:
         text = self._called("format_calls", lambda: self.template.format_calls(plain))
         read = self._called("parse_calls", lambda: self.template.parse_calls(text), Sequence)
         if [dict(call) for call in read] != plain:
-            raise ValueError(
-                f"the agent template {self.part.plugin.name!r} does not read back the call of {plain[0]['name']!r} "
-                "as it is"
-            )
+            raise ValueError(f"it does not read back the call of {plain[0]['name']!r} as it is")
         return f"{said}\n{text}" if said.strip() else text
 
     def _called(self, method: str, call: Callable[[], Any], returns: type = str) -> Any:
         try:
             value = call()
-        except ValueError:
+        except (ValueError, SwiftError):  # the template cannot write what the row has
             raise
         except Exception as error:  # whatever a stranger's code raises is told with its place
-            raise self._failed(f"{method} raised {type(error).__name__}: {error}") from error
+            raise self._failed(f"{method} raised {cause(self.part, error)}") from error
         if not isinstance(value, returns) or (returns is not str and isinstance(value, str)):
             raise self._failed(f"{method} must return {_RETURNS[returns]}, got {type(value).__name__}")
         return value
 
     def _failed(self, what: str) -> SwiftError:
         plugin = self.part.plugin
-        message = f"agent template {plugin.name!r} of {plugin.distribution} {plugin.version}: {what}"
+        message = f"{plugin.in_full}: {what}"
         place = self.plan.config.place(self.part.key)
         return SwiftError(Problem("agent-template-failed", message, place, plugin.info_command))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, replace
+import traceback
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,13 @@ class Formats:
     named: bool
     """Whether the run file names the format."""
 
+    titles: Mapping[str, str] = field(default_factory=dict)
+    """By name, what messages call a format: with who brought it."""
+
+    def called(self, name: str) -> str:
+        """Return what messages call a format."""
+        return self.titles.get(name, f"dataset format {name!r}")
+
     def renamed(self, row: Row) -> dict[str, Any]:
         """Return the row's values under the names that formats know; columns without a value are left out."""
         taken = {source for source in self.columns.values() if source in row.values}
@@ -57,7 +65,8 @@ def formats_of(plan: RunPlan) -> Formats:
     by_name: dict[str, DatasetFormat] = {part.plugin.name: plan.create(part) for part in plan.formats}
     for part in plan.formats:
         if lacking := [name for name in _MEMBERS if not hasattr(by_name[part.plugin.name], name)]:
-            message = f"the dataset format {part.plugin.name!r} has no {lacking[0]}; it needs {', '.join(_MEMBERS)}."
+            title = part.plugin.in_full.partition(" ")[2]
+            message = f"the dataset format {title} has no {lacking[0]}; it needs {', '.join(_MEMBERS)}."
             place = plan.config.place("data.format")
             raise SwiftError(Problem("broken-plugin", message, place, part.plugin.info_command))
     columns = plan.settings.data.columns
@@ -65,7 +74,8 @@ def formats_of(plan: RunPlan) -> Formats:
     unknown = [name for name in columns if name not in known]
     if unknown:
         raise SwiftError(_unknown_column(plan, name, known) for name in unknown)
-    return Formats(by_name, columns, plan.settings.data.format != "auto")
+    titles = {part.plugin.name: f"dataset format {part.plugin.in_full.partition(' ')[2]}" for part in plan.formats}
+    return Formats(by_name, columns, plan.settings.data.format != "auto", titles)
 
 
 def _unknown_column(plan: RunPlan, name: str, known: Sequence[str]) -> Problem:
@@ -126,7 +136,7 @@ def records(source: Source, detected: Detected, formats: Formats, mistakes: Mist
     for row in source.rows:
         try:
             values = formats.renamed(row)
-            made = _record(detected, values, row)
+            made = _record(detected, formats, values, row)
             record = with_media(made, values)
         except ValueError as error:
             message = f"The row is no {detected.name} row: {error}."
@@ -136,27 +146,43 @@ def records(source: Source, detected: Detected, formats: Formats, mistakes: Mist
     return items
 
 
-def _record(detected: Detected, values: Mapping[str, Any], row: Row) -> Record:
+def _record(detected: Detected, formats: Formats, values: Mapping[str, Any], row: Row) -> Record:
     """Return the record of a row; raise SwiftError when the format breaks, ValueError when the row is wrong."""
     try:
         record = detected.format.record(values, row.where)
     except ValueError:
         raise
     except Exception as error:  # whatever a stranger's code raises is told with the row
-        raise _failed(detected, f"raised {type(error).__name__}: {error}", row) from error
+        raise _failed(formats.called(detected.name), f"raised {_cause(error)}", row) from error
     if not isinstance(record, Record):
-        raise _failed(detected, f"returned {type(record).__name__} for a row, and a format returns a Record", row)
+        what = f"returned {type(record).__name__} for a row, and a format returns a Record"
+        raise _failed(formats.called(detected.name), what, row)
     return record
 
 
-def _failed(detected: Detected, what: str, row: Row) -> SwiftError:
-    message = f"the dataset format {detected.name!r} {what}."
+def _cause(error: Exception) -> str:
+    """Return what a format raised, and where."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({frame.filename}:{frame.lineno})"
+
+
+def _failed(title: str, what: str, row: Row) -> SwiftError:
+    message = f"the {title} {what}."
     return SwiftError(Problem("format-failed", message, row.place, "give it another row, or mend the plugin"))
 
 
 def _fitting(formats: Formats, row: Row) -> tuple[str, ...]:
     values = formats.renamed(row)
-    return tuple(name for name, known in formats.by_name.items() if known.matches(values))
+    return tuple(name for name, known in formats.by_name.items() if _matches(formats, name, known, values, row))
+
+
+def _matches(formats: Formats, name: str, known: DatasetFormat, values: Mapping[str, Any], row: Row) -> bool:
+    try:
+        return bool(known.matches(values))
+    except Exception as error:  # whatever a stranger's code raises is told with the row
+        raise _failed(
+            formats.called(name), f"raised {_cause(error)} when it was asked whether it reads", row
+        ) from error
 
 
 def _not_of_format(source: Source, formats: Formats, fitting: Sequence[tuple[str, ...]]) -> Problem:

@@ -174,7 +174,7 @@ class Finish:
         try:
             return replace(item, record=self._agent.written(record))
         except ValueError as error:
-            message = f"The agent template {self._agent.part.plugin.name} cannot write the row: {error}."
+            message = f"The {self._agent.part.plugin.whose} cannot write the row: {error}."
             mistakes.add("agent-template-row", message, item.row.place, "mend the row, or choose another template")
             return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -60,7 +61,8 @@ def decide_failures(rewards: Sequence[RewardPart], reduce: Callable[[Tensor], Te
     judged = _judged(rewards)
     if not judged:
         return {}
-    tallies = [tally_of(row) for row in counted(rewards, reduce).values()]
+    summed = [tally_of(row) for row in counted(rewards, reduce).values()]
+    tallies = [replace(tally, first=reward.tally.first) for tally, (_, reward) in zip(summed, judged, strict=True)]
     decided = [decide(name, reward.policy, tally) for (name, reward), tally in zip(judged, tallies, strict=True)]
     if problems := [problem for problem in decided if problem]:
         raise SwiftError(problems)
