@@ -33,6 +33,13 @@ def words(seed: int, step: int, purpose: int, first: int, size: int) -> np.ndarr
     return word ^ (word >> np.uint32(15))
 
 
+def turned_words(seed: int, step: int, purpose: int, first: int, size: int) -> np.ndarray:
+    """Return the words of elements that share them in fours: of 64 the words of 16, turned by 0, 16, 8 and 24 bits."""
+    full = words(seed, step, purpose, first, -(-size // 64) * 64).reshape(-1, 4, 16)
+    turns = [full[:, 0] << np.uint32(bits) | full[:, 0] >> np.uint32((32 - bits) % 32) for bits in (0, 16, 8, 24)]
+    return np.stack(turns, axis=1).reshape(-1)[:size]
+
+
 def bits_of(values: np.ndarray) -> np.ndarray:
     """Return the bits of float32 values."""
     return values.astype(np.float32).view(np.uint32)
@@ -156,13 +163,18 @@ class NarrowAdamW:
         f = np.float32
         self.step_number += 1
         beta1, beta2 = self.betas
-        m = self.exp_avg + (grad - self.exp_avg) * f(1 - beta1)
-        v = self.exp_avg_sq * f(beta2) + grad * grad * f(1 - beta2)
-        root = np.sqrt(v) if self.moments == "fp32" else fast_root(v)
-        denominator = root * f(1 / math.sqrt(1 - beta2**self.step_number)) + f(self.eps)
+        root_share = math.sqrt(1 - beta2**self.step_number)
+        step_size = self.lr / (1 - beta1**self.step_number)
+        if self.moments == "fp32":
+            m = self.exp_avg + (grad - self.exp_avg) * f(1 - beta1)
+            v = self.exp_avg_sq * f(beta2) + grad * grad * f(1 - beta2)
+            move = f(step_size) * m / (np.sqrt(v) * f(1 / root_share) + f(self.eps))
+        else:
+            m = self.exp_avg * f(beta1) + grad * f(1 - beta1)
+            v = self.exp_avg_sq * f(beta2) + np.square(grad * f(math.sqrt(1 - beta2)))
+            move = f(step_size * root_share) * m / (fast_root(v) + f(self.eps * root_share))
         before = self.param + self.compensation if self.rounding == "kahan" else self.param
-        moved = before * f(1 - self.lr * self.weight_decay)
-        moved = moved - f(self.lr / (1 - beta1**self.step_number)) * m / denominator
+        moved = before * f(1 - self.lr * self.weight_decay) - move
         word = words(self.seed, self.step_number, 0, self.first, grad.size)
         self._keep_moments(m, v, word)
         self._keep_weights(moved, word)
@@ -171,7 +183,7 @@ class NarrowAdamW:
         if self.moments == "bf16":
             m, v = stochastic(m, word & 0xFFFF), stochastic(v, word >> 16)
         if self.moments == "8bit":
-            m, v = pair(m, v, words(self.seed, self.step_number, 1, self.first, m.size))
+            m, v = pair(m, v, turned_words(self.seed, self.step_number, 1, self.first, m.size))
         self.exp_avg, self.exp_avg_sq = m, v
 
     def _keep_weights(self, moved: np.ndarray, word: np.ndarray) -> None:

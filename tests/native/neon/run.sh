@@ -9,7 +9,7 @@ emulator=${EMULATOR-qemu-aarch64}
 mkdir -p "$1"
 flags="-std=c++17 -Wall -Wextra -Wconversion -Wshadow -Werror -I$sources"
 kernels="-O3 -fno-math-errno -fno-trapping-math -ffp-contract=off"
-for name in adafactor adamw adamw8 block8 convert lion norm sgd table traffic; do
+for name in adafactor adamw adamw16 adamw8 block8 convert lion norm sgd table traffic; do
     $compiler $flags $kernels -DSWIFT_NATIVE_KERNELS=kernels_baseline -c "$sources/kernels/$name.cpp" -o "$1/$name.neon.o"
     $compiler $flags $kernels -O1 -fno-tree-vectorize -fno-tree-slp-vectorize -DSWIFT_NATIVE_KERNELS=kernels_plain \
         -c "$sources/kernels/$name.cpp" -o "$1/$name.plain.o"

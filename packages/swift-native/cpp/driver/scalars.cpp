@@ -16,9 +16,16 @@ AdamWScalars adamw_scalars(const Options& o, double grad_factor, double step) {
     s.one_minus_beta1 = narrow(1.0 - o.beta1);
     s.beta2 = narrow(o.beta2);
     s.one_minus_beta2 = narrow(1.0 - o.beta2);
-    s.step_size = narrow(o.lr / (1.0 - std::pow(o.beta1, step)));
-    s.root_scale = narrow(1.0 / std::sqrt(1.0 - std::pow(o.beta2, step)));
+    const double step_size = o.lr / (1.0 - std::pow(o.beta1, step));
+    const double root_share = std::sqrt(1.0 - std::pow(o.beta2, step));
+    s.step_size = narrow(step_size);
+    s.root_scale = narrow(1.0 / root_share);
     s.eps = narrow(o.eps);
+    s.beta1 = narrow(o.beta1);
+    s.first_factor = narrow(grad_factor * (1.0 - o.beta1));
+    s.second_factor = narrow(grad_factor * std::sqrt(1.0 - o.beta2));
+    s.fast_step_size = narrow(step_size * root_share);
+    s.fast_eps = narrow(o.eps * root_share);
     return s;
 }
 

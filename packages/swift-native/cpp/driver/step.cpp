@@ -139,19 +139,28 @@ void update_tile(const Job& job, const Row& row, const Scalars& scalars, std::in
     }
 }
 
-// Updates whole blocks of 8-bit moments by the kernel that does so in one pass, where there is one; returns where the
+// Updates whole blocks of narrow moments by the kernel that does so in one pass, where there is one; returns where the
 // others begin.
 std::int64_t update_blocks(const Job& job, const Row& row, const Scalars& scalars, std::int64_t begin,
                            std::int64_t end) {
-    const bool fits = job.rule == Rule::kAdamW && storage_of(row) == Storage::kCodes && row.states[2] == 0 &&
+    const bool is_block8 = storage_of(row) == Storage::kCodes;
+    const bool fits = job.rule == Rule::kAdamW && storage_of(row) != Storage::kWide && row.states[2] == 0 &&
                       row.grad_dtype != kFloat16 && row.copy == 0;
-    const std::int64_t size = (end - begin) / kBlock8 * kBlock8;
+    const std::int64_t group = is_block8 ? kBlock8 : kGroup16;
+    const std::int64_t size = (end - begin) / group * group;
     if (!fits || size == 0) return begin;
-    const AdamW8Kernel kernel = job.kernels->adamw8.update[row.weights][row.grad_dtype == kBFloat16];
-    if (kernel == nullptr) return begin;
+    const bool is_narrow = row.grad_dtype == kBFloat16;
+    const AdamW8Kernel kernel8 = job.kernels->adamw8.update[row.weights][is_narrow];
+    const AdamWKernel kernel16 = job.kernels->adamw16.update[row.weights][is_narrow];
     Span span = span_at(row, scalars, begin);
     span.narrow_grad = pointer<const std::uint16_t>(row.grad) + begin;
-    kernel(span, pair_at(row, begin), scalars.adamw, size, counter_of(scalars.codes_origin, row.first_element + begin));
+    if (is_block8 && kernel8 != nullptr) {
+        const std::uint32_t counter = counter_of(scalars.codes_origin, row.first_element + begin);
+        kernel8(span, pair_at(row, begin), scalars.adamw, size, counter);
+        return begin + size;
+    }
+    if (is_block8 || kernel16 == nullptr) return begin;
+    kernel16(span, scalars.adamw, size);
     return begin + size;
 }
 

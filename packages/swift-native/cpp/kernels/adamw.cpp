@@ -19,16 +19,25 @@ struct Moved {
 
 // `largest` is the largest average of squares before the step; without amsgrad it is not looked at.
 template <typename Precision, bool kAmsgrad>
-SWIFT_NATIVE_INLINE Moved moved(float param, float g, float exp_avg, float exp_avg_sq, float& largest,
+SWIFT_NATIVE_INLINE Moved moved(float param, float grad, float exp_avg, float exp_avg_sq, float& largest,
                                 const AdamWScalars& s) {
     Moved result;
-    result.exp_avg = exp_avg + (g - exp_avg) * s.one_minus_beta1;
-    result.exp_avg_sq = exp_avg_sq * s.beta2 + (g * g) * s.one_minus_beta2;
+    if (Precision::kIsFast) {
+        const float scaled = grad * s.second_factor;
+        result.exp_avg = exp_avg * s.beta1 + grad * s.first_factor;
+        result.exp_avg_sq = exp_avg_sq * s.beta2 + scaled * scaled;
+    } else {
+        const float g = s.grad_factor * grad;
+        result.exp_avg = exp_avg + (g - exp_avg) * s.one_minus_beta1;
+        result.exp_avg_sq = exp_avg_sq * s.beta2 + (g * g) * s.one_minus_beta2;
+    }
     // A NaN in either stays a NaN.
     const bool keeps = kAmsgrad && (largest >= result.exp_avg_sq || largest != largest);
     largest = keeps ? largest : result.exp_avg_sq;
-    const float denominator = Precision::root(largest) * s.root_scale + s.eps;
-    result.param = param * s.decay - s.step_size * result.exp_avg / denominator;
+    const float root = Precision::root(largest);
+    const float denominator = Precision::kIsFast ? root + s.fast_eps : root * s.root_scale + s.eps;
+    const float step_size = Precision::kIsFast ? s.fast_step_size : s.step_size;
+    result.param = param * s.decay - step_size * result.exp_avg / denominator;
     return result;
 }
 
@@ -67,7 +76,7 @@ SWIFT_NATIVE_INLINE void update(const Span& span, const AdamWScalars& s, int64_t
         const float v = kIsFloat ? load(exp_avg_sq[i]) : b.exp_avg_sq[i];
         float largest = kAmsgrad ? load(max_exp_avg_sq[i]) : 0.0F;
         const float before = kIsDirect ? load_weight<Weights>(param, compensation, i) : b.param[i];
-        const Moved result = moved<Precision, kAmsgrad>(before, s.grad_factor * grad[i], m, v, largest, s);
+        const Moved result = moved<Precision, kAmsgrad>(before, grad[i], m, v, largest, s);
         if (kAmsgrad) store(max_exp_avg_sq[i], largest);
         if (kIsFloat) {
             store(exp_avg[i], result.exp_avg);

@@ -7,7 +7,14 @@
 //     x    = max(x, v)                                 amsgrad only; else x stands for v
 //     p   -= step_size * m / (sqrt(x) * root_scale + eps)
 //
-// with step_size = lr / (1 - beta1^t) and root_scale = 1 / sqrt(1 - beta2^t) for step t >= 1.
+// with step_size = lr / (1 - beta1^t) and root_scale = 1 / sqrt(1 - beta2^t) for step t >= 1. So it is done with float
+// states. With narrower ones, where arithmetic and not memory takes the time, the same in fewer operations:
+//
+//     m    = m * beta1 + grad * first_factor           first_factor  = grad_factor * (1 - beta1)
+//     v    = v * beta2 + (grad * second_factor)^2      second_factor = grad_factor * sqrt(1 - beta2)
+//     p   -= fast_step_size * m / (sqrt(x) + fast_eps)
+//
+// with fast_step_size = step_size / root_scale and fast_eps = eps / root_scale.
 // Loshchilov and Hutter, 2019, arXiv:1711.05101, alg. 2; amsgrad: Reddi et al., 2018, arXiv:1904.09237.
 //
 // Arithmetic is float and each weight is rounded once, when it is written back. NaN and infinity propagate. With float
@@ -33,6 +40,11 @@ struct AdamWScalars {
     float step_size;
     float root_scale;
     float eps;
+    float beta1;
+    float first_factor;
+    float second_factor;
+    float fast_step_size;
+    float fast_eps;
 };
 
 // Updates the first `num_elements` elements of `span`.

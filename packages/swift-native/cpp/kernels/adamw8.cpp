@@ -33,29 +33,32 @@ struct Block {
 
 // What is the same for all elements of a step.
 struct Constants {
-    __m512 grad_factor, decay, one_minus_beta1, beta2, one_minus_beta2, step_size, root_scale, eps;
+    __m512 decay, beta1, first_factor, beta2, second_factor, step_size, eps;
 };
 
 SWIFT_NATIVE_INLINE Constants constants(const AdamWScalars& s) {
-    return {_mm512_set1_ps(s.grad_factor),     _mm512_set1_ps(s.decay),
-            _mm512_set1_ps(s.one_minus_beta1), _mm512_set1_ps(s.beta2),
-            _mm512_set1_ps(s.one_minus_beta2), _mm512_set1_ps(s.step_size),
-            _mm512_set1_ps(s.root_scale),      _mm512_set1_ps(s.eps)};
+    return {_mm512_set1_ps(s.decay),
+            _mm512_set1_ps(s.beta1),
+            _mm512_set1_ps(s.first_factor),
+            _mm512_set1_ps(s.beta2),
+            _mm512_set1_ps(s.second_factor),
+            _mm512_set1_ps(s.fast_step_size),
+            _mm512_set1_ps(s.fast_eps)};
 }
 
-// The spacing of a block's codes in every lane.
+// The spacing of a block's codes in every lane: shifts by a count for each lane are one operation, by one for all two.
 struct Spacing {
     __m512i first;
-    __m128i step;
+    __m512i step;
 };
 
 SWIFT_NATIVE_INLINE Spacing spacing_of(const RootCodes& codes) {
-    return {all(codes.first), _mm_cvtsi32_si128(static_cast<int>(codes.step))};
+    return {all(codes.first), all(codes.step)};
 }
 
 SWIFT_NATIVE_INLINE __m512 decoded_roots(const uint8_t* codes, const Spacing& spacing) {
     const __m512i code = _mm512_cvtepu8_epi32(load_bytes(codes));
-    const __m512i bits = _mm512_sll_epi32(code, spacing.step);
+    const __m512i bits = _mm512_sllv_epi32(code, spacing.step);
     return _mm512_castsi512_ps(_mm512_maskz_add_epi32(_mm512_test_epi32_mask(code, code), bits, spacing.first));
 }
 
@@ -73,7 +76,6 @@ SWIFT_NATIVE_INLINE void update(const Span& span, const Grad* grad, const Pair8&
     const RootCodes codes = roots_of(load_root_scale(pair.root_scales, number));
     const Spacing spacing = spacing_of(codes);
     const __m512 unit = _mm512_set1_ps(share_unit(pair.share_scales[number]));
-    const __m512i one = all(1);
     __m512i counters = weight_counters<Weights>(counter_at(span.counter, begin));
     __m512 largest_share = _mm512_setzero_ps();  // a NaN is passed over: its root is one too
     __m512i root_bits = _mm512_setzero_si512(), least_bits = all(0xffffffffU);
@@ -85,16 +87,17 @@ SWIFT_NATIVE_INLINE void update(const Span& span, const Grad* grad, const Pair8&
             prefetch_block<true, kLanes>(param, at + kAhead);
             prefetch_block<false, kLanes>(grad + begin, at + kAhead);
             const __m512 s = decoded_roots(pair.roots + begin + at, spacing);
-            const __m512 g = _mm512_mul_ps(c.grad_factor, load_vector(grad + begin + at));
-            const __m512 squared = _mm512_mul_ps(_mm512_mul_ps(g, g), c.one_minus_beta2);
+            const __m512 g = load_vector(grad + begin + at);
+            const __m512 scaled = _mm512_mul_ps(g, c.second_factor);
             m[i] = _mm512_mul_ps(decoded_shares(pair.shares + begin + at, unit), s);
-            m[i] = _mm512_add_ps(m[i], _mm512_mul_ps(_mm512_sub_ps(g, m[i]), c.one_minus_beta1));
-            v[i] = _mm512_add_ps(_mm512_mul_ps(_mm512_mul_ps(s, s), c.beta2), squared);
+            m[i] = _mm512_add_ps(_mm512_mul_ps(m[i], c.beta1), _mm512_mul_ps(g, c.first_factor));
+            v[i] = _mm512_add_ps(_mm512_mul_ps(_mm512_mul_ps(s, s), c.beta2), _mm512_mul_ps(scaled, scaled));
         }
-        roots_and_inverses(v, roots, inverses);
+        __mmask16 are_not_zero[4];
+        roots_and_inverses(v, roots, inverses, are_not_zero);
 #pragma GCC unroll 4
         for (int i = 0; i < 4; ++i) {
-            const __m512 denominator = _mm512_add_ps(_mm512_mul_ps(roots[i], c.root_scale), c.eps);
+            const __m512 denominator = _mm512_add_ps(roots[i], c.eps);
             v[i] = _mm512_div_ps(_mm512_mul_ps(c.step_size, m[i]), denominator);
             const __m512 share = _mm512_mul_ps(m[i], inverses[i]);
             _mm512_store_ps(block.shares + group + i * kLanes, share);
@@ -102,7 +105,7 @@ SWIFT_NATIVE_INLINE void update(const Span& span, const Grad* grad, const Pair8&
             const __m512i bits = _mm512_castps_si512(roots[i]);  // only a NaN may have a sign
             largest_share = _mm512_range_ps(largest_share, share, kLargestMagnitude);
             root_bits = _mm512_max_epu32(root_bits, bits);
-            least_bits = _mm512_min_epu32(least_bits, _mm512_sub_epi32(bits, one));  // of 0, the largest there is
+            least_bits = _mm512_mask_min_epu32(least_bits, are_not_zero[i], least_bits, bits);
         }
 #pragma GCC unroll 4
         for (int i = 0; i < 4; ++i) {
@@ -115,7 +118,7 @@ SWIFT_NATIVE_INLINE void update(const Span& span, const Grad* grad, const Pair8&
     }
     block.largest_share = _mm512_reduce_max_epu32(_mm512_castps_si512(largest_share));
     block.largest_root = _mm512_reduce_max_epu32(root_bits);
-    block.smallest_root = block.largest_root == 0 ? 0U : _mm512_reduce_min_epu32(least_bits) + 1U;
+    block.smallest_root = block.largest_root == 0 ? 0U : _mm512_reduce_min_epu32(least_bits);
 }
 
 // How a block is encoded.
@@ -140,14 +143,13 @@ template <bool kReaches>
 SWIFT_NATIVE_INLINE void encode(const Block& block, const Coding& coding, const Pair8& pair, int64_t begin,
                                 uint32_t counter) {
     const Spacing spacing = spacing_of(coding.roots);
-    const __m128i unused = _mm_cvtsi32_si128(32 - static_cast<int>(coding.roots.step));
+    const __m512i unused = all(32 - coding.roots.step);
     const __m512 per_one = _mm512_set1_ps(coding.shares_in_one);
     __m512i counters = counters_from(counter);
 #pragma GCC unroll 2
     for (int64_t at = 0; at < kBlock8; at += 4 * kLanes) {
         __m512i shares[4], roots[4], words[4];
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; ++i) words[i] = next_words(counters);
+        turned_words(counters, words);
 #pragma GCC unroll 4
         for (int i = 0; i < 4; ++i) {
             const __m512 share = _mm512_load_ps(block.shares + at + i * kLanes);
@@ -156,8 +158,8 @@ SWIFT_NATIVE_INLINE void encode(const Block& block, const Coding& coding, const 
             const __m512i offset = _mm512_ternarylogic_epi32(words[i], all(0xffffU), all(0x43000000U), 0xea);
             const __m512 rounded = _mm512_add_ps(_mm512_mul_ps(share, per_one), _mm512_castsi512_ps(offset));
             shares[i] = _mm512_cvttps_epi32(rounded);
-            const __m512i added = _mm512_add_epi32(root, _mm512_srl_epi32(words[i], unused));
-            roots[i] = _mm512_sra_epi32(_mm512_sub_epi32(added, spacing.first), spacing.step);
+            const __m512i added = _mm512_add_epi32(root, _mm512_srlv_epi32(words[i], unused));
+            roots[i] = _mm512_srav_epi32(_mm512_sub_epi32(added, spacing.first), spacing.step);
             if (!kReaches) roots[i] = _mm512_maskz_max_epi32(_mm512_test_epi32_mask(root, root), roots[i], all(1));
         }
         const __m512i flipped = _mm512_xor_si512(packed_bytes(shares), _mm512_set1_epi8(static_cast<char>(0x80)));

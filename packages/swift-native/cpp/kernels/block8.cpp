@@ -140,10 +140,12 @@ SWIFT_NATIVE_INLINE void encode_pair_block(const float* first, const float* seco
     const RootCodes codes = roots_between(largest_root == 0 ? 0U : smallest_bits(roots, size), largest_root);
     const uint32_t scale = share_scale(largest_share);
     const float per_one = shares_in_one(scale);
+    uint32_t words[kBlock8];
+    for (int64_t i = 0; kStochastic && i < kBlock8; i += kTurned) turned_words(counter_at(counter, i), words + i);
     uint32_t wide_roots[kBlock8];
     uint32_t wide_shares[kBlock8];
-    for (int64_t i = 0; i < size; ++i, counter += kCounterStep) {
-        const uint32_t word = kStochastic ? random_word(counter) : 0x80008000U;
+    for (int64_t i = 0; i < size; ++i) {
+        const uint32_t word = kStochastic ? words[i] : 0x80008000U;
         wide_roots[i] = root_code(roots[i], word >> (32 - codes.step), codes);
         wide_shares[i] = share_code(shares[i], per_one, float_of(0x43000000U | (word & 0xffffU)));
     }

@@ -10,6 +10,7 @@ namespace SWIFT_NATIVE_KERNELS {
 
 // As IEEE 754 has it. Both policies give the same bits with every instruction set.
 struct Exact {
+    static constexpr bool kIsFast = false;
     SWIFT_NATIVE_INLINE float root(float x) { return sqrtf(x); }
 };
 
@@ -23,6 +24,7 @@ struct RootAndInverse {
 // limits a step over narrow states. An estimate of 1 / root from the exponent's half is corrected by a polynomial in x
 // * estimate^2, a least-squares fit at Chebyshev's points.
 struct Fast {
+    static constexpr bool kIsFast = true;
     // For x >= 0. 0, infinity and NaN come out as they should; a denormal x gives something between 0 and its root.
     SWIFT_NATIVE_INLINE float root(float x) {
         const float estimate = float_of(0x5f36e000U - (bits_of(x) >> 1));

@@ -6,6 +6,7 @@ namespace SWIFT_NATIVE_KERNELS {
 
 void fill_adafactor(KernelTable& table);
 void fill_adamw(KernelTable& table);
+void fill_adamw16(KernelTable& table);
 void fill_adamw8(KernelTable& table);
 void fill_block8(KernelTable& table);
 void fill_convert(KernelTable& table);
@@ -18,6 +19,7 @@ KernelTable table() {
     KernelTable table{};
     fill_adafactor(table);
     fill_adamw(table);
+    fill_adamw16(table);
     fill_adamw8(table);
     fill_block8(table);
     fill_convert(table);

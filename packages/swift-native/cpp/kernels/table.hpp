@@ -3,6 +3,7 @@
 
 #include "kernels/adafactor.hpp"
 #include "kernels/adamw.hpp"
+#include "kernels/adamw16.hpp"
 #include "kernels/adamw8.hpp"
 #include "kernels/block8.hpp"
 #include "kernels/convert.hpp"
@@ -16,7 +17,8 @@ namespace swift_native {
 struct KernelTable {
     AdafactorKernels adafactor;
     AdamWKernels adamw;
-    AdamW8Kernels adamw8;  // may be null
+    AdamW16Kernels adamw16;  // may be null
+    AdamW8Kernels adamw8;    // may be null
     LionKernels lion;
     SgdKernels sgd;
     Block8Kernels block8;

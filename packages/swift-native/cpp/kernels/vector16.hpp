@@ -53,14 +53,39 @@ SWIFT_NATIVE_INLINE __m512i next_words(__m512i& counters) {
     return _mm512_xor_si512(word, _mm512_srli_epi32(word, 15));
 }
 
+// turned_words of kernels/random.hpp, from the first of `counters`, which go on to the next run.
+SWIFT_NATIVE_INLINE void turned_words(__m512i& counters, __m512i (&words)[4]) {
+    static_assert(kTurnedAlike == kLanes && kTurned == 4 * kLanes, "a word for four vectors");
+    words[0] = next_words(counters);
+    counters = _mm512_add_epi32(counters, all(kCounterStep * static_cast<uint32_t>(kTurned - kTurnedAlike)));
+    words[1] = _mm512_rol_epi32(words[0], 16);
+    words[2] = _mm512_rol_epi32(words[0], 8);
+    words[3] = _mm512_rol_epi32(words[0], 24);
+}
+
 // Those that rounding the weights takes; none if it takes none.
 template <typename Weights>
 SWIFT_NATIVE_INLINE __m512i weight_counters(uint32_t first) {
     return Weights::kRandom ? counters_from(first) : _mm512_setzero_si512();
 }
 
-// Fast::root_and_inverse of kernels/precision.hpp, of four vectors side by side: one alone would wait for itself.
-SWIFT_NATIVE_INLINE void roots_and_inverses(const __m512 (&x)[4], __m512 (&roots)[4], __m512 (&inverses)[4]) {
+// Fast::root of kernels/precision.hpp, of four vectors side by side.
+SWIFT_NATIVE_INLINE void fast_roots(const __m512 (&x)[4], __m512 (&roots)[4]) {
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+        const __m512i half = _mm512_srli_epi32(_mm512_castps_si512(x[i]), 1);
+        const __m512 estimate = _mm512_castsi512_ps(_mm512_sub_epi32(all(0x5f36e000U), half));
+        const __m512 root = _mm512_mul_ps(x[i], estimate);
+        const __m512 h = _mm512_mul_ps(root, estimate);
+        const __m512 inner = _mm512_add_ps(_mm512_set1_ps(-1.2607571F), _mm512_mul_ps(h, _mm512_set1_ps(0.3798538F)));
+        roots[i] = _mm512_mul_ps(root, _mm512_add_ps(_mm512_set1_ps(1.8808990F), _mm512_mul_ps(h, inner)));
+    }
+}
+
+// Fast::root_and_inverse of kernels/precision.hpp, of four vectors side by side: one alone would wait for itself. Says
+// also which are not 0.
+SWIFT_NATIVE_INLINE void roots_and_inverses(const __m512 (&x)[4], __m512 (&roots)[4], __m512 (&inverses)[4],
+                                            __mmask16 (&are_not_zero)[4]) {
     __m512 h[4], factor[4];
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
@@ -79,9 +104,9 @@ SWIFT_NATIVE_INLINE void roots_and_inverses(const __m512 (&x)[4], __m512 (&roots
     }
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
-        const __mmask16 is_not_zero = _mm512_cmp_ps_mask(x[i], _mm512_setzero_ps(), _CMP_NEQ_UQ);
+        are_not_zero[i] = _mm512_cmp_ps_mask(x[i], _mm512_setzero_ps(), _CMP_NEQ_UQ);
         roots[i] = _mm512_mul_ps(roots[i], factor[i]);
-        inverses[i] = _mm512_maskz_mul_ps(is_not_zero, inverses[i], factor[i]);
+        inverses[i] = _mm512_maskz_mul_ps(are_not_zero[i], inverses[i], factor[i]);
     }
 }
 
@@ -99,15 +124,20 @@ SWIFT_NATIVE_INLINE const uint16_t* bits_at(const BFloat16* values) {
 
 SWIFT_NATIVE_INLINE const float* bits_at(const float* values) { return values; }
 
-// store(BFloat16&, float) of kernels/element.hpp; returns the bits that were written, as float.
-SWIFT_NATIVE_INLINE __m512 store_nearest(uint16_t* target, __m512 values) {
+// store(BFloat16&, float) of kernels/element.hpp, as bits of float.
+SWIFT_NATIVE_INLINE __m512i nearest_bits(__m512 values) {
     const __m512i bits = _mm512_castps_si512(values);
     const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), all(1));
     __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, all(0x7fffU)));
     const __mmask16 is_nan = _mm512_cmp_ps_mask(values, values, _CMP_UNORD_Q);
-    rounded = _mm512_mask_mov_epi32(_mm512_and_si512(rounded, all(0xffff0000U)), is_nan, all(0x7fc00000U));
-    store_upper(target, rounded);
-    return _mm512_castsi512_ps(rounded);
+    return _mm512_mask_mov_epi32(_mm512_and_si512(rounded, all(0xffff0000U)), is_nan, all(0x7fc00000U));
+}
+
+// Returns the bits that were written, as float.
+SWIFT_NATIVE_INLINE __m512 store_nearest(uint16_t* target, __m512 values) {
+    const __m512i bits = nearest_bits(values);
+    store_upper(target, bits);
+    return _mm512_castsi512_ps(bits);
 }
 
 // `compensation` is null where the format has none.
