@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from swift_core.artifacts import data_lock
 from swift_core.artifacts.checkpoint import commit, staging_of
 from swift_core.artifacts.directory import create
 from swift_core.artifacts.drift import identity
@@ -105,6 +106,52 @@ def test_other_code_of_a_plugin_is_refused(make_plan, save, tmp_path):
     file.write_text("A = 2\n")
     with pytest.raises(SwiftError, match=r"train.loss_type: the code of dpo .* has changed"):
         choose(plan, tmp_path / "out")
+
+
+def reading(plan, **data):
+    """Return `plan` with other data sets."""
+    settings = replace(plan.settings, data=replace(plan.settings.data, **data))
+    return replace(plan, config=replace(plan.config, settings=settings))
+
+
+def test_other_bytes_of_a_data_file_are_refused_with_its_name_and_accepted_when_told(make_plan, save, tmp_path):
+    (tmp_path / "more").mkdir()
+    rows, held_out = tmp_path / "rows.jsonl", tmp_path / "more" / "held.jsonl"
+    rows.write_text('{"text": "a"}\n')
+    held_out.write_text('{"text": "b"}\n')
+    plan = reading(make_plan(), dataset=["rows.jsonl#1", "demo:chat"], val_dataset="more")
+    save(plan, 5)
+    assert choose(plan, tmp_path / "out").checkpoint is not None
+    rows.write_text('{"text": "c"}\n')
+    with pytest.raises(SwiftError) as error:
+        choose(plan, tmp_path / "out")
+    assert problem(error).code == "resume-data"
+    assert "rows.jsonl: 14 bytes, " in problem(error).message
+    assert "held.jsonl" not in problem(error).message
+    held_out.write_text('{"text": "longer"}\n')
+    start = choose(plan, tmp_path / "out", accept_changes=True)
+    assert [line.partition(": ")[2].partition(" bytes")[0] for line in start.notes[-2:]] == [
+        "rows.jsonl: 14",
+        "more/held.jsonl: 14",
+    ]
+
+
+def test_of_a_large_data_file_both_ends_are_read(make_plan, save, tmp_path, monkeypatch):
+    monkeypatch.setattr(data_lock, "_WHOLE", 100)
+    monkeypatch.setattr(data_lock, "_END", 30)
+    rows = tmp_path / "rows.jsonl"
+    content = bytearray(b"x" * 200)
+    rows.write_bytes(content)
+    plan = reading(make_plan(), dataset="rows.jsonl")
+    save(plan, 5)
+    for place, is_seen in ((29, True), (30, False), (169, False), (170, True)):
+        data_lock._hashed.cache_clear()
+        rows.write_bytes(content[:place] + b"y" + content[place + 1 :])
+        if is_seen:
+            with pytest.raises(SwiftError, match=r"rows\.jsonl: 200 bytes, "):
+                choose(plan, tmp_path / "out")
+        else:
+            assert choose(plan, tmp_path / "out").checkpoint is not None
 
 
 def test_auto_begins_where_nothing_is_and_begins_again_without_a_checkpoint(make_plan, tmp_path):

@@ -33,7 +33,7 @@ def run(
         overrides: Changes to it, as `train.learning_rate=1e-4`.
         resume: A run directory to go on with, from its newest whole checkpoint, or a checkpoint; `auto` finds the
             run itself and begins one where there is none; `never` begins one.
-        resume_changed: Go on although the run file or the plugins have changed since.
+        resume_changed: Go on although run file, plugins or data have changed since.
         allow_code: Run plugin files beside the run file although their folder is not trusted.
         remote_code: Models whose own code may run -> the commit or hash that pins it.
         tell: Is given each line on what was taken to go on from, and why.

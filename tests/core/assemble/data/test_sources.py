@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from swift_core.assemble.data.files import data_files, read_file
-from swift_core.assemble.data.sources import Reference, needs_network, read
+from swift_core.assemble.data.files import read_file
+from swift_core.assemble.data.sources import needs_network, read
+from swift_core.config.data_files import Reference, data_files
 from swift_core.errors import Place, SwiftError
 
 ROWS = [{"text": "a, \"b\"\nc"}, {"text": "é"}, {"text": "d"}]  # fmt: skip

@@ -138,7 +138,7 @@ def read_manifest(folder: Path) -> Manifest:
             _require_inside(name)
             if {key: type(value) for key, value in entry.items()} != {"size": int, "xxh3_128": str}:
                 raise BrokenCheckpointError(f"has a {MANIFEST} that is none")
-        if not all(isinstance(about.get(key, {}), dict) for key in ("settings", "plugins")):
+        if not all(isinstance(about.get(key, {}), dict) for key in ("settings", "plugins", "data")):
             raise BrokenCheckpointError(f"has a {MANIFEST} that is none")
         if "eval_loss" in about:
             about["eval_loss"] = float(about["eval_loss"])

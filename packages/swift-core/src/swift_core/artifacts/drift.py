@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+from swift_core.artifacts.data_lock import data_lock
 from swift_core.contracts.plan_json import plain
 from swift_core.plugins.identity import content_hash
 from swift_core.plugins.option_files import files_hash
@@ -46,14 +47,15 @@ SHARED = (
 
 
 def identity(plan: RunPlan) -> dict[str, Any]:
-    """Return what a manifest keeps of a run: its settings, their digest, and its plugins with the bytes of their code.
+    """Return what a manifest keeps of a run: settings, their digest, plugins and data files with their bytes.
 
     `plugins` is the run's lock: part -> [name, wheel, version, SHA-256 of the code].
     """
     settings = dict(sorted(_flat("", plan.settings)))
     settings |= {f"remote_code.{model_id}": pin for model_id, pin in sorted(plan.remote_code.items())}
     text = json.dumps(settings, sort_keys=True)
-    return {"settings": settings, "plan": hashlib.sha256(text.encode()).hexdigest(), "plugins": _lock(plan)}
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return {"settings": settings, "plan": digest, "plugins": _lock(plan), "data": data_lock(plan)}
 
 
 def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -89,6 +91,12 @@ def changed_plugins(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[s
         for key in sorted({*old, *new})
         if old.get(key) != new.get(key)
     ]
+
+
+def changed_data(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return a line for each data file that both name and that holds something else."""
+    old, new = before.get("data", {}), now["data"]
+    return [f"{name}: {old[name]} -> {new[name]}" for name in new if name in old and old[name] != new[name]]
 
 
 def _difference(old: Any, new: Any) -> str:

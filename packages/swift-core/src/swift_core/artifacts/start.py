@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from swift_core.artifacts import checkpoint
-from swift_core.artifacts.drift import changed_plugins, changed_settings, identity, shared_otherwise
+from swift_core.artifacts.drift import changed_data, changed_plugins, changed_settings, identity, shared_otherwise
 from swift_core.artifacts.metrics_file import METRICS_FILE, forget_after
 from swift_core.contracts.records import interpreting, read_object
 from swift_core.errors import Problem, SwiftError
@@ -46,7 +46,7 @@ def choose(plan: RunPlan, resume: Resume = "never", *, accept_changes: bool = Fa
     Args:
         plan: The run.
         resume: What to go on from.
-        accept_changes: Go on although the run file or plugins are not those that wrote the checkpoint.
+        accept_changes: Go on although run file, plugins or data are not those that wrote the checkpoint.
 
     Raises:
         SwiftError: The directory is in use, there is no whole checkpoint, or the run has changed.
@@ -126,9 +126,9 @@ def _standings(run: Path) -> list[checkpoint.Standing]:
 def _require_same(plan: RunPlan, about: Any, place: Path, accept_changes: bool) -> tuple[str, ...]:
     """Return a line for each accepted difference between the run and what wrote a checkpoint; refuse others."""
     now = identity(plan)
-    settings, plugins = changed_settings(about, now), changed_plugins(about, now)
+    settings, plugins, data = changed_settings(about, now), changed_plugins(about, now), changed_data(about, now)
     if accept_changes:
-        return tuple(f"changed, as accepted: {line}" for line in (*settings, *plugins))
+        return tuple(f"changed, as accepted: {line}" for line in (*settings, *plugins, *data))
     next_step = "undo the changes, start a new run, or accept them with --resume-changed"
     problems = []
     if settings:
@@ -137,6 +137,9 @@ def _require_same(plan: RunPlan, about: Any, place: Path, accept_changes: bool) 
     if plugins:
         message = f"The plugins are not those that wrote {place}: {'; '.join(plugins)}."
         problems.append(Problem("resume-plugins", message, None, next_step))
+    if data:
+        message = f"The data is not what was there when {place} was written: {'; '.join(data)}."
+        problems.append(Problem("resume-data", message, None, next_step))
     if problems:
         raise SwiftError(problems)
     lines = shared_otherwise(about, now)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     metavar="auto|never|PATH",
     help="Go on with a run directory or checkpoint; auto finds the run, or begins one. [default: never]",
 )
-@click.option("--resume-changed", is_flag=True, help="Go on although the run file or plugins have changed since.")
+@click.option("--resume-changed", is_flag=True, help="Go on although run file, plugins or data have changed since.")
 @click.option("--allow-code", is_flag=True, help="Run plugin files beside the run file without asking.")
 @remote_code_option
 @click.option(

@@ -82,7 +82,7 @@ def _compare(parts: Parts) -> None:
 
 
 def facts(plan: RunPlan) -> dict[str, str]:
-    """Return what must be the same on all ranks: the settings, the bytes and options of plugins, the libraries."""
+    """Return what must be the same on all ranks: settings, bytes and options of plugins, data files, libraries."""
     known = identity(plan)
     options = {part.key: dict(part.options) for part in plan.parts}
     plugins = {
@@ -90,7 +90,8 @@ def facts(plan: RunPlan) -> dict[str, str]:
         for key, lock in known["plugins"].items()
     }
     settings = {f"setting {key}": json.dumps(value) for key, value in known["settings"].items()}
-    return {**settings, **plugins, **versions(plan)}
+    data = {f"data file {name}": content for name, content in known["data"].items()}
+    return {**settings, **plugins, **data, **versions(plan)}
 
 
 def differences(everyone: Sequence[Mapping[str, str]]) -> str:

@@ -14,16 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 _SPACE = re.compile(r"\s*")
-_NOT_DATA = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
 _LONGEST_CELL = 2**31 - 1
-
-
-def data_files(folder: Path) -> list[Path]:
-    """Return the data files in `folder`, by name; those in folders below it are not read."""
-    files = [path for path in sorted(folder.iterdir()) if path.suffix in SUFFIXES and path.name not in _NOT_DATA]
-    return [path for path in files if not path.name.startswith(".")]
 
 
 def read_file(path: Path, name: str) -> list[Row]:

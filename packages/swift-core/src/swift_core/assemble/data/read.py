@@ -17,16 +17,17 @@ from swift_core.assemble.data.images import RowImages, image_notes, rules_of
 from swift_core.assemble.data.media import has_media_column, modalities_of
 from swift_core.assemble.data.mixing import interleaved, told
 from swift_core.assemble.data.rows import Item, Mistakes, Row
-from swift_core.assemble.data.sources import Source, downloads, read, references
+from swift_core.assemble.data.sources import Source, downloads, read
 from swift_core.assemble.data.split import draw_of
 from swift_core.assemble.data.streaming import Stream, StreamedItems
+from swift_core.config.data_files import references
 from swift_core.contracts.images import ImageError
 from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from swift_core.assemble.data.sources import Reference
+    from swift_core.config.data_files import Reference
     from swift_core.contracts.data import Message, Record
     from swift_core.contracts.handover import RunPlan
 

@@ -1,8 +1,7 @@
-"""What a data key names: a path, `path#N`, a folder, a `demo:` name or a hub id, and the rows it stands for."""
+"""The rows that a data key stands for."""
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import sys
@@ -10,14 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from swift_core.assemble.data.files import SUFFIXES, data_files, read_file
+from swift_core.assemble.data.files import read_file
 from swift_core.assemble.data.rows import Row
-from swift_core.errors import Place, Problem, SwiftError
+from swift_core.config.data_files import SUFFIXES, data_files
+from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from swift_core.contracts.handover import RunConfig
+    from swift_core.config.data_files import Reference
 
 _HUB_ID = re.compile(r"(?P<name>[\w.-]+/[\w.-]+)(?::(?P<subset>[\w.-]+))?\Z")
 
@@ -30,48 +30,6 @@ class Source:
     """As written."""
 
     rows: Sequence[Row]
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """One data set of the run file, not read yet."""
-
-    text: str
-    base: Path
-    """The run file's folder."""
-
-    place: Place | None
-    seed: int
-
-    def split(self) -> tuple[str, int]:
-        """Return what is named and how many rows are drawn from it; -1 means all."""
-        name, mark, count = self.text.rpartition("#")
-        if mark and count.isdecimal() and not self.path(self.text).exists():
-            return name, int(count)
-        return self.text, -1
-
-    def path(self, name: str) -> Path:
-        """Return `name` as a path; paths start from the run file's folder."""
-        return self.base / os.path.expanduser(name)
-
-    def folder(self) -> Path | None:
-        """Return the folder of the data files; None when the data is not a file of this machine."""
-        name, _ = self.split()
-        path = self.path(name)
-        if name.startswith("demo:") or not path.exists():
-            return None
-        return path if path.is_dir() else path.parent
-
-
-def references(config: RunConfig, key: str) -> list[Reference]:
-    """Return what `data.dataset` or `data.val_dataset` names."""
-    value: str | list[str] = getattr(config.settings.data, key.removeprefix("data."))
-    seed = config.settings.train.seed
-    if isinstance(value, str):
-        return [Reference(value, config.path.parent, config.place(key), seed)]
-    return [
-        Reference(text, config.path.parent, config.place(f"{key}.{index}"), seed) for index, text in enumerate(value)
-    ]
 
 
 def needs_network(reference: Reference) -> bool:

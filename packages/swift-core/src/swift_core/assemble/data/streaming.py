@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from swift_core.assemble.data.detect import Detected, Formats, detect, fits, records
-from swift_core.assemble.data.files import data_files
 from swift_core.assemble.data.media import has_media_column
 from swift_core.assemble.data.rows import Item, Mistakes, Row, shown
 from swift_core.assemble.data.sources import Source, drawn_indices
+from swift_core.config.data_files import data_files
 from swift_core.errors import Place, Problem, SwiftError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from swift_core.assemble.data.sources import Reference
+    from swift_core.config.data_files import Reference
 
 STREAMED = (".jsonl", ".parquet")
 """Files whose rows can be read one after the other."""

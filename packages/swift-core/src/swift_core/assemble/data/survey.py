@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from swift_core.assemble.data.encode import Tally, count_rows, encode_rows, judge_rows
 from swift_core.assemble.data.load import is_judged, limit_of, percentile, stage_of
 from swift_core.assemble.data.read import SourceFacts, read_data
-from swift_core.assemble.data.sources import needs_network, references
+from swift_core.assemble.data.sources import needs_network
 from swift_core.assemble.encoder import open_encoder
 from swift_core.assemble.kinds.heads import HeadRows
 from swift_core.assemble.lines import count_packs, refuse_images, refuse_model, sharing_note
 from swift_core.assemble.vision.rows import has_images, lengths_with_images
+from swift_core.config.data_files import references
 from swift_core.resolve.model_facts import read_model
 
 if TYPE_CHECKING:
