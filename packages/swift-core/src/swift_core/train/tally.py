@@ -45,6 +45,7 @@ class Tally(Ledger):
         """Write the sums of this rank into a checkpoint."""
         own = {_OWN + name: pair.cpu() for name, pair in self.sums().items()}
         total = {_TOTAL + name: pair.cpu() for name, pair in self._before.sums().items()}
+        folder.mkdir(parents=True, exist_ok=True)  # a rank may come here before the first has made it
         save_file({**own, **total}, folder / f"sums_{args.process_index}.safetensors")
 
     def load(self, folder: Path, args: TrainingArguments) -> None:
