@@ -9,7 +9,7 @@
 namespace swift_native {
 namespace {
 
-// Elements that are worth waking one more thread for: about ten microseconds of work.
+// Elements of each thread that make it worth waking one more: some ten microseconds of work.
 constexpr std::int64_t kWorthAThread = 16384;
 
 struct Share {
@@ -68,7 +68,7 @@ void ChunkMap::apply(std::int64_t chunk, ChunkFunction function, const void* job
 }
 
 void for_each_chunk(const ChunkMap& chunks, int num_threads, ChunkFunction function, const void* job) {
-    const std::int64_t worth = (chunks.num_elements() + kWorthAThread - 1) / kWorthAThread;
+    const std::int64_t worth = chunks.num_elements() / kWorthAThread;
     const ChunkJob each{&chunks, function, job};
     for_each_task(chunks.num_chunks(), static_cast<int>(std::min<std::int64_t>(num_threads, worth)), take_chunk, &each);
 }
