@@ -1,11 +1,14 @@
 """Local files that change while a run trains: vetted, taken everywhere or nowhere, and taken back."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import pytest
+import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from safetensors.torch import load_file
 
 from swift_core.errors import SwiftError
 from swift_core.run import run
@@ -118,6 +121,29 @@ def _check_resume(folder, out):
         run(folder / "run.yaml", keys, resume=out, allow_code=True)
     assert "resume-plugins" not in str(refused.value)
     assert "train.max_steps" in str(refused.value)
+
+
+def test_a_run_that_took_a_change_goes_on_from_a_later_checkpoint_bit_for_bit(folder):
+    def texts(factor):
+        return version(factor, 1).replace("+ self.num_calls", "")  # what a loss remembers has a contract of its own
+
+    (folder / "loss.py").write_text(texts("1.0"))
+    for number in (1, 5):
+        (folder / f"at_{number}.py").unlink()
+    (folder / "at_3.py").write_text(texts("3.0"))
+    whole = run(folder / "run.yaml", [f"output_dir={folder / 'whole'}"], allow_code=True)
+    shutil.copytree(whole, folder / "again")
+    for left in ("adapter", "result.json"):
+        path = folder / "again" / left
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    (folder / "at_3.py").unlink()
+    checkpoint = folder / "again" / "checkpoint-4"
+    again = run(folder / "run.yaml", [f"output_dir={folder / 'again'}"], resume=checkpoint, allow_code=True)
+    assert [line["outcome"] for line in lines(whole / "reloads.jsonl")] == ["taken"]
+    weights = [load_file(path / "adapter" / "adapter_model.safetensors") for path in (whole, again)]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+    losses = [[line.get("loss") for line in lines(path / "metrics.jsonl") if line["step"]] for path in (whole, again)]
+    assert losses[0] == losses[1]
 
 
 def test_optimizers_tuners_and_models_are_refused_with_the_reason(tmp_path):
