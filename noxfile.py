@@ -38,6 +38,9 @@ OPTIMIZER_PEERS = (
 DEEPSPEED = ("deepspeed==0.19.8", "einops", "hjson", "msgpack", "ninja", "py-cpuinfo")
 """DeepSpeed with what it needs beside what is installed anyway."""
 
+FOUR_BITS = "bitsandbytes==0.50.2"
+"""Packs weights, for FSDP2 to cut."""
+
 WORKERS = min(4, os.cpu_count() or 1)
 """Processes that share the tests out, one core each."""
 
@@ -164,16 +167,16 @@ def faults(session: nox.Session) -> None:
 
 @nox.session(python=False, requires=["wheels"], default=False)
 def engines(session: nox.Session) -> None:
-    """Train on one process, DDP, FSDP2 and ZeRO with DeepSpeed beside the wheels, and compare; some five minutes."""
+    """Train on one process, DDP, FSDP2 and ZeRO with DeepSpeed beside the wheels, and compare; some twenty minutes."""
     python, target = str(python_with_wheels(session)), session.cache_dir.resolve() / "deepspeed"
     install_group(session, python, "tests")
     if not target.exists():
         pip = (python, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target))
-        session.run(*pip, *DEEPSPEED, env={"DS_BUILD_OPS": "0"}, external=True)
+        session.run(*pip, *DEEPSPEED, FOUR_BITS, env={"DS_BUILD_OPS": "0"}, external=True)
     environment = {**test_environment(session), "PYTHONPATH": str(target)}
     compiled = "from deepspeed.comm.torch import build_shm_op; build_shm_op()"  # once, before ranks wait for it
     session.run(python, "-c", compiled, env=environment, external=True)
-    arguments = session.posargs or ["tests/runs/test_engines.py"]
+    arguments = session.posargs or ["tests/runs/test_engines.py", "tests/runs/test_optimizers_on_engines.py"]
     session.run(python, "-m", "pytest", "-p", "no:cacheprovider", *arguments, env=environment, external=True)
 
 

@@ -11,7 +11,7 @@ import time
 import psutil
 import pytest
 import torch
-from tests.runs.ranks import Ranks, largest_difference, losses, weights
+from tests.runs.ranks import Ranks, largest_difference, losses, torchrun, weights
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked as on Linux")
 
@@ -234,6 +234,95 @@ def test_adapters_with_dropout_go_on_exactly_and_can_be_merged(ranks, folder, me
     assert not torch.equal(before, AutoModelForCausalLM.from_pretrained(cached_tiny())(ids).logits)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("tuner", [(), LORA], ids=["full", "lora"])
+@pytest.mark.parametrize("first", ["single", "fsdp2", "zero2"])
+def test_a_run_goes_on_with_more_processes_and_sees_the_same_rows(ranks, folder, first, tuner):
+    """Six rows a step, shared out among one, two or three processes; random numbers of dropout would differ."""
+    if first == "zero2" and importlib.util.find_spec("deepspeed") is None:
+        pytest.skip("deepspeed is not installed: nox -s engines")
+    options = [f"train.{option}".replace("lora_dropout: 0.1", "lora_rank: 4") for option in tuner]
+    common = (*SAVED, *options, "data.shuffle=true")
+
+    def share(method, number):
+        rows, turns = (3, 2) if number == 1 else (6 // number, 1)
+        sizes = (f"train.per_device_train_batch_size={rows}", f"train.gradient_accumulation_steps={turns}")
+        return (f"device.parallel_method={method}", f"device.num_processes={number}", *sizes, *common)
+
+    whole = folder("whole")
+    began = 1 if first == "single" else 2
+    train(ranks, whole, began, *share(first, began))
+    after = {("fsdp2", 2), ("fsdp2", 3), ("ddp", 3), (first, 3)} - {(first, began), ("single", 3)}
+    for method, number in sorted(after):
+        other = whole.with_name(f"{method}-{number}")
+        shutil.copytree(whole, other)
+
+        train(ranks, other, number, *share(method, number), "--resume", "out/checkpoint-2")
+
+        assert losses(other / "out") == pytest.approx(losses(whole / "out"), abs=1e-5)
+        assert largest_difference(weights(other / "out"), weights(whole / "out")) < 1e-5
+
+
+FOUR_BITS = '''\
+"""LoRA beside weights of four bits, packed here: `model.quantization_bit: 4` is refused on a CPU."""
+
+from dataclasses import dataclass
+
+import torch
+from bitsandbytes.nn import Linear4bit, Params4bit
+
+from swift_core.builtins.tuners.lora import Lora
+
+
+@dataclass(frozen=True, kw_only=True)
+class FourBits(Lora):
+    """Packs every linear layer but the head, and adapts it."""
+
+    trains_adapter = True
+
+    def prepare_model(self, model):
+        """Return the adapted model."""
+        for name, module in list(model.named_modules()):
+            if type(module) is not torch.nn.Linear or name == "lm_head":
+                continue
+            how = {"quant_type": "nf4", "quant_storage": torch.float32, "compress_statistics": True}
+            packed = Linear4bit(module.in_features, module.out_features, False, torch.float32, **how)
+            packed.weight = Params4bit(module.weight.data.clone(), requires_grad=False, module=packed, **how)
+            packed.support_avx512bf16_for_cpu = False  # else a CPU that answers packs them anew, for good
+            owner, _, last = name.rpartition(".")
+            setattr(model.get_submodule(owner), last, packed.to("cpu"))
+        model.is_loaded_in_4bit = True  # peft asks
+        return super().prepare_model(model)
+'''
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("bitsandbytes") is None, reason="bitsandbytes is not installed")
+@pytest.mark.parametrize("kind", ["full", "sharded"])
+def test_adapters_beside_weights_of_four_bits_train_alike_on_fsdp2_and_go_on_exactly(ranks, folder, kind):
+    one, whole = folder("one"), folder("whole")
+    for place in (one, whole):
+        (place / "four.py").write_text(FOUR_BITS)
+    tuner = ("--allow-code", "train.tuner_strategy=./four.py:FourBits", *SAVED)
+    engine = (*shared("fsdp2", f"device.engine_kwargs.state_dict={kind}"), *tuner)
+
+    train(ranks, one, 1, *ALONE, *tuner)
+    train(ranks, whole, 2, *engine)
+    again, alone = whole.with_name("again"), whole.with_name("alone")
+    shutil.copytree(whole, again)
+    shutil.copytree(whole, alone)
+    train(ranks, again, 2, *engine, "--resume", "out/checkpoint-2")
+    train(ranks, alone, 1, *ALONE, *tuner, "--resume", "out/checkpoint-2")
+
+    assert engine_of(whole / "out")["packed_weights_left_whole"] == 0
+    assert figures(one / "out") == figures(whole / "out")
+    assert largest_difference(weights(one / "out"), weights(whole / "out")) == 0
+    assert losses(again / "out") == losses(whole / "out")
+    assert largest_difference(weights(again / "out"), weights(whole / "out")) == 0
+    assert losses(alone / "out") == pytest.approx(losses(whole / "out"), abs=1e-5)
+    assert not [name for name in weights(whole / "out") if "lora" not in name]
+
+
 def test_an_error_of_one_rank_is_told_once_by_that_rank_and_nothing_listens_to_other_machines(folder, swift):
     """One rank of two finds its plugin broken; torchrun's own launcher is asked through `--nproc`."""
     place = folder("one")
@@ -261,6 +350,62 @@ def test_an_error_of_one_rank_is_told_once_by_that_rank_and_nothing_listens_to_o
     assert "Traceback" not in output
     assert "rank 0 of 2" not in output
     assert (place / "listening-1").read_text() == "127.0.0.1"
+
+
+@pytest.mark.slow
+def test_processes_of_torchrun_itself_listen_on_this_machine_alone_and_its_store_is_told_of(folder):
+    place = folder("plain")
+    (place / "ears.py").write_text(
+        "import os\nfrom pathlib import Path\n\nimport psutil\nfrom transformers import TrainerCallback\n\n\n"
+        "class Ears(TrainerCallback):\n    '''Notes where this process listens.'''\n\n"
+        "    def on_step_end(self, args, state, control, **kwargs):\n"
+        "        found = psutil.Process().net_connections('inet')\n"
+        "        listening = {each.laddr.ip for each in found if each.status == 'LISTEN'}\n"
+        "        Path(__file__).with_name('listening-' + os.environ['RANK']).write_text(' '.join(listening))\n"
+    )
+
+    arguments = (*shared("ddp"), "train.max_steps=1", "train.callbacks=[./ears.py:Ears]", "--allow-code")
+    code, output = torchrun(place, "train", "run.yaml", *arguments)
+
+    assert code == 0, output
+    assert {(place / f"listening-{rank}").read_text() for rank in range(2)} == {"127.0.0.1"}
+    assert output.count("note: the store of torchrun listens on all addresses of this machine") == 1
+
+
+SECRETS = dict.fromkeys(("HF_TOKEN", "WANDB_API_KEY", "AWS_SECRET_ACCESS_KEY"), "sk-canary-77f0")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["it raises", "it is told", "it is killed"])
+def test_of_several_processes_the_one_that_failed_first_tells_once_and_no_secret(folder, swift, way):
+    place = folder("fails")
+    ends = {
+        "it raises": "raise ArithmeticError('boom')",
+        "it is told": "raise SwiftError(Problem('of-mine', 'the second process cannot go on.'))",
+        "it is killed": "os.kill(os.getpid(), signal.SIGKILL)",
+    }
+    (place / "ends.py").write_text(
+        "import os\nimport signal\n\nfrom transformers import TrainerCallback\n\n"
+        "from swift_core.errors import Problem, SwiftError\n\n\n"
+        "class Ends(TrainerCallback):\n    '''Fails on rank 1 after a step.'''\n\n"
+        "    def on_step_end(self, args, state, control, **kwargs):\n"
+        f"        if os.environ['RANK'] == '1':\n            {ends[way]}\n"
+    )
+    arguments = (place / "run.yaml", "train.callbacks=[./ends.py:Ends]", f"output_dir={place / 'out'}", "--allow-code")
+    code, told = {
+        "it raises": (2, "ArithmeticError: boom"),
+        "it is told": (2, "error[of-mine]: the second process cannot go on."),
+        "it is killed": (137, "error[rank-killed]: rank 1 was ended by SIGKILL"),
+    }[way]
+
+    output = swift("train", *arguments, "--nproc", "2", code=code, **SECRETS)
+
+    assert output.count(told) == 1, output
+    assert output.count("error[") == 1, output
+    assert "Traceback" not in output
+    assert "rank 0 of 2" not in output
+    kept = b"".join(path.read_bytes() for path in place.rglob("*") if path.is_file())
+    assert not [value for value in SECRETS.values() if value in output or value.encode() in kept]
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import random
+import signal
 import zipfile
 from contextlib import suppress
 from pathlib import Path
@@ -116,6 +117,64 @@ def test_records_that_are_no_records_are_told(plan, tmp_path, name, content):
     told(open_run, folder)
     told(read_metrics, folder)
     assert len(listed(folder)) == 1
+
+
+@pytest.fixture
+def hung():
+    """Fail what waits for ever, as reading a pipe does that nobody writes to."""
+
+    def give_up(*_):
+        raise AssertionError("it waited for what is no file")
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(20)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "loop"])
+@pytest.mark.parametrize("name", ["plan.json", "result.json", "metrics.jsonl", "completions.jsonl", "run.yaml"])
+def test_what_is_no_file_is_not_read_as_a_record(plan, tmp_path, hung, name, kind):
+    folder = write_run(tmp_path / "run", plan_dict(plan))
+    (folder / name).unlink(missing_ok=True)
+    {
+        "pipe": lambda path: os.mkfifo(path),
+        "device": lambda path: path.symlink_to("/dev/zero"),
+        "folder": lambda path: path.mkdir(),
+        "loop": lambda path: path.symlink_to(path),
+    }[kind](folder / name)
+    told(render_report, folder)
+    told(open_run, folder)
+    told(listed, folder.parent)
+    told(choose, plan, folder)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+@pytest.mark.parametrize("kind", ["pipe", "device", "link out"])
+@pytest.mark.parametrize("name", [MANIFEST, "trainer_state.json", "model.safetensors", "new.safetensors"])
+def test_what_is_no_file_is_not_read_from_a_checkpoint(saved, tmp_path, hung, name, kind):
+    (saved / name).unlink(missing_ok=True)
+    (tmp_path / "outside").write_text("mine")
+    target = {"device": "/dev/zero", "link out": tmp_path / "outside"}
+    os.mkfifo(saved / name) if kind == "pipe" else (saved / name).symlink_to(target[kind])
+
+    assert standing(saved).manifest is None
+
+
+def test_a_folder_with_very_many_files_is_told_and_not_hashed(saved, hung, monkeypatch):
+    for number in range(20_000):
+        os.close(os.open(saved / f"{number}.txt", os.O_CREAT))
+    monkeypatch.setattr(checkpoint_manifest, "_entry", lambda path: pytest.fail("a file was read"))
+
+    assert "which its manifest does not list" in standing(saved).problem
+
+
+def test_a_manifest_that_is_deep_or_large_is_told_and_not_taken(saved):
+    for content in ("[" * 10**6, '{"about": ' + '{"a": ' * 10**5, " " * (16 * 2**20 + 1)):
+        (saved / MANIFEST).write_text(content)
+        assert standing(saved).manifest is None
 
 
 def test_a_record_has_a_largest_size(plan, tmp_path, monkeypatch):

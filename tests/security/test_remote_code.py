@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from swift_core.assemble.model import Loading, fetched, load_tokenizer, load_weights
 from swift_core.assemble.other_model import configured_stops
+from swift_core.builtins.hubs.huggingface import HuggingFace
 from swift_core.builtins.hubs.local import Local
 from swift_core.config.load import load, parse
 from swift_core.errors import SwiftError
@@ -18,7 +20,10 @@ from swift_core.plugins.remote_code import code_hash, grant, grant_copies, may_r
 from swift_core.resolve.plan import resolve
 from swift_core.run import run
 
-MARK = "import os\nopen(os.environ['SWIFT_MARKS'], 'a').write(__name__.rpartition('.')[2] + '\\n')\n"
+MARK = (
+    "import os\nwith open(os.environ['SWIFT_MARKS'], 'a') as file:\n"
+    "    file.write(__name__.rpartition('.')[2] + '\\n')\n"
+)
 CODE = {
     "configuration_stranger.py": "from transformers import LlamaConfig\n\n\nclass StrangerConfig(LlamaConfig):\n"
     "    model_type = 'stranger'\n",
@@ -167,6 +172,54 @@ def test_a_commit_pins_the_snapshot_of_that_commit_and_no_folder(stranger):
     stranger.rename(snapshot)
     grant("owner/stranger", snapshot, commit)
     assert may_run(snapshot)
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def hub_cache(stranger, monkeypatch):
+    """The stranger as a hub's cache keeps it: files of a commit, and a branch that names the commit."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(stranger.parent / "hub"))
+    monkeypatch.setattr("huggingface_hub._snapshot_download.constants.HF_HUB_CACHE", str(stranger.parent / "hub"))
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(stranger.parent / "modules"))
+    repository = stranger.parent / "hub" / "models--owner--stranger"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(COMMIT)
+    (repository / "snapshots").mkdir()
+    stranger.rename(repository / "snapshots" / COMMIT)
+    return repository
+
+
+def test_code_of_a_hubs_model_runs_at_the_pinned_commit_alone(hub_cache, stranger):
+    source, base = HuggingFace(), stranger.parent
+    folder = fetched(source, "owner/stranger", "main", base, {})
+    assert folder == hub_cache / "snapshots" / COMMIT
+    with pytest.raises(ValueError, match="code of a model is not run unless the command line says so"):
+        load_weights(folder, Loading())
+    other = "f" * 40
+    with pytest.raises(ValueError, match=f"{other}\\) is not in the hub cache"):
+        fetched(source, "owner/stranger", "main", base, {"owner/stranger": other})
+    with pytest.raises(ValueError, match="not run unless"):
+        load_weights(fetched(source, "owner/stranger", "main", base, {"owner/neighbour": COMMIT}), Loading())
+    assert marks(stranger) == []
+
+    pinned = fetched(source, "owner/stranger", "main", base, {"owner/stranger": COMMIT})
+    assert type(load_weights(pinned, Loading())).__name__ == "StrangerForCausalLM"
+    assert "modeling_stranger" in marks(stranger)
+
+
+def test_a_branch_that_moves_does_not_move_the_pin(hub_cache, stranger):
+    moved = "a" * 40
+    shutil.copytree(hub_cache / "snapshots" / COMMIT, hub_cache / "snapshots" / moved)
+    (hub_cache / "snapshots" / moved / "modeling_stranger.py").write_text(MARK + "raise SystemExit\n")
+    (hub_cache / "refs" / "main").write_text(moved)
+
+    assert fetched(HuggingFace(), "owner/stranger", "main", stranger.parent, {"owner/stranger": COMMIT}).name == COMMIT
+    with pytest.raises(ValueError, match="not run unless"):
+        load_weights(fetched(HuggingFace(), "owner/stranger", "main", stranger.parent, {}), Loading())
+    assert marks(stranger) == []
 
 
 @pytest.mark.parametrize("text", ["owner/name", "owner/name@main", "owner/name@v1.0", "@" + "0" * 40, "a@" + "0" * 39])

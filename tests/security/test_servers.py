@@ -119,6 +119,59 @@ def test_other_spellings_of_this_machine_are_not_taken_for_a_public_server(host)
         assert server.asked == []
 
 
+@pytest.fixture
+def reached(monkeypatch):
+    """Return the hosts that sockets were connected to."""
+    hosts, connect = [], socket.socket.connect
+
+    def watched(self, address):
+        hosts.append(address[0] if isinstance(address, tuple) else address)
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", watched)
+    return hosts
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://2852039166/",  # 169.254.169.254 as one number
+        "https://0xa9fea9fe/",
+        "https://0251.0376.0251.0376/",
+        "https://0xa9.254.0251.254/",
+        "https://169.254.43518/",
+        "https://169.254.169.254./",
+        "https://[::ffff:a9fe:a9fe]/",
+        "https://[::ffff:0:a9fe:a9fe]/",
+        "https://[::a9fe:a9fe]/",
+        "https://[fe80::1%25lo]/",
+        "https://judge.example@169.254.169.254/",
+        "https://judge.example:443@169.254.169.254/",
+        "https://169.254.169.254#@judge.example/",
+        "https://169.254.169.254?@judge.example/",
+        "https://judge.example\\@169.254.169.254/",
+        "https://169.254.169.254\\.judge.example/",
+        "https://\uff11\uff16\uff19.254.169.254/",
+        "https://169\u3002254\u3002169\u3002254/",
+        "https://\u2460\u2465\u2468.254.169.254/",
+        "https:///169.254.169.254/",
+        "https://169.254.169.254%2f@judge.example/",
+        "https://judge.example\t@169.254.169.254/",
+        "https:169.254.169.254/",
+        "HTTPS://169.254.169.254/",
+    ],
+)
+def test_no_spelling_of_a_url_leads_to_a_closed_address(names, reached, url):
+    known, _ = names
+    known["judge.example"] = ["127.0.0.1"]  # where nobody could be reached by that name either
+    try:
+        client = RemoteClient(url=url, max_retries=0, timeout=2.0)
+    except ValueError:
+        return
+    assert failed(client).message
+    assert reached == []
+
+
 def test_a_listed_name_may_be_private_and_its_metadata_address_may_not(names):
     known, _ = names
     with loopback_server(lambda path, body: (200, 7)) as server:

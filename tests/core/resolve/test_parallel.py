@@ -6,7 +6,9 @@ import re
 from dataclasses import replace
 
 import pytest
+import torch
 
+from swift_core.assemble.model import Loading, _quantization
 from swift_core.config.load import parse
 from swift_core.contracts.parallel import PRESETS, SHARDED
 from swift_core.contracts.plan_json import plan_dict
@@ -288,12 +290,27 @@ def test_zero_keeps_checkpoints(plan_of, method):
     assert plan.settings.train.save_strategy == "steps"
 
 
-@pytest.mark.parametrize("method", ["fsdp2", "zero2", "zero3"])
-def test_quantised_weights_are_not_cut_into_pieces(problems_of, method):
-    text = "model: {model_id: demo:tiny, quantization_bit: 8}\ndata: {dataset: demo:chat}\n" + device(method)
+@pytest.mark.parametrize(("method", "bits"), [("fsdp2", 8), ("zero2", 8), ("zero2", 4), ("zero3", 4)])
+def test_quantised_weights_are_not_cut_into_pieces(problems_of, method, bits):
+    text = f"model: {{model_id: demo:tiny, quantization_bit: {bits}}}\ndata: {{dataset: demo:chat}}\n" + device(method)
     machine = replace(TWO, packages=TWO.packages | {"bitsandbytes"})
 
     (problem,) = problems_of(text, machine=machine, planning=True)
 
     assert problem.code == "engine-conflict"
-    assert "quantised ones are packed" in problem.message
+    assert f"{bits}-bit ones are packed" in problem.message
+
+
+def test_four_bits_are_cut_by_fsdp2_in_the_type_of_the_other_weights(plan_of, monkeypatch):
+    machine = replace(TWO, packages=TWO.packages | {"bitsandbytes"})
+    text = RUN + "train: {tuner_strategy: qlora}\n" + device("fsdp2")
+
+    assert plan_of(text, machine=machine, planning=True).settings.model.quantization_bit == 4
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)  # a GPU and bitsandbytes, of which none is used
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    told = [
+        _quantization(Loading(dtype="bfloat16", quantization_bit=4, shards_weights=shards)).bnb_4bit_quant_storage
+        for shards in (True, False)
+    ]
+    assert told == [torch.bfloat16, torch.uint8]

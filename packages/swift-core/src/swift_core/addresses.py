@@ -8,6 +8,7 @@ and the connection goes to the address that was judged.
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_CARRIERS = tuple(ipaddress.IPv6Network(text) for text in ("64:ff9b::/96", "::/96", "::ffff:0:0:0/96"))
+"""IPv6 networks whose last 32 bits are an IPv4 address: NAT64, and two older ways that some systems still follow."""
+
+_FOUR_NUMBERS = re.compile(r"[0-9]+(\.[0-9]+){3}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +70,23 @@ def require_url(url: str, allowed: Allowed) -> None:
         raise ValueError("url must not hold a user or password: a key goes into the variable that api_key_env names")
     if not host:
         raise ValueError(f"url must name a host, got {url!r}")
+    host = _plain_host(host, url)
     address = _literal(host)
     if address is not None and (reason := refused(host, address, split.scheme, allowed)):
         raise ValueError(f"url {url!r}: {reason}")
     if address is None and split.scheme == "http" and not is_this_machine(host) and allowed == Allowed.of(()):
         raise ValueError(f"url {url!r}: {_PLAIN}")
+
+
+def _plain_host(host: str, url: str) -> str:
+    """Return a host in the letters that are looked up; signs that look like digits of an address become those."""
+    try:
+        plain = host if host.isascii() else host.encode("idna").decode("ascii")
+    except UnicodeError:
+        raise ValueError(f"url must name a host, got {url!r}") from None
+    if _FOUR_NUMBERS.fullmatch(plain.rstrip(".")) and _literal(plain.rstrip(".")) is None:
+        raise ValueError(f"url must be an address of a server, got {url!r}: four numbers of at most 255, without zeros")
+    return plain
 
 
 _PLAIN = "plain http is for this machine; use https, or list the host in allow_hosts"
@@ -119,8 +135,9 @@ def _embedded(address: Address) -> Iterator[Address]:
     yield address
     if isinstance(address, ipaddress.IPv6Address):
         teredo = address.teredo
-        nat64 = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
-        yield from (one for one in (address.ipv4_mapped, address.sixtofour, teredo and teredo[1], nat64) if one)
+        is_carrier = int(address) > 1 and any(address in network for network in _CARRIERS)
+        last = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if is_carrier else None
+        yield from (one for one in (address.ipv4_mapped, address.sixtofour, teredo and teredo[1], last) if one)
 
 
 def _sort_of(address: Address) -> str:

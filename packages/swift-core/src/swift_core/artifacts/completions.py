@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from swift_core.artifacts.atomic import write_text
+from swift_core.contracts.records import LARGEST_LOG, read_plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +34,7 @@ def forget_after(directory: Path, step: int) -> None:
 
 
 def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").split("\n")[:-1]
+    return read_plain(path, LARGEST_LOG).split("\n")[:-1]
 
 
 def completion_table(directory: Path) -> dict[str, Any]:

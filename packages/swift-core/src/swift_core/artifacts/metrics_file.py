@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from swift_core.artifacts.atomic import write_text
 from swift_core.artifacts.plain import is_nonfinite, scalar
-from swift_core.contracts.records import interpreting
+from swift_core.contracts.records import LARGEST_LOG, interpreting, read_plain
 from swift_core.errors import Place, Problem, SwiftError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def read_metrics(directory: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     with interpreting(path):
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+        lines = read_plain(path, LARGEST_LOG).split("\n")[:-1]
     return [_read_line(path, number, line) for number, line in enumerate(lines, start=1)]
 
 

@@ -38,6 +38,9 @@ class Loading:
     dtype: str = "float32"
     attn_implementation: str = "sdpa"
     quantization_bit: int = 0
+    shards_weights: bool = False
+    """Whether quantised weights will be cut into pieces, which must then look like numbers."""
+
     head: str = "causal_lm"
     """Output head: `causal_lm`, `sequence_classification` or `token_classification`."""
 
@@ -118,8 +121,9 @@ def load_reference(plan: RunPlan, model: PreTrainedModel) -> PreTrainedModel | N
 
 def _with_cut(plan: RunPlan, loading: Loading) -> Loading:
     """Return how a model is loaded whose matrices the plan cuts."""
-    size = plan.settings.device.tensor_parallel_size
-    return replace(loading, tensor_parallel_size=size, tp_plan=plan.parallel.values.get("tp_plan", {}))
+    size, rules = plan.settings.device.tensor_parallel_size, plan.parallel.values.get("tp_plan", {})
+    shards_weights = plan.parallel.method == "fsdp2"
+    return replace(loading, tensor_parallel_size=size, tp_plan=rules, shards_weights=shards_weights)
 
 
 def _loaded_again(plan: RunPlan) -> PreTrainedModel:
@@ -378,8 +382,11 @@ def _quantization(loading: Loading) -> Any:
         raise ValueError(f"{loading.quantization_bit}-bit weights on a CPU need bitsandbytes {_BITS_ON_CPU} or newer")
     if loading.quantization_bit == 8:
         return BitsAndBytesConfig(load_in_8bit=True)
+    # accelerate leaves bytes out of what FSDP2 cuts; the same bits as numbers of the other weights' type it takes.
+    storage = {"bnb_4bit_quant_storage": loading.dtype} if loading.shards_weights else {}
     return BitsAndBytesConfig(
         load_in_4bit=True,
+        **storage,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=getattr(torch, loading.dtype),

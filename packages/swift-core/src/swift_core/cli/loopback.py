@@ -20,6 +20,8 @@ from torch.distributed.elastic.rendezvous import (
     rendezvous_handler_registry,
 )
 
+from swift_core.cli.interfaces import LAUNCHED, set_interface
+
 ADDRESS = "127.0.0.1"
 BACKEND = "swift-loopback"
 _PATIENCE = timedelta(minutes=10)
@@ -73,14 +75,7 @@ class Loopback(RendezvousHandler):
 
 def register() -> str:
     """Make it known to torch's launcher, keep gloo and NCCL on the loopback interface; return its name."""
-    if (name := _interface()) is not None:
-        for library in ("GLOO", "NCCL"):
-            os.environ.setdefault(f"{library}_SOCKET_IFNAME", name)
+    set_interface()
+    os.environ[LAUNCHED] = "1"
     rendezvous_handler_registry.register(BACKEND, Loopback)
     return BACKEND
-
-
-def _interface() -> str | None:
-    """Return the name of the loopback interface; None where it cannot be told."""
-    names = {name for _, name in socket.if_nameindex()}
-    return next((name for name in ("lo", "lo0") if name in names), None)

@@ -78,9 +78,12 @@ def command(
         from swift_core.cli import launch
 
         overrides = launch.share_out(run_file, overrides)
+    from swift_core.cli.interfaces import stay_on_this_machine
     from swift_core.run import run
 
     is_first = os.environ.get("RANK", "0") == "0"
+    if (note := stay_on_this_machine()) and is_first:
+        click.echo(note, err=True)
     if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0":
         resume = "auto"  # the launcher started all processes again, because one of them died
     try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 LARGEST = 64 * 2**20
 """Bytes of a record, at most."""
 
+LARGEST_LOG = 2**30
+"""Bytes of a file with a line for each step, at most."""
+
 _OTHER_FORM = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What reading data raises that has not the form it should have."""
 
@@ -26,15 +31,33 @@ def read_object(path: Path) -> dict[str, Any]:
         SwiftError: It holds none, or is too large.
         OSError: It cannot be read.
     """
-    if path.stat().st_size > LARGEST:
-        raise broken(path, f"has more than {LARGEST} bytes")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_plain(path, LARGEST))
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise broken(path, "is no JSON object")
     return content
+
+
+def read_plain(path: Path, largest: int) -> str:
+    """Return the text of a plain file of at most `largest` bytes.
+
+    A pipe or a device in its place is opened, which takes no time, and never read, which may take for ever.
+
+    Raises:
+        SwiftError: It is no plain file, or is too large.
+        ValueError: It is no text.
+        OSError: It cannot be read.
+    """
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > largest:
+        os.close(handle)
+        is_file = stat.S_ISREG(status.st_mode)
+        raise broken(path, f"has more than {largest} bytes" if is_file else "is no plain file")
+    with open(handle, encoding="utf-8") as file:
+        return file.read()
 
 
 @contextmanager

@@ -164,9 +164,10 @@ def check_rest(findings: Findings) -> None:
             if is_on:
                 message = f"{key} {why}, and {parallel.method} {_GIVEN[parallel.method]}"
                 findings.wrong("engine-conflict", message, key, "leave the key out, or write parallel_method: ddp")
-    if parallel.method in SHARDED and settings.model.quantization_bit:
-        message = f"{parallel.method} cuts weights of one type of numbers into pieces, and quantised ones are packed"
-        next_step = "write parallel_method: ddp, in which every process has all of them"
+    bits = settings.model.quantization_bit
+    if parallel.method in SHARDED and bits and (parallel.method, bits) != ("fsdp2", 4):
+        message = f"{parallel.method} cuts weights of one type of numbers into pieces, and {bits}-bit ones are packed"
+        next_step = "write parallel_method: ddp, in which every process has all, or fsdp2 with 4 bits"
         findings.wrong("engine-conflict", message, "model.quantization_bit", next_step)
     if parallel.is_zero:
         _check_zero(findings, parallel.method)

@@ -62,6 +62,7 @@ class ReadBack(TrainerCallback):
         }
         if parallel.method == "fsdp2":
             values |= {name: parallel.values[name] for name in ("reshard_after_forward", "cpu_offload")}
+            values["packed_weights_left_whole"] = 0
         if parallel.method == "tp":
             values["tensor_parallel_size"] = parallel.world
         if parallel.method == "device_map":
@@ -126,6 +127,7 @@ def _sharding(wrapped: Any) -> dict[str, Any]:
     return {
         "reshard_after_forward": any(group.post_forward_mesh_info is not None for group in groups),
         "cpu_offload": any(isinstance(group.offload_policy, CPUOffloadPolicy) for group in groups),
+        "packed_weights_left_whole": sum(type(each).__name__ == "Params4bit" for each in wrapped.parameters()),
     }
 
 
