@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from swift_core.assemble.kinds import KINDS
+from swift_core.contracts.procedure import ROWS
 from swift_core.plugins.options import read_source
 from swift_core.plugins.registry import installed
 
 KIND = "trainer"
+
+
+def test_a_plan_knows_every_kind_of_rows():
+    assert set(ROWS) == set(KINDS)
 
 
 def test_it_declares_what_a_plan_must_know(spec, source, target):

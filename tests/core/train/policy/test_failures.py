@@ -41,7 +41,8 @@ def test_failed_answers_are_masked_counted_by_kind_and_no_abstentions(make_train
 
 def test_a_rate_above_the_limit_stops_the_run_once_the_step_is_scored(make_trainer):
     trainer = make_trainer(GRPO(beta=0.0), rewards=failing(*range(8), max_failure_rate=0.1))
-    with pytest.raises(SwiftError, match=r"failed on 8 of 8 answers \(8 timeout\), and reward.max_failure_rate is 0.1"):
+    message = r"failed on 8 of 8 answers \(8 timeout; the first: late\), and reward.max_failure_rate is 0.1"
+    with pytest.raises(SwiftError, match=message):
         trainer.train()
 
 
