@@ -55,7 +55,7 @@ def test_a_value_of_the_run_file_takes_the_place_of_the_presets(plan_of):
 def test_what_fsdp_is_told_leaves_nothing_to_defaults(plan_of):
     plan = plan_of(KEPT + device("fsdp2", ", engine_kwargs: {wrap: [LlamaMLP]}"), machine=TWO, planning=True)
 
-    told = engine_arguments(plan, on_cpu=False)
+    told = engine_arguments(plan, on_cpu=False, model=None)
 
     assert told["fsdp"] is True
     assert told["fsdp_config"] == {

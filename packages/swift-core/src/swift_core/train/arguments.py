@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
@@ -36,7 +36,7 @@ SAME_NAME = (
 
 
 def training_arguments(
-    plan: RunPlan, directory: Path, home: torch.device | None = None
+    plan: RunPlan, directory: Path, home: torch.device | None = None, *, model: Any, has_media: bool = False
 ) -> transformers.TrainingArguments:
     """Return what Trainer is told; everything that a plugin decides is left at its default.
 
@@ -44,8 +44,11 @@ def training_arguments(
         plan: The run.
         directory: Where it writes.
         home: Where the batches of a model go that is spread over several devices; None: Trainer finds the device.
+        model: The model, not wrapped yet.
+        has_media: Whether rows have images or sounds.
     """
-    train, device = plan.settings.train, plan.settings.device
+    train = plan.settings.train
+    on_cpu = plan.settings.device.use_cpu or not torch.accelerator.is_available()
     arguments = transformers.TrainingArguments(
         output_dir=str(directory),
         run_name=train.run_name or directory.name,
@@ -61,7 +64,7 @@ def training_arguments(
         disable_tqdm=True,
         dataloader_pin_memory=False,
         # Without a GPU accelerate starts no process group unless it is told that the CPU is meant.
-        **engine_arguments(plan, on_cpu=device.use_cpu or not torch.accelerator.is_available()),
+        **engine_arguments(plan, on_cpu=on_cpu, model=model, has_media=has_media),
         **{name: getattr(train, name) for name in SAME_NAME},
     )
     if home is not None:

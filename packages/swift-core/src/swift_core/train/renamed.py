@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from safetensors import safe_open
+from torch.distributed.fsdp import FSDPModule
 from transformers import PreTrainedModel
 
 from swift_core.quiet import no_load_report
@@ -17,7 +18,7 @@ from swift_core.quiet import no_load_report
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import nn
+    from torch import Tensor, nn
 
 
 def is_renamed(module: nn.Module, checkpoint: Path) -> bool:
@@ -36,7 +37,13 @@ def _names_in(path: Path) -> set[str]:
 
 def load_renamed(module: nn.Module, checkpoint: Path) -> None:
     """Give `module` the weights of a checkpoint, each in the type that it has there."""
-    kind: Any = type(module)
+    module.load_state_dict(renamed_weights(module, checkpoint))
+
+
+def renamed_weights(module: nn.Module, checkpoint: Path) -> dict[str, Tensor]:
+    """Return the weights of a checkpoint, on the CPU, under the names that they have in `module`, shared out or not."""
+    kinds: Any = (kind for kind in type(module).__mro__ if not issubclass(kind, FSDPModule))  # which FSDP2 puts before
     with no_load_report():
-        loaded = kind.from_pretrained(checkpoint, dtype="float32", trust_remote_code=False)  # exact whatever was stored
-    module.load_state_dict(loaded.state_dict())
+        loaded = next(kinds).from_pretrained(checkpoint, dtype="float32", trust_remote_code=False)  # exact, as stored
+    weights: dict[str, Tensor] = loaded.state_dict()
+    return weights

@@ -85,7 +85,11 @@ class SwiftTrainer(transformers.Trainer):
         super().__init__(
             model=parts.model,
             args=training_arguments(
-                parts.plan, parts.directory, home_of(parts.model) if is_spread(parts.model) else None
+                parts.plan,
+                parts.directory,
+                home_of(parts.model) if is_spread(parts.model) else None,
+                model=parts.model,
+                has_media=bool(parts.facts.get("rows_with_media")),
             ),
             data_collator=parts.collator,
             train_dataset=parts.train_dataset,

@@ -21,6 +21,7 @@ from torch.distributed.checkpoint.state_dict_saver import save
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from swift_core.errors import Problem, SwiftError
+from swift_core.train.renamed import is_renamed, renamed_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -72,7 +73,7 @@ def load_weights(model: nn.Module, checkpoint: Path) -> None:
     if is_sharded(checkpoint):
         read_parts(dict(_trained(model)), checkpoint)
         return
-    found = _files(checkpoint)
+    found = renamed_weights(model, checkpoint) if is_renamed(model, checkpoint) else _files(checkpoint)
     wanted = _saved_names(model)
     lacking = [name for name, parameter in wanted.items() if name not in found and parameter.requires_grad]
     named = {id(parameter) for parameter in wanted.values()}

@@ -18,19 +18,28 @@ if TYPE_CHECKING:
     from swift_core.contracts.parallel import Parallel
 
 
-def engine_arguments(plan: RunPlan, *, on_cpu: bool) -> dict[str, Any]:
-    """Return what `transformers.TrainingArguments` is told of the engine; make accelerate's state where it must be."""
+def engine_arguments(plan: RunPlan, *, on_cpu: bool, model: Any, has_media: bool = False) -> dict[str, Any]:
+    """Return what `transformers.TrainingArguments` is told of the engine; make accelerate's state where it must be.
+
+    Args:
+        plan: The run.
+        on_cpu: Whether it computes on CPUs.
+        model: The model, not wrapped yet.
+        has_media: Whether rows have images or sounds. A tower may have weights that nothing reads, as the last norm of
+            CLIP's under LLaVA, and a process may have a batch without images: DDP then looks which weights took part.
+    """
     parallel = plan.parallel
     values = dict(parallel.values)
     if parallel.method in ("single", "ddp", "device_map"):
         names = {"bucket_cap_mb", "broadcast_buffers", "static_graph"} & set(values)
         ddp = {f"ddp_{name}": values[name] for name in names}
-        return {"use_cpu": on_cpu, "ddp_find_unused_parameters": False, **ddp}
+        looks = has_media and not values.get("static_graph")
+        return {"use_cpu": on_cpu, "ddp_find_unused_parameters": looks, **ddp}
     told: dict[str, Any]
     if parallel.is_zero:
         told = {"deepspeed": zero_config(plan)}
     elif parallel.method == "fsdp2":
-        told = {"fsdp": True, "fsdp_config": _fsdp(values)}
+        told = {"fsdp": True, "fsdp_config": _fsdp(values, model)}
     else:  # Trainer would refuse checkpoints of such a model; `shards` writes and reads its optimizer's state
         told = {"save_only_model": True}
     if parallel.is_zero:  # it calls torch by names that torch is about to give up
@@ -41,17 +50,27 @@ def engine_arguments(plan: RunPlan, *, on_cpu: bool) -> dict[str, Any]:
     return told
 
 
-def _fsdp(values: dict[str, Any]) -> dict[str, Any]:
+def _fsdp(values: dict[str, Any], model: Any) -> dict[str, Any]:
+    layers = list(values["wrap"]) or layer_classes(model)
     return {
         "version": 2,
         "reshard_after_forward": values["reshard_after_forward"],
         "cpu_offload": values["cpu_offload"],
         "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
-        **({"transformer_layer_cls_to_wrap": list(values["wrap"])} if values["wrap"] else {}),
+        **({"transformer_layer_cls_to_wrap": layers} if layers else {}),
         "state_dict_type": f"{values['state_dict'].upper()}_STATE_DICT",
         "cpu_ram_efficient_loading": False,
         "activation_checkpointing": False,  # Trainer's own serves all engines
     }
+
+
+def layer_classes(model: Any) -> list[str]:
+    """Return the names of classes that transformers keeps whole, of those that are in the model.
+
+    accelerate stops at one that is not: LLaVA's list has layers of CLIP's text tower, which it lacks.
+    """
+    present = {type(module).__name__ for module in model.modules()}
+    return sorted(present.intersection(getattr(model, "_no_split_modules", None) or ()))
 
 
 def zero_config(plan: RunPlan) -> dict[str, Any]:
