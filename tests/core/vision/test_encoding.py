@@ -12,6 +12,8 @@ from swift_core.assemble.data.rows import Item, Row
 from swift_core.assemble.kinds import row_kind
 from swift_core.assemble.spans import RowMistake
 from swift_core.contracts.data import Record
+from swift_core.contracts.images import ImageRef
+from swift_core.contracts.sounds import SoundRef
 from swift_core.errors import SwiftError
 
 SIZES = [(28, 28), (56, 28), (40, 70)]
@@ -215,13 +217,21 @@ def test_a_shown_image_stands_where_its_mark_is_or_before_the_prompt(seeing, dra
     from swift_core.assemble.vision.shown import as_shown
 
     path = Path(draw().path)
-    (ref,), prompts = as_shown(seeing.encoder, [path], ["What?", "Look: <image>"])
+    (ref,), prompts = as_shown(seeing.encoder, [ImageRef(path=str(path))], ["What?", "Look: <image>"])
     assert (ref.path, prompts) == (str(path), ["<image>What?", "Look: <image>"])
     broken = tmp_path / "broken.png"
     broken.write_text("no image")
     with pytest.raises(SwiftError) as caught:
-        as_shown(seeing.encoder, [broken], ["<image><image>"])
+        as_shown(seeing.encoder, [ImageRef(path=str(broken))], ["<image><image>"])
     assert {problem.code for problem in caught.value.problems} == {"broken-image", "image-marks"}
+
+
+def test_a_sound_for_a_model_that_sees_is_refused_by_name(seeing):
+    from swift_core.assemble.vision.shown import as_shown
+
+    with pytest.raises(SwiftError, match=r"the model of this run reads text, images\.") as caught:
+        as_shown(seeing.encoder, [SoundRef(path="a.wav")], ["What?"])
+    assert [problem.code for problem in caught.value.problems] == ["model-hears-no-audio"]
 
 
 def test_a_template_in_the_file_of_an_older_processor_is_found(folders, tmp_path):

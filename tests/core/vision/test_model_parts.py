@@ -106,7 +106,9 @@ def test_linear_modules_leave_the_output_head_out(seeing):
 
 @pytest.mark.parametrize("tuner", [Full(freeze=["part:visoin"]), Lora(target_modules="part:visoin")])
 def test_an_unknown_part_is_told_with_those_that_there_are(seeing, tuner):
-    with pytest.raises(ValueError, match="names no part; there are part:vision, part:aligner, part:language"):
+    with pytest.raises(
+        ValueError, match="names no part; there are part:vision, part:audio, part:aligner, part:language"
+    ):
         tuner.check(seeing.model())
 
 

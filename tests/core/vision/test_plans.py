@@ -15,7 +15,7 @@ from swift_core.resolve.plan import resolve
 def surveyed(tmp_path, draw):
     """Return a function (model, train settings, pairs) -> what a plan says of a row with an image and one without."""
 
-    def look(model, train, *, pairs=False, num_processes=1):
+    def look(model, train, *, pairs=False, method="single"):
         said = {name: [{"role": "assistant", "content": name}] for name in ("red", "blue")}
         rows = []
         for question, images in (("<image>What?", [draw().path]), ("Hello", [])):
@@ -24,7 +24,7 @@ def surveyed(tmp_path, draw):
             rows.append({**(answers if pairs else {"messages": [*asked, *said["red"]]}), "images": images})
         (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         sections = {"model": {"model_id": str(model)}, "data": {"dataset": "rows.jsonl"}, "train": train}
-        sections["device"] = {"num_processes": num_processes}
+        sections["device"] = {"num_processes": 1 if method == "single" else 2, "parallel_method": method}
         (tmp_path / "run.yaml").write_text(json.dumps(sections))
         return survey(resolve(load(tmp_path / "run.yaml"), installed(), planning=True))
 
@@ -62,6 +62,25 @@ def test_a_model_of_text_is_told_before_anything_is_loaded(surveyed, tiny_folder
         surveyed(tiny_folder, {"stage": "sft", "max_steps": 1})
 
 
-def test_processes_that_go_together_see_images_in_every_row(surveyed, folders):
-    with pytest.raises(SwiftError, match="1 of 2 rows have images, and 2 processes go through the model together"):
-        surveyed(folders["llava"], {"stage": "sft", "max_steps": 1}, num_processes=2)
+def test_processes_that_share_weights_see_images_in_every_row(surveyed, folders):
+    with pytest.raises(SwiftError, match="1 of 2 rows have images or sounds, and 2 processes put the model's weights"):
+        surveyed(folders["llava"], {"stage": "sft", "max_steps": 1}, method="fsdp2")
+    surveyed(folders["llava"], {"stage": "sft", "max_steps": 1}, method="ddp")
+
+
+@pytest.mark.parametrize(
+    ("column", "what"), [("videos", "The row has videos, and no video is read"), ("audios", "The row has audio, and")]
+)
+def test_videos_and_sounds_are_refused_by_name_where_nothing_reads_them(tmp_path, folders, column, what):
+    (tmp_path / "a.wav").write_bytes(b"RIFF")
+    rows = [
+        {"messages": [{"role": "user", "content": "What?"}, {"role": "assistant", "content": "red"}], column: ["a.wav"]}
+    ]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    sections = {"model": {"model_id": str(folders["llava"])}, "data": {"dataset": "rows.jsonl"}}
+    (tmp_path / "run.yaml").write_text(json.dumps(sections | {"train": {"stage": "sft", "max_steps": 1}}))
+    with pytest.raises(SwiftError, match=what) as caught:
+        survey(resolve(load(tmp_path / "run.yaml"), installed(), planning=True))
+    (problem,) = caught.value.problems
+    assert problem.place.line == 1
+    assert problem.next_step

@@ -228,7 +228,8 @@ def test_headers_are_read_before_training(plan_of, write_rows, data, code, messa
     assert message in problem.message
 
 
-def test_a_model_that_reads_text_alone_refuses_by_name_and_row(read):
+def test_a_model_that_reads_text_alone_refuses_by_name_and_row(read, tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"RIFF")
     rows = [
         {"messages": asked("q")},
         {"messages": asked("q"), "images": ["red.png"]},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contracts.images import image_from_json
+from swift_core.contracts.media import media_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,15 +71,14 @@ def _scored(ids: Any) -> tuple[list[int], list[bool]]:
 
 def _images(row: Mapping[str, Any], ids: Sequence[int], encoder: Any) -> dict[int, tuple[int, str]]:
     """Return where each image of a row begins -> where it ends, and what is shown for it."""
-    refs = [image_from_json(image) for image in row.get("images", ())]
+    refs = media_of(row)
     if not refs or not hasattr(encoder, "with_images"):
         return {}
     places = encoder.with_images(refs).places_of_images(ids)
     shown = {}
     for number, (ref, (start, end)) in enumerate(zip(refs, places, strict=True), 1):
-        width, height = ref.size()
         tokens = "1 token" if end - start == 1 else f"{end - start:,} tokens"
-        shown[start] = (end, f"<image {number}: {width}x{height}, {tokens}>")
+        shown[start] = (end, f"<{ref.kind} {number}: {ref.summary()}, {tokens}>")
     return shown
 
 

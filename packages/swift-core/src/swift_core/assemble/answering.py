@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from swift_core.assemble.spans import RowMistake
+from swift_core.contracts.images import ImageRef
+from swift_core.contracts.sounds import SoundRef
 from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ def answer(
     system: str | None = None,
     raw: bool = False,
     images: Sequence[Path] = (),
+    sounds: Sequence[Path] = (),
     with_base: bool = False,
     max_new_tokens: int = 128,
     temperature: float = 0.0,
@@ -34,6 +37,7 @@ def answer(
         system: System message; None takes `data.system` of the run.
         raw: Leave the chat template out.
         images: Files that every prompt shows: one for each `<image>` in it, before it when it has none.
+        sounds: WAV files that every prompt plays, likewise where `<audio>` stands.
         with_base: Let the untrained model answer too.
         max_new_tokens: Longest answer, in tokens.
         temperature: 0 always takes the likeliest token.
@@ -56,7 +60,8 @@ def answer(
     except ValueError as error:
         raise SwiftError(Problem("model-unavailable", f"{error}.", None, "train the run again")) from error
     chosen_system = run.settings.data.system if system is None else system
-    shown, prompts = as_shown(encoder, images, prompts)
+    given = [ImageRef(path=str(each.absolute())) for each in images]
+    shown, prompts = as_shown(encoder, [*given, *(SoundRef(path=str(each.absolute())) for each in sounds)], prompts)
     asked = list(prompts) if raw else [_conversation(prompt, chosen_system, encoder) for prompt in prompts]
 
     answers: dict[str, list[str]] = {}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from swift_core.contracts.data import Message, TextEncoder
-    from swift_core.contracts.images import ImageRef
+    from swift_core.contracts.media import Medium
 
 _PROBE = "x"
 
@@ -29,7 +29,7 @@ def generate(
     max_new_tokens: int = 128,
     batch_size: int = 8,
     temperature: float = 0.0,
-    images: Sequence[Sequence[ImageRef]] = (),
+    images: Sequence[Sequence[Medium]] = (),
 ) -> list[str]:
     """Return the model's answer to each prompt, without the token that ends it.
 
@@ -40,7 +40,7 @@ def generate(
         max_new_tokens: Longest answer, in tokens.
         batch_size: Prompts computed together; those of like length are, which changes no answer.
         temperature: 0 always takes the likeliest token; above, tokens are drawn from torch's global generator.
-        images: Of each prompt, one for each mark in it; none given, no prompt has any.
+        images: Or sounds; of each prompt, one for each mark in it; none given, no prompt has any.
     """
     seen = [list(row) for row in images] or [[] for _ in prompts]
     ids = [prompt_ids(encoder_of_row(encoder, shown), prompt) for prompt, shown in zip(prompts, seen, strict=True)]

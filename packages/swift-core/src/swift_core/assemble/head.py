@@ -46,20 +46,31 @@ def model_class(head: str, folder: Path) -> Any:
 
     if head == "causal_lm" and sees_images(folder):
         return transformers.AutoModelForImageTextToText
+    if head == "causal_lm" and hears_sounds(folder):
+        return transformers.AutoModelForMultimodalLM
     return getattr(transformers, HEADS[head])
 
 
 def sees_images(folder: Path) -> bool:
     """Say whether the model in `folder` reads images beside text."""
-    if not read_model(folder).has_vision:
-        return False
+    return read_model(folder).has_vision and _is_one_of(folder, "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING")
+
+
+def hears_sounds(folder: Path) -> bool:
+    """Say whether the model in `folder` reads sounds beside text, and no images."""
+    facts = read_model(folder)
+    return facts.has_audio and not facts.has_vision and _is_one_of(folder, "MODEL_FOR_MULTIMODAL_LM_MAPPING")
+
+
+def _is_one_of(folder: Path, mapping: str) -> bool:
+    """Say whether transformers knows the model in `folder` as one of those in a mapping of its own."""
     import transformers
 
     try:
         config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=may_run(folder))
     except (OSError, ValueError, KeyError, ImportError):
         return False  # loading the model will say what is wrong with it
-    return type(config) in transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+    return type(config) in getattr(transformers, mapping)
 
 
 def head_module(model: Any) -> nn.Module | None:

@@ -76,12 +76,12 @@ def refuse_images(plan: RunPlan, records: Iterable[Record]) -> None:
     if not num_with:
         return
     problems = []
-    if plan.parallel.world > 1 and num_with < num_records:
+    if plan.parallel.shards_weights and num_with < num_records:
         message = (
-            f"{num_with:,} of {num_records:,} rows have images, and {plan.parallel.world} processes go through the "
-            "model together: one whose batch has no image would not go through its vision part."
+            f"{num_with:,} of {num_records:,} rows have images or sounds, and {plan.parallel.world} processes put the "
+            "model's weights together as they go through it: one whose batch has none would not go through that part."
         )
-        step = "train on rows with images alone, or in one process"
+        step = "train on rows with them alone, or write device.parallel_method: ddp"
         problems.append(Problem("mixed-images", message, plan.config.place("data.dataset"), step))
     if train.packing:
         problems.append(cannot_pack(plan, IMAGES_STAND_ALONE))
@@ -97,7 +97,7 @@ def refuse_images(plan: RunPlan, records: Iterable[Record]) -> None:
 
 
 def _count_images(records: Iterable[Record]) -> tuple[int, int]:
-    has_images = [bool(record.images) for record in records]
+    has_images = [bool(record.media) for record in records]
     return sum(has_images), len(has_images)
 
 

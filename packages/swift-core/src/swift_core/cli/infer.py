@@ -12,7 +12,7 @@ from swift_core.cli.trust import remote_code_option
 if TYPE_CHECKING:
     from swift_core.assemble.judging import Verdict
 
-_GENERATING = ("images", "compare", "max_new_tokens", "temperature", "seed")
+_GENERATING = ("images", "sounds", "compare", "max_new_tokens", "temperature", "seed")
 """Options of models that generate."""
 
 
@@ -26,6 +26,13 @@ _GENERATING = ("images", "compare", "max_new_tokens", "temperature", "seed")
     multiple=True,
     type=click.Path(path_type=Path),
     help="An image that every prompt shows, where <image> stands in it or before it; repeat it for several.",
+)
+@click.option(
+    "--audio",
+    "sounds",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A WAV file that every prompt plays, where <audio> stands in it or before it; repeat it for several.",
 )
 @click.option("--system", default=None, help="System message.  [default: data.system of the run]")
 @click.option("--raw", is_flag=True, help="Take the prompt as plain text, without the chat template.")
@@ -79,6 +86,7 @@ def _answer(
     system: str | None,
     raw: bool,
     images: tuple[Path, ...],
+    sounds: tuple[Path, ...],
     compare: str | None,
     max_new_tokens: int,
     temperature: float,
@@ -92,6 +100,7 @@ def _answer(
         system=system,
         raw=raw,
         images=images,
+        sounds=sounds,
         with_base=compare is not None,
         max_new_tokens=max_new_tokens,
         temperature=temperature,

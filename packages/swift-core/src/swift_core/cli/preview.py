@@ -32,7 +32,7 @@ def command(run_file: Path, overrides: tuple[str, ...], rows: int, allow_code: b
     plan = read_plan(run_file, overrides, installed(allow_code=allow_code), planning=True)
     data = read_data(plan)
     items = data.first(rows)
-    encoder = _encoder(plan, with_images=any(item.record.images for item in items))
+    encoder = _encoder(plan, with_images=any(item.record.media for item in items))
     stage = stage_of(plan, data.train)
     shown = [_encoded(plan, encoder, stage, item) for item in items]
     for source in data.sources:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypedDict
 from typing_extensions import NotRequired
 
 from swift_core.contracts.images import ImageRef
+from swift_core.contracts.sounds import SoundRef
 
 
 class Message(TypedDict):
@@ -81,8 +82,8 @@ class Record:
     videos: tuple[str, ...] = ()
     """As the row names them; the mark is `<video>`."""
 
-    audios: tuple[str, ...] = ()
-    """As the row names them; the mark is `<audio>`."""
+    audios: tuple[SoundRef, ...] = ()
+    """Of the row; the mark is `<audio>`, once for each of them in the prompt and the completion."""
 
     objects: Mapping[str, Any] | None = None
     """Things and boxes that core writes for the marks `<ref-object>` and `<bbox>`; None once they are written."""
@@ -90,6 +91,11 @@ class Record:
     ground_truth: str | None = None
     columns: Mapping[str, Any] = field(default_factory=dict)
     """All columns of the row as read: rewards get them by name."""
+
+    @property
+    def media(self) -> tuple[ImageRef, ...] | tuple[SoundRef, ...]:
+        """What the row's marks stand for: images, or sounds."""
+        return self.images or self.audios
 
 
 class DatasetFormat(Protocol):

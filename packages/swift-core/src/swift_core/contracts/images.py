@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -63,6 +63,8 @@ class ImageRef:
     max_pixels: int = MAX_PIXELS
     """Width times height, at most."""
 
+    kind: ClassVar[str] = "image"
+
     @property
     def name(self) -> str:
         """What messages call it."""
@@ -78,6 +80,11 @@ class ImageRef:
             width, height = image.size
             turned = image.getexif().get(_ORIENTATION, 1) in _TURNED
             return (height, width) if turned else (width, height)
+
+    def summary(self) -> str:
+        """Return the size in words, as previews show it."""
+        width, height = self.size()
+        return f"{width}x{height}"
 
     def open(self) -> Image:
         """Return the image in RGB, turned upright by its EXIF data; of a moving one, the first frame.
@@ -137,14 +144,20 @@ def _file(image: ImageRef) -> Iterator[BinaryIO]:
     if not image.path:
         yield io.BytesIO(image.data)
         return
+    with opened_file(image.path) as file:
+        yield file
+
+
+def opened_file(path: str) -> BinaryIO:
+    """Return the opened file; raise ImageError when there is none, or it is a device or a pipe."""
     try:
-        opened = os.open(image.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        opened = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except (OSError, ValueError) as error:
         raise ImageError("missing-image", f"cannot be opened: {_reason(error)}", "mend the path") from error
-    with os.fdopen(opened, "rb") as file:
-        if not stat.S_ISREG(os.fstat(opened).st_mode):
-            raise ImageError("missing-image", "is no file", "name an image file")
-        yield file
+    if not stat.S_ISREG(os.fstat(opened).st_mode):
+        os.close(opened)
+        raise ImageError("missing-image", "is no file", "name an image file")
+    return os.fdopen(opened, "rb")
 
 
 def _pillow() -> Any:

@@ -43,6 +43,16 @@ class ModelFacts:
         """Whether its configuration has a part for images."""
         return isinstance(self.config.get("vision_config"), dict)
 
+    @property
+    def has_audio(self) -> bool:
+        """Whether its configuration has a part for sounds."""
+        return isinstance(self.config.get("audio_config"), dict)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """What it takes beside text, of `image` and `audio`; of a model that sees and hears, images."""
+        return ("image",) if self.has_vision else ("audio",) if self.has_audio else ()
+
     def number(self, *names: str) -> int:
         """Return the first of the config's numbers that is there, or 0; multimodal models have `text_config`."""
         text = self.config.get("text_config")

@@ -27,7 +27,7 @@ _TURNS = """{%- for message in messages %}{{- '<|im_start|>' + message['role'] +
 {%- if message['content'] is string %}{{- message['content'] }}
 {%- else %}
 {%- for part in message['content'] %}
-{%- if part['type'] == 'image' %}{{- 'IMAGE' }}{%- else %}{{- part['text'] }}{%- endif %}
+{%- if part['type'] == 'KIND' %}{{- 'WRITTEN' }}{%- else %}{{- part['text'] }}{%- endif %}
 {%- endfor %}
 {%- endif %}
 {{- '<|im_end|>\n' }}
@@ -79,7 +79,7 @@ def tiny_vision_model(
     making = _MAKERS[family]
     tokenizer = make_tokenizer(texts, 320)
     tokenizer.add_special_tokens({"additional_special_tokens": list(making.tokens)})
-    tokenizer.chat_template = _TURNS.replace("IMAGE", making.written)
+    tokenizer.chat_template = chat_template("image", making.written)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = making.model(shape or TinyVisionShape(), tokenizer)
@@ -87,6 +87,11 @@ def tiny_vision_model(
     tokenizer.save_pretrained(folder)
     making.save_processor(shape or TinyVisionShape(), tokenizer, folder)
     return folder
+
+
+def chat_template(kind: str, written: str) -> str:
+    """Return a chat template that writes `written` for a part of the type `kind`."""
+    return _TURNS.replace("KIND", kind).replace("WRITTEN", written)
 
 
 def _text_config(shape: TinyVisionShape, tokenizer: Any) -> dict[str, Any]:

@@ -143,7 +143,7 @@ def answer(parts: Parts, *, all_rows: bool = False) -> Answers:
         parts.model,
         parts.encoder,
         [record.prompt for record in shared if record.prompt is not None],
-        images=[record.images for record in shared],
+        images=[record.media for record in shared],
         max_new_tokens=train.max_completion_length,
         batch_size=train.per_device_eval_batch_size,
     )

@@ -51,7 +51,7 @@ def _packing(parts: Parts, model: PreTrainedModel, head: OutputHead) -> Isolatio
 
 def _sharing(parts: Parts, model: PreTrainedModel, head: OutputHead) -> Isolation | None:
     asked, saved = parts.plan.settings.train.share_prompt, saving(parts.train_dataset)
-    if parts.facts.get("rows_with_images"):
+    if parts.facts.get("rows_with_media"):
         parts.facts["share_prompt"] = f"no: {IMAGES_STAND_ALONE}"
         return None
     if asked == "auto" and not saved.is_worth_it:

@@ -88,7 +88,7 @@ class RowImages:
         self.counts["rows"] += 1
         self.counts["images"] += len(images)
         if any(image.data for image in images):
-            record = replace(record, columns={name: _as_text(value) for name, value in record.columns.items()})
+            record = replace(record, columns={name: as_text(value) for name, value in record.columns.items()})
         return replace(record, images=images)
 
     def _placed(self, record: Record, slots: Sequence[ImageRef | None]) -> Record:
@@ -123,7 +123,7 @@ class RowImages:
         return image
 
     def _file(self, image: ImageRef) -> ImageRef:
-        path = self._allowed(image.path)
+        path = allowed_path(self.rules, image.path, self.counts)
         try:
             found = path.stat()
             if not stat.S_ISREG(found.st_mode):
@@ -140,21 +140,26 @@ class RowImages:
             raise ImageError("missing-image", f"cannot be read: {reason} ({path})", step) from error
         return replace(image, path=str(path), stamp=stamp(path))
 
-    def _allowed(self, written: str) -> Path:
-        """Return the path of a file that a row may name."""
-        path = Path(os.path.normpath((self.rules.folder or Path("/")) / written))
-        if self.rules.is_local:
-            self.counts["outside"] += self.rules.folder not in path.parents
-            return path.absolute()
-        inside = [*self.rules.own, *([self.rules.folder] if self.rules.folder else [])]
-        real = Path(os.path.realpath(path))
-        if not any(Path(os.path.realpath(folder)) in real.parents for folder in inside):
-            raise ImageError(
-                "image-refused",
-                "is a file of this machine, and the row is from a data set that is not",
-                "use rows that hold the bytes, or give the images' folder as data.image_folder",
-            )
-        return real
+
+def allowed_path(rules: ImageRules, written: str, counts: Counter[str]) -> Path:
+    """Return the path of a file that a row may name; count those outside the folder of the data.
+
+    Raises:
+        ImageError: It is a file of this machine, and the row is from elsewhere.
+    """
+    path = Path(os.path.normpath((rules.folder or Path("/")) / written))
+    if rules.is_local:
+        counts["outside"] += rules.folder not in path.parents
+        return path.absolute()
+    inside = [*rules.own, *([rules.folder] if rules.folder else [])]
+    real = Path(os.path.realpath(path))
+    if not any(Path(os.path.realpath(folder)) in real.parents for folder in inside):
+        raise ImageError(
+            "image-refused",
+            "is a file of this machine, and the row is from a data set that is not",
+            "use rows that hold the bytes, or give the images' folder as data.image_folder",
+        )
+    return real
 
 
 def image_notes(name: str, counts: Counter[str], num_rows: int) -> tuple[str, ...]:
@@ -216,13 +221,13 @@ def _texts(side: Any) -> Iterator[str]:
         yield from (turn["content"] for turn in side)
 
 
-def _as_text(value: Any) -> Any:
+def as_text(value: Any) -> Any:
     """Return a column as rewards and reports may read it: bytes are counted and not shown."""
     if isinstance(value, bytes | bytearray | memoryview):
         return f"{len(value):,} bytes"
     if isinstance(value, dict):
-        return {key: _as_text(each) for key, each in value.items()}
-    return [_as_text(each) for each in value] if isinstance(value, list | tuple) else value
+        return {key: as_text(each) for key, each in value.items()}
+    return [as_text(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _disagree(num_images: int, num_marks: int) -> ImageError:

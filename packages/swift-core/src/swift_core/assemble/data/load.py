@@ -83,7 +83,7 @@ def load_data(plan: RunPlan, encoder: TextEncoder, columns: Sequence[str] = ()) 
     held_out = encode_rows(judged, encoder, stage, limit, eval_tally)
     facts = _facts(data, encoder, train_tally)
     if hasattr(encoder, "processing"):
-        facts["rows_with_images"] = sum("images" in row for row in train)
+        facts["rows_with_media"] = sum("media" in row for row in train)
     facts["conversations"] = any(isinstance(item.record.prompt, list) for item in data.train)
     facts["notes"] = [*data.notes, *([kept_note] if kept_note else [])]
     for name, rows, items in (("notes", train, data.train), ("eval_notes", held_out, judged)):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from swift_core.contracts.image_values import IMAGE_COLUMNS, row_images
+from swift_core.contracts.sounds import SOUND_COLUMNS, row_sounds
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
     from swift_core.contracts.data import Record
 
 VIDEO_COLUMNS = ("videos", "video")
-AUDIO_COLUMNS = ("audios", "audio")
-COLUMNS = (*IMAGE_COLUMNS, *VIDEO_COLUMNS, *AUDIO_COLUMNS, "objects")
+COLUMNS = (*IMAGE_COLUMNS, *VIDEO_COLUMNS, *SOUND_COLUMNS, "objects")
 """Columns that hold what a row has beside text; `data.columns` may rename others to them."""
 
 
@@ -23,11 +23,11 @@ def with_media(record: Record, row: Mapping[str, Any]) -> Record:
     """Return `record` with the images, videos and audio of the row's columns, where its format gave none.
 
     Raises:
-        ValueError: A value is no image.
+        ValueError: A value is no image, or no sound.
     """
     images = record.images or row_images(row)
     videos = record.videos or _named(row, VIDEO_COLUMNS)
-    audios = record.audios or _named(row, AUDIO_COLUMNS)
+    audios = record.audios or row_sounds(row)
     objects = record.objects or boxes_of(row)
     if images or videos or audios or objects:
         return replace(record, images=images, videos=videos, audios=audios, objects=objects)

@@ -17,6 +17,7 @@ from swift_core.assemble.data.images import RowImages, image_notes, rules_of
 from swift_core.assemble.data.media import has_media_column, modalities_of
 from swift_core.assemble.data.mixing import interleaved, told
 from swift_core.assemble.data.rows import Item, Mistakes, Row
+from swift_core.assemble.data.sounds import RowSounds, sound_notes
 from swift_core.assemble.data.sources import Source, downloads, read
 from swift_core.assemble.data.split import draw_of
 from swift_core.assemble.data.streaming import Stream, StreamedItems
@@ -112,7 +113,7 @@ def _read(plan: RunPlan, key: str, see: Callable[[Item], None]) -> tuple[list[Se
         items = records(source, detected, formats, mistakes)
         num_tools = sum(uses_tools(item.record) for item in items)
         parts.append([each for item in items if (each := finish(item, mistakes)) is not None])
-        notes = image_notes(source.reference, finish.images.counts, len(source.rows))
+        notes = finish.media_notes(source.reference, len(source.rows))
         known = detected.name, detected.because, num_tools, notes, tuple(sorted(finish.modalities))
         facts.append(SourceFacts(source.reference, len(source.rows), *known))
     mistakes.raise_any()
@@ -134,7 +135,7 @@ def _stream(
         stream.look(see)
         assert stream.detected is not None  # by the look
         known = stream.detected
-        notes = image_notes(reference.text, finish.images.counts, stream.num_rows)
+        notes = finish.media_notes(reference.text, stream.num_rows)
         told = known.name, known.because, finish.num_tools, notes, tuple(sorted(finish.modalities))
         facts.append(SourceFacts(reference.text, stream.num_rows, *told))
         looked.append(Source(reference.text, [Row(dict.fromkeys(stream.columns), reference.text, 1)]))
@@ -151,17 +152,22 @@ class Finish:
         """Build the agent template; rows are those of `reference`."""
         self._system, self._agent = plan.settings.data.system, agent_of(plan)
         self._boxes = writer_of(plan)
-        self.images = RowImages(rules_of(plan, reference.folder(), downloads()))
+        rules = rules_of(plan, reference.folder(), downloads())
+        self.images, self._sounds = RowImages(rules), RowSounds(rules)
         self.num_tools = 0
         """Rows with tools so far."""
 
         self.modalities: set[str] = set()
         """What rows had beside text so far."""
 
+    def media_notes(self, name: str, num_rows: int) -> tuple[str, ...]:
+        """Return what is to be told of the images and sounds of the data set `name`."""
+        return image_notes(name, self.images.counts, num_rows) + sound_notes(name, self._sounds.counts, num_rows)
+
     def __call__(self, item: Item, mistakes: Mistakes) -> Item | None:
         """Return the row, or None after its mistake was kept."""
         try:
-            record = self._boxes.written(self.images.found(item.record))
+            record = self._boxes.written(self.images.found(self._sounds.found(item.record)))
         except ValueError as error:
             code = error.code if isinstance(error, ImageError) else "malformed-row"
             step = error.next_step if isinstance(error, ImageError) else "mend the row, or remove it"

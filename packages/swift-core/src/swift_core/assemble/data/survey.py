@@ -11,6 +11,7 @@ from swift_core.assemble.data.encode import Tally, count_rows, encode_rows, judg
 from swift_core.assemble.data.load import is_judged, limit_of, percentile, stage_of
 from swift_core.assemble.data.read import SourceFacts, read_data
 from swift_core.assemble.data.sources import needs_network
+from swift_core.assemble.data.vet_images import require_modalities
 from swift_core.assemble.encoder import open_encoder
 from swift_core.assemble.kinds.heads import HeadRows
 from swift_core.assemble.lines import count_packs, refuse_images, refuse_model, sharing_note
@@ -120,8 +121,10 @@ def _lengths(
         return None, [], ("the model is not on this machine yet, so lengths in tokens are not known",)
     if not (folder / "tokenizer.json").is_file():
         return None, [], ("the model has no tokenizer.json, so lengths in tokens are known only when it is loaded",)
-    if has_images(chain(train, held_out)) and read_model(folder).has_vision:
-        return None, [], (lengths_with_images(plan),)
+    facts = read_model(folder)
+    if has_images(chain(train, held_out)) and (takes := facts.modalities):
+        require_modalities(chain(train, held_out), takes, f"the model {plan.settings.model.model_id}")
+        return None, [], (lengths_with_images(plan, takes),)
     encoder = open_encoder(plan.config, folder)
     tally, limit = Tally(), limit_of(plan)
     answered = [item for item in held_out if is_judged(item, stage)]

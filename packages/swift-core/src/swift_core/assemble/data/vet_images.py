@@ -12,6 +12,7 @@ from swift_core.assemble.data.image_urls import fetch
 from swift_core.assemble.data.images import stamp
 from swift_core.assemble.data.media import modalities_of
 from swift_core.assemble.data.rows import Item, Mistakes
+from swift_core.assemble.vision.rows import FRAMES
 from swift_core.contracts.images import ImageError, ImageRef
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from swift_core.assemble.data.read import RunData
     from swift_core.contracts.handover import RunPlan
+    from swift_core.contracts.sounds import SoundRef
 
 _WORDS = {"image": "images", "video": "videos", "audio": "audio"}
 
@@ -38,6 +40,7 @@ def require_modalities(items: Iterable[Item], supported: Collection[str], reader
                 takes = ", ".join(["text", *(_WORDS[each] for each in sorted(supported))])
                 message = f"The row has {_WORDS[modality]}, and {reader} takes {takes}."
                 step = f"remove the column, or name a model that takes {_WORDS[modality]}"
+                step = FRAMES if modality == "video" else step
                 mistakes.add("unsupported-modality", message, item.row.place, step)
     mistakes.raise_any()
 
@@ -58,6 +61,8 @@ def vetted(plan: RunPlan, data: RunData) -> RunData:
     for item in chain(data.train, data.held_out):
         for image in item.record.images:
             _look(image, item, failures.get(image.url, ""), mistakes)
+        for sound in item.record.audios:
+            _listen(sound, item, mistakes)
     mistakes.raise_any()
     if not urls:
         return data
@@ -74,6 +79,13 @@ def _look(image: ImageRef, item: Item, failure: str, mistakes: Mistakes) -> None
         image.size()
     except ImageError as error:
         mistakes.add(error.code, f"The image {image.name} {error}.", item.row.place, error.next_step)
+
+
+def _listen(sound: SoundRef, item: Item, mistakes: Mistakes) -> None:
+    try:
+        sound.seconds()
+    except ImageError as error:
+        mistakes.add(error.code, f"The sound {sound.name} {error}.", item.row.place, error.next_step)
 
 
 def _stamped(item: Item) -> Item:

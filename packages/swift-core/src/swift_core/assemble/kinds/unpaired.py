@@ -84,7 +84,7 @@ class UnpairedRows:
         trained = switched(part, part.first_trained)
         if trained is not None:
             row["completion_trained"] = trained
-        shown = [image.stamp or image.name for image in record.images]
+        shown = [image.stamp or image.name for image in record.media]
         return {**row, _PROMPT: json.dumps([_last_turn(record).prompt, shown], sort_keys=True)}
 
     def finish(self, rows: list[Row]) -> list[Row]:

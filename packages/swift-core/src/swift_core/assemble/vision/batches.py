@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from swift_core.contracts.images import ImageError, image_from_json
+from swift_core.contracts.images import ImageError
+from swift_core.contracts.media import media_of
 from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
     from swift_core.assemble.vision.processor import ImageProcessing
     from swift_core.contracts.data import TextEncoder
-    from swift_core.contracts.images import ImageRef
+    from swift_core.contracts.media import Medium
 
 VISION = "vision"
 """Key of a batch under which the model's inputs beside the tokens stand, by the names that the model knows."""
@@ -46,7 +47,7 @@ class ImageCollator:
         import torch
 
         batch = self.of_rows(rows)
-        images = [[image_from_json(image) for image in row.get("images", ())] for row in rows]
+        images = [media_of(row) for row in rows]
         if not any(images):
             return batch
         keys = [_key(row) for row in rows]
@@ -56,16 +57,18 @@ class ImageCollator:
             batch[group + KEYS] = torch.tensor(keys * times)
         return batch
 
-    def _inputs(self, images: Sequence[Sequence[ImageRef]], input_ids: Any) -> dict[str, Any]:
+    def _inputs(self, images: Sequence[Sequence[Medium]], input_ids: Any) -> dict[str, Any]:
         try:
             return self.processing.inputs(images, input_ids)
         except ImageError as error:
-            raise SwiftError(Problem(error.code, f"An image of a batch {error}.", next_step=error.next_step)) from error
+            raise SwiftError(
+                Problem(error.code, f"An {self.processing.kind} of a batch {error}.", next_step=error.next_step)
+            ) from error
 
 
 def _key(row: Any) -> int:
     """Return a number that tells the images of a row from others."""
-    images = row.get("images")
+    images = row.get("media")
     if not images:
         return 0
     digest = hashlib.sha256(json.dumps(images, sort_keys=True).encode()).digest()

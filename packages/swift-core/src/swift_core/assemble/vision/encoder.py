@@ -11,15 +11,16 @@ import hashlib
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from swift_core.assemble.encoder import HfEncoder
-from swift_core.assemble.head import sees_images
+from swift_core.assemble.head import hears_sounds, sees_images
 from swift_core.assemble.spans import RowMistake
 from swift_core.assemble.vision.dual import DualEncoder
 from swift_core.assemble.vision.parts import as_parts
 from swift_core.assemble.vision.processor import ImageProcessing, keep_processor
-from swift_core.contracts.images import MARK, ImageError
+from swift_core.assemble.vision.sounds import SoundProcessing
+from swift_core.contracts.images import ImageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,9 +38,6 @@ _PROBE = "probe"
 class VisionEncoder(HfEncoder):
     """What the rows of a run have in common; `with_images` is the encoder of one row."""
 
-    modalities: ClassVar[tuple[str, ...]] = ("image",)
-    """What rows may have beside text."""
-
     def __init__(
         self,
         tokenizer: PreTrainedTokenizerBase,
@@ -49,6 +47,9 @@ class VisionEncoder(HfEncoder):
         """Wrap `tokenizer`; the processor is opened with the first image."""
         super().__init__(tokenizer, template_kwargs)
         self.processing = processing
+        self.modalities = (processing.kind,)
+        """What rows may have beside text."""
+
         stray = processing.image_token_id
         self.stray = "" if stray is None else self.decode([stray])
         """The token that the model replaces by an image, wherever it stands."""
@@ -67,7 +68,7 @@ class VisionEncoder(HfEncoder):
         """What the chat template writes for an image; the bare image token where there is no template."""
         try:
             bare = self.render([_turn([{"type": "text", "text": _PROBE}])])
-            seen = self.render([_turn([{"type": "image"}, {"type": "text", "text": _PROBE}])])
+            seen = self.render([_turn([{"type": self.processing.kind}, {"type": "text", "text": _PROBE}])])
         except ValueError:
             return self.processing.image_token
         start = next((i for i, (a, b) in enumerate(zip(bare, seen, strict=False)) if a != b), len(bare))
@@ -78,7 +79,7 @@ class VisionEncoder(HfEncoder):
     def takes_parts(self) -> bool:
         """Whether the chat template writes an image where a turn has a part of the type `image`."""
         try:
-            text = self.render([_turn([{"type": "image"}, {"type": "text", "text": _PROBE}])])
+            text = self.render([_turn([{"type": self.processing.kind}, {"type": "text", "text": _PROBE}])])
         except ValueError:
             return False
         return text.count(self.processing.image_token) == 1 and text.count(_PROBE) == 1 and "'type'" not in text
@@ -107,9 +108,11 @@ def encoder_for(
     """
     if head == "dual_encoder":
         return DualEncoder(tokenizer, folder)
-    if not sees_images(folder):
-        return HfEncoder(tokenizer, template_kwargs)
-    return VisionEncoder(tokenizer, template_kwargs, ImageProcessing(folder))
+    if sees_images(folder):
+        return VisionEncoder(tokenizer, template_kwargs, ImageProcessing(folder))
+    if hears_sounds(folder):
+        return VisionEncoder(tokenizer, template_kwargs, SoundProcessing(folder))
+    return HfEncoder(tokenizer, template_kwargs)
 
 
 def _turn(parts: list[dict[str, Any]]) -> Message:
@@ -155,10 +158,13 @@ class RowEncoder:
         try:
             return self.base.processing.texts([image.open() for image in self.images])
         except ImageError as error:
-            raise RowMistake(error.code, f"An image of the row {error}.", error.next_step) from error
-        except ValueError as error:
             raise RowMistake(
-                "image-refused", f"The model's processor refuses an image of the row: {error}.", "mend the image"
+                error.code, f"An {self.base.processing.kind} of the row {error}.", error.next_step
+            ) from error
+        except ValueError as error:
+            kind = self.base.processing.kind
+            raise RowMistake(
+                f"{kind}-refused", f"The model's processor refuses an {kind} of the row: {error}.", f"mend the {kind}"
             ) from error
 
     @cached_property
@@ -220,13 +226,13 @@ class RowEncoder:
         """Return the turns with marks as the template takes images: parts of a turn, or the image token."""
         if not self.images:
             return list(messages)
-        return [self._with_images(turn) if MARK in turn["content"] else turn for turn in messages]
+        return [self._with_images(turn) if self._mark in turn["content"] else turn for turn in messages]
 
     def _with_images(self, turn: Message) -> Message:
         content = turn["content"]
         if self.base.takes_parts:
-            return cast("Message", {**turn, "content": as_parts(content)})
-        return {**turn, "content": content.replace(MARK, self.base.processing.image_token)}
+            return cast("Message", {**turn, "content": as_parts(content, self._mark, self.base.processing.kind)})
+        return {**turn, "content": content.replace(self._mark, self._token)}
 
     def _expanded(self, text: str) -> tuple[str, list[tuple[Span, Span]]]:
         """Return `text` with images, and for each its characters in the result and in `text`."""
@@ -245,22 +251,27 @@ class RowEncoder:
         return "".join([*parts, text[at:]]), pieces
 
     @property
+    def _mark(self) -> str:
+        return self.base.processing.mark
+
+    @property
     def _token(self) -> str:
         return self.base.processing.image_token
 
     def _places(self, text: str) -> list[Span]:
         """Return where images stand in `text`: image tokens; of plain text, which no template wrote, marks as well."""
-        tokens = (self._token, MARK) if self.images else (self.base.stray,) if self.base.stray else ()
+        tokens = (self._token, self._mark) if self.images else (self.base.stray,) if self.base.stray else ()
         return [found.span() for token in tokens[:1] for found in re.finditer("|".join(map(re.escape, tokens)), text)]
 
     def _disagree(self, found: int) -> RowMistake:
         token = self._token if self.images else self.base.stray
-        images = "1 image" if len(self.images) == 1 else f"{len(self.images) or 'no'} images"
+        kind = self.base.processing.kind
+        images = f"1 {kind}" if len(self.images) == 1 else f"{len(self.images) or 'no'} {kind}s"
         return RowMistake(
             "image-tokens",
-            f"The row has {images}, and the model's image token {token} stands in its text "
+            f"The row has {images}, and the model's {kind} token {token} stands in its text "
             f"{found} {'time' if found == 1 else 'times'}, as the chat template writes it.",
-            f"write {MARK} once for each image and nothing else that reads {token}, or mend model.chat_template",
+            f"write {self._mark} once for each {kind} and nothing else that reads {token}, or mend model.chat_template",
         )
 
 

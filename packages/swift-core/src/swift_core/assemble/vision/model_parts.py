@@ -1,6 +1,6 @@
-"""The parts of a model that sees images, by name: `part:vision`, `part:aligner` and `part:language`.
+"""The parts of a model that sees or hears, by name: `part:vision`, `part:audio`, `part:aligner`, `part:language`.
 
-What is what follows from the model itself: transformers tells its image tower and its decoder. The aligner is what
+What is what follows from the model itself: transformers tells its towers and its decoder. The aligner is what
 lies between: modules outside both, and those inside the tower that are named as what hands images on to the decoder.
 """
 
@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 from swift_core.resolve.trainable import PART, fits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from torch import nn
 
-PARTS = ("vision", "aligner", "language")
+PARTS = ("vision", "audio", "aligner", "language")
+
+_TOWERS = {"vision": "image", "audio": "audio"}
+"""Part -> what transformers calls the modality of its tower."""
 
 _HANDS_ON = ("merger", "projector", "projection", "connector", "aligner", "resampler", "adaptor")
 """Parts of names of modules that turn what a tower says into what a decoder reads."""
@@ -26,8 +29,8 @@ _HANDS_ON = ("merger", "projector", "projection", "connector", "aligner", "resam
 class ModelParts:
     """Where the parts of a model are."""
 
-    vision: str
-    """Name of the image tower."""
+    towers: Mapping[str, str]
+    """Of `vision` and `audio`, those that the model has -> names of their modules."""
 
     language: tuple[str, ...]
     """Names of the decoder and the output head."""
@@ -39,7 +42,7 @@ class ModelParts:
             return "language"
         if any(word in segment for segment in name.split(".") for word in _HANDS_ON):
             return "aligner"
-        return "vision" if f".{self.vision}." in dotted else "aligner"
+        return next((part for part, tower in self.towers.items() if f".{tower}." in dotted), "aligner")
 
     def fits(self, name: str, pattern: str) -> bool:
         """Say whether `pattern`, which may name a part, fits a parameter."""
@@ -71,13 +74,21 @@ def parts_of(model: Any, patterns: Sequence[str] = ()) -> ModelParts | OnePart:
             raise ValueError(f"{pattern!r} names no part; there are {', '.join(PART + each for each in PARTS)}")
     base = model.get_base_model() if hasattr(model, "peft_config") else model
     names = {id(module): name for name, module in base.named_modules()}
-    tower = names.get(id(base.get_encoder(modality="image"))) if hasattr(base, "get_encoder") else None
-    if not tower or base.get_encoder(modality="image") is getattr(base, "base_model", None):
-        if asked:
-            raise ValueError(f"{asked[0]!r}: the model has no vision part")
+    towers = {part: name for part, modality in _TOWERS.items() if (name := names.get(id(_tower(base, modality))))}
+    lacking = [part for part in asked if part.removeprefix(PART) in _TOWERS and part.removeprefix(PART) not in towers]
+    if lacking or (asked and not towers):
+        part = (lacking or [PART + "vision"])[0].removeprefix(PART)
+        raise ValueError(f"{(lacking or asked)[0]!r}: the model has no {part} part")
+    if not towers:
         return OnePart()
     found = (names.get(id(module)) for module in (base.get_decoder(), base.get_output_embeddings()))
-    return ModelParts(tower, tuple(name for name in found if name))
+    return ModelParts(towers, tuple(name for name in found if name))
+
+
+def _tower(base: Any, modality: str) -> Any:
+    """Return the encoder of a modality, None where there is none: transformers then returns the model itself."""
+    found = base.get_encoder(modality=modality) if hasattr(base, "get_encoder") else None
+    return None if found is base or found is getattr(base, "base_model", None) else found
 
 
 def linear_modules(model: nn.Module, part: str) -> list[str]:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from swift_core.contracts.images import MARK
 
-
-def as_parts(content: str) -> list[dict[str, Any]]:
-    """Return a turn's content as parts of the types `text` and `image`, one image for each mark."""
+def as_parts(content: str, mark: str, kind: str) -> list[dict[str, Any]]:
+    """Return a turn's content as parts of the types `text` and `kind` (`image`, `audio`), one for each mark."""
     parts: list[dict[str, Any]] = []
-    for number, text in enumerate(content.split(MARK)):
+    for number, text in enumerate(content.split(mark)):
         if number:
-            parts.append({"type": "image"})
+            parts.append({"type": kind})
         if text:
             parts.append({"type": "text", "text": text})
     return parts or [{"type": "text", "text": ""}]

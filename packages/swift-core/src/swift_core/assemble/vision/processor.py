@@ -12,9 +12,10 @@ import json
 import shutil
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from swift_core.assemble.vision.rows import INSTALL
+from swift_core.contracts.images import MARK
 from swift_core.plugins.remote_code import may_run
 from swift_core.resolve.model_facts import read_model
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from swift_core.contracts.images import ImageRef
 
 FILES = ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")
 """What a processor is made of, beside the tokenizer's files."""
@@ -39,15 +39,21 @@ _TYPES = ("mm_token_type_ids", "token_type_ids")
 class ImageProcessing:
     """The processor in a model's folder; it is opened when it is first used, in each process anew."""
 
+    kind: ClassVar[str] = "image"
+    """What it takes beside text, as chat templates call it."""
+
+    mark: ClassVar[str] = MARK
+    """What stands for it in a row."""
+
+    _ids: ClassVar[tuple[str, ...]] = ("image_token_id", "image_token_index")
+
     folder: Path
     _opened: list[Any] = field(default_factory=list, init=False, repr=False, compare=False)
-    _known: dict[tuple[tuple[int, int], ...], tuple[str, ...]] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    _known: dict[Any, tuple[str, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel to another process as the folder."""
-        return ImageProcessing, (self.folder,)
+        return type(self), (self.folder,)
 
     @property
     def processor(self) -> Any:
@@ -58,19 +64,19 @@ class ImageProcessing:
         """
         if not self._opened:
             with _OPENING:
-                self._opened.append(open_processor(self.folder))
+                self._opened.append(open_processor(self.folder, self.kind))
         return self._opened[0]
 
     @property
     def image_token(self) -> str:
         """What a chat template writes for an image."""
-        return str(self.processor.image_token)
+        return str(getattr(self.processor, f"{self.kind}_token"))
 
     @property
     def image_token_id(self) -> int | None:
         """The token whose embedding the model replaces by an image, as its configuration says."""
         config = read_model(self.folder).config
-        found = (config.get(name) for name in ("image_token_id", "image_token_index"))
+        found = (config.get(name) for name in self._ids)
         return next((value for value in found if isinstance(value, int)), None)
 
     def texts(self, images: Sequence[Image]) -> tuple[str, ...]:
@@ -81,7 +87,7 @@ class ImageProcessing:
             self._known[sizes] = tuple(entry["replacement"] for entry in replaced)
         return self._known[sizes]
 
-    def inputs(self, rows: Sequence[Sequence[ImageRef]], input_ids: Tensor) -> dict[str, Tensor]:
+    def inputs(self, rows: Sequence[Sequence[Any]], input_ids: Tensor) -> dict[str, Tensor]:
         """Return what a model is given beside the tokens of a batch.
 
         Args:
@@ -97,11 +103,7 @@ class ImageProcessing:
         if not opened:
             return {}
         called = self._called(opened)
-        inputs = {
-            name: torch.as_tensor(value)
-            for name, value in called.items()
-            if name not in _OF_TEXT and name not in _TYPES
-        }
+        inputs = not_of_text(called)
         types = torch.tensor(self.processor.create_mm_token_type_ids(input_ids.tolist()))
         return inputs | {name: types for name in _TYPES if name in called}
 
@@ -133,18 +135,31 @@ class ImageProcessing:
         return total.hexdigest()
 
 
+def not_of_text(called: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return what a processor made of something else than text."""
+    import torch
+
+    return {
+        name: torch.as_tensor(value) for name, value in called.items() if name not in _OF_TEXT and name not in _TYPES
+    }
+
+
 _OPENING = threading.Lock()
 
 
-def open_processor(folder: Path) -> Any:
-    """Return the processor of the model in `folder` without what reads videos and sounds.
+def open_processor(folder: Path, medium: str = "image") -> Any:
+    """Return the processor of the model in `folder` with what reads text, and images or sounds.
+
+    Args:
+        folder: Of the model.
+        medium: `image` or `audio`.
 
     Raises:
         ValueError: The model has none, or it does not tell which text an image becomes, or Pillow is not installed.
     """
     import importlib.util
 
-    if importlib.util.find_spec("PIL") is None:
+    if medium == "image" and importlib.util.find_spec("PIL") is None:
         raise ValueError(f"images need Pillow, which is not installed: {INSTALL}")
     import transformers
 
@@ -152,12 +167,12 @@ def open_processor(folder: Path) -> Any:
     kind = _images_alone(_processor_class(config))
     settings, _ = kind.get_processor_dict(folder)
     try:
-        parts = [_part(name, folder) for name in kind.get_attributes()]
+        parts = [_part(name, folder, medium) for name in kind.get_attributes()]
         processor = kind.from_args_and_dict(parts, settings)
     except (OSError, ValueError, TypeError, ImportError, AttributeError) as error:
         raise ValueError(f"the processor of {folder} cannot be opened: {_first_line(error)}") from error
-    if getattr(processor, "image_token", None) is None:
-        raise ValueError(f"{kind.__name__} does not tell which token stands for an image")
+    if getattr(processor, f"{medium}_token", None) is None:
+        raise ValueError(f"{kind.__name__} does not tell which token stands for an {medium}")
     return processor
 
 
@@ -179,15 +194,17 @@ def _images_alone(kind: Any) -> Any:
     return type(kind.__name__, (kind,), {"check_argument_for_proper_class": checked, "__init__": kind.__init__})
 
 
-def _part(name: str, folder: Path) -> Any:
-    """Return a part of a processor, None for one that reads something else than text and images."""
-    from transformers import AutoImageProcessor
+def _part(name: str, folder: Path, medium: str) -> Any:
+    """Return a part of a processor, None for one that reads something else than text and `medium`."""
+    from transformers import AutoFeatureExtractor, AutoImageProcessor
 
     from swift_core.assemble.model import load_tokenizer
 
     if name == "tokenizer":
         return load_tokenizer(folder)
-    if name == "image_processor":
+    if name == "feature_extractor" and medium == "audio":
+        return AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=may_run(folder))
+    if name == "image_processor" and medium == "image":
         return AutoImageProcessor.from_pretrained(folder, backend="pil", trust_remote_code=may_run(folder))
     return None
 

@@ -1,4 +1,4 @@
-"""Images that a user shows to a trained model by hand."""
+"""Images and sounds that a user gives to a trained model by hand."""
 
 from __future__ import annotations
 
@@ -6,42 +6,52 @@ from typing import TYPE_CHECKING
 
 from swift_core.assemble.vision.rows import SeesImages
 from swift_core.contracts.images import MARK, ImageError, ImageRef
+from swift_core.contracts.sounds import SOUND_MARK
 from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from swift_core.contracts.data import TextEncoder
+    from swift_core.contracts.media import Medium
+
+_OF_KIND = {"image": (MARK, "images", "model-sees-no-images"), "audio": (SOUND_MARK, "audio", "model-hears-no-audio")}
+"""Kind -> its mark, its word for several, and the code of a model that does not take it; the options are the kinds."""
 
 
 def as_shown(
-    encoder: TextEncoder, images: Sequence[Path], prompts: Sequence[str]
-) -> tuple[tuple[ImageRef, ...], list[str]]:
-    """Return the images, and the prompts with a mark for each; a prompt without marks has all of them before it.
+    encoder: TextEncoder, given: Sequence[Medium], prompts: Sequence[str]
+) -> tuple[tuple[Medium, ...], list[str]]:
+    """Return what is given, and the prompts with a mark for each; a prompt without marks has all of them before it.
 
     Raises:
-        SwiftError: The model sees no images, one cannot be read, or marks and images do not agree.
+        SwiftError: The model does not take it, one cannot be read, or marks and what is given do not agree.
     """
-    if not images:
+    if not given:
         return (), list(prompts)
-    if not isinstance(encoder, SeesImages):
-        raise SwiftError(Problem("model-sees-no-images", "the model of this run reads text alone.", None, "no --image"))
-    shown = tuple(ImageRef(path=str(path.absolute())) for path in images)
-    problems = [problem for problem in map(_unreadable, shown) if problem]
-    marked = [prompt if MARK in prompt else MARK * len(shown) + prompt for prompt in prompts]
+    takes = getattr(encoder, "modalities", ()) if isinstance(encoder, SeesImages) else ()
+    refused = [kind for kind in dict.fromkeys(each.kind for each in given) if kind not in takes]
+    if refused:
+        also = ", ".join(["text", *(_OF_KIND[kind][1] for kind in takes)])
+        message = f"the model of this run reads {also}." if takes else "the model of this run reads text alone."
+        raise SwiftError(Problem(_OF_KIND[kind][2], message, None, f"no --{kind}") for kind in refused)
+    kind = given[0].kind
+    mark = _OF_KIND[kind][0]
+    problems = [problem for problem in map(_unreadable, given) if problem]
+    marked = [prompt if mark in prompt else mark * len(given) + prompt for prompt in prompts]
     for prompt in marked:
-        if (found := prompt.count(MARK)) != len(shown):
-            message = f"a prompt has {MARK} {found} times, and {len(shown)} images are shown."
-            problems.append(Problem("image-marks", message, None, f"give --image once for each {MARK}"))
+        if (found := prompt.count(mark)) != len(given):
+            message = f"a prompt has {mark} {found} times, and --{kind} is given {len(given)} times."
+            problems.append(Problem(f"{kind}-marks", message, None, f"give --{kind} once for each {mark}"))
     if problems:
         raise SwiftError(problems)
-    return shown, marked
+    return tuple(given), marked
 
 
-def _unreadable(image: ImageRef) -> Problem | None:
+def _unreadable(given: Medium) -> Problem | None:
     try:
-        image.open()
+        given.open()
     except ImageError as error:
-        return Problem(error.code, f"the image {image.name} {error}.", None, error.next_step)
+        what = "image" if isinstance(given, ImageRef) else "sound"
+        return Problem(error.code, f"the {what} {given.name} {error}.", None, error.next_step)
     return None

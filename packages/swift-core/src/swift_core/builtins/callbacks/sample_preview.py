@@ -78,7 +78,7 @@ class SamplePreview(TrainerCallback):
             return
         prompts = [record.prompt for record in self._records if record.prompt is not None]
         with kept_random_numbers(args.device):
-            images = [record.images for record in self._records if record.prompt is not None]
+            images = [record.media for record in self._records if record.prompt is not None]
             texts = generate(parts.model, parts.encoder, prompts, max_new_tokens=self._max_new_tokens, images=images)
             answers = Answers(self._records, texts)
             scores = {} if self._prompts else _scores(parts, answers)
