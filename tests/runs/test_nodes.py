@@ -71,7 +71,7 @@ class Machines:
         self.names = [f"swift-{letter}-{os.getpid()}" for letter in "ab"]
         self.addresses = ["10.213.77.1", "10.213.77.2"]
         self.started = []
-        ends = [f"sw{letter}{os.getpid()}"[:15] for letter in "ab"]
+        self.ends = ends = [f"sw{letter}{os.getpid()}"[:15] for letter in "ab"]
         ip("link", "add", ends[0], "type", "veth", "peer", "name", ends[1])
         for name, end, address in zip(self.names, ends, self.addresses, strict=True):
             ip("netns", "add", name)
@@ -113,6 +113,14 @@ class Machines:
         pids = subprocess.run(["ip", "netns", "pids", self.names[place]], check=True, capture_output=True, text=True)
         for pid in pids.stdout.split():
             os.kill(int(pid), signal.SIGKILL)
+
+    def unplug(self, place):
+        """Take the cable out of a machine, on which everything runs on."""
+        ip("-n", self.names[place], "link", "set", self.ends[place], "down")
+
+    def plug_in(self, place):
+        """Put the cable back."""
+        ip("-n", self.names[place], "link", "set", self.ends[place], "up")
 
     def logs(self):
         return "".join(f"-- {path.name}\n{path.read_text()}" for path in sorted(self.folder.glob("log-*.txt")))
@@ -181,6 +189,25 @@ def test_a_machine_that_is_lost_and_returns_ends_as_if_nothing_had_happened(fold
     assert losses(folder / "waits") == losses(alone)
     assert largest_difference(weights(folder / "waits"), weights(alone)) == 0
     assert "Traceback" not in log
+
+
+def test_a_cable_that_is_out_for_some_seconds_changes_nothing(folder, machines, alone):
+    """Connections outlive it: nobody is told, and what was sent meanwhile is sent again."""
+    first = machines.start(0, "unplugged", "--max-restarts", "3")
+    second = machines.start(1, "unplugged", "--max-restarts", "3")
+    wait_for(folder / "unplugged" / "checkpoint-4", machines)
+
+    machines.unplug(1)
+    time.sleep(5)
+    steps = len(losses(folder / "unplugged"))
+    time.sleep(3)
+    assert len(losses(folder / "unplugged")) == steps < 24  # no step is made meanwhile
+    machines.plug_in(1)
+    machines.ended(first, second)
+
+    assert losses(folder / "unplugged") == losses(alone)
+    assert largest_difference(weights(folder / "unplugged"), weights(alone)) == 0
+    assert "Traceback" not in machines.logs()
 
 
 def test_a_run_goes_on_with_the_machines_that_are_there(folder, machines, alone):
