@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import field, make_dataclass
 from types import SimpleNamespace
 
 import pytest
@@ -146,6 +147,97 @@ def test_a_run_that_took_a_change_goes_on_from_a_later_checkpoint_bit_for_bit(fo
     assert losses[0] == losses[1]
 
 
+METRIC = '''
+class One:
+    """One, by the name NAME."""
+
+    eats = "predictions"
+
+    def preprocess_logits(self, logits, labels, /):
+        return logits.argmax(-1)
+
+    def compute(self, evaluation, /):
+        return {"NAME": 1.0}
+'''
+CALLBACK = '''
+from dataclasses import dataclass, field
+
+from transformers import TrainerCallback
+
+@dataclass(kw_only=True)
+class Count(TrainerCallback):
+    """Counts steps."""
+
+    word: str = "steps"
+    num_steps: int = field(default=0, init=False)
+    FIELD
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.num_steps += 1
+        print("callback", state.global_step, self.word, self.num_steps, getattr(self, "kinds", "none"))
+        BODY
+'''
+REWARD = """
+def worth(completions):
+    return [WORTH for _ in completions]
+"""
+OF_EACH_KIND = """
+model: {model_id: "demo:tiny"}
+data: {dataset: "demo:chat#32", val_dataset: "demo:chat-heldout#2"}
+plugins: {reload: [metrics, callbacks, rewards]}
+reward: {orms: ["./reward.py:worth"]}
+train:
+  tuner_strategy: adalora
+  tuner_kwargs: {init_r: 4, target_r: 2, tinit: 1, tfinal: 1}
+  metrics: ["./metric.py:One", orm_accuracy]
+  callbacks: [./edits.py:Edit, {name: "./callback.py:Count", kwargs: {word: times}}]
+  max_steps: 10
+  eval_strategy: steps
+  eval_steps: 2
+  save_strategy: "no"
+  per_device_train_batch_size: 2
+  eval_generation_rows: 2
+  max_completion_length: 2
+"""
+EDITS_OF_ALL = EDITS.replace(
+    """        text = Path(__file__).with_name(f"at_{state.global_step}.py")
+        if text.exists():
+            LOSS.write_text(text.read_text())
+""",
+    """        for text in Path(__file__).parent.glob(f"at_{state.global_step}_*.py"):
+            Path(__file__).with_name(text.name.split("_")[2]).write_text(text.read_text())
+""",
+)
+
+
+def test_a_metric_a_callback_and_a_reward_are_each_taken_anew_with_what_they_knew(folder, capfd):
+    callback = CALLBACK.replace("BODY", "").replace("FIELD", "")
+    grown = CALLBACK.replace("FIELD", "kinds: int = field(default=7, init=False)")
+    texts = {
+        "edits.py": EDITS_OF_ALL,
+        "metric.py": METRIC.replace("NAME", "old_figure"),
+        "callback.py": callback,
+        "reward.py": REWARD.replace("WORTH", "0.25"),
+        "at_1_metric.py": METRIC.replace("NAME", "new_figure"),
+        "at_2_callback.py": grown.replace("BODY", ""),
+        "at_3_reward.py": REWARD.replace("WORTH", "0.75"),
+        "at_6_callback.py": grown.replace("BODY", "return state.no_such_thing"),
+        "run.yaml": OF_EACH_KIND,
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    with pytest.raises(SwiftError, match=r"callback 'Count' of callback\.py raised AttributeError") as stopped:
+        run(folder / "run.yaml", [f"output_dir={folder / 'out'}"], allow_code=True)
+    assert str(stopped.value).startswith(f"{folder}/run.yaml:")
+    told = [(line["file"].rpartition("/")[2], line["step"]) for line in lines(folder / "out" / "reloads.jsonl")]
+    assert told == [("metric.py", 2), ("callback.py", 4), ("reward.py", 6), ("callback.py", 8)]
+    counted = [line.split()[1:] for line in capfd.readouterr().out.splitlines() if line.startswith("callback ")]
+    assert counted == [[str(n), "times", str(n), "none" if n < 5 else "7"] for n in range(1, 10)]
+    judged = [line for line in lines(folder / "out" / "metrics.jsonl") if "eval_loss" in line]
+    assert ["eval_old_figure" in line for line in judged] == [True, False, False, False, False]
+    assert [line["eval_new_figure"] for line in judged[1:]] == [1.0] * 4
+
+
 def test_optimizers_tuners_and_models_are_refused_with_the_reason(tmp_path):
     from swift_core.config.load import load
     from swift_core.plugins.registry import installed
@@ -170,6 +262,26 @@ def test_state_is_carried_but_what_options_say_is_not():
     new = Plain(option=2)
     carry_state(Plain(option=1, count=5), new, {"option": 2})
     assert (new.option, new.count) == (2, 5)
+
+
+@pytest.mark.parametrize("slots", [False, True])
+def test_fields_of_a_changed_dataclass_are_carried_and_a_changed_default_is_the_new_one(slots):
+    old = make_dataclass(
+        "Old", [("gamma", float, 2.0), ("count", int, field(default=0, init=False))], kw_only=True, slots=slots
+    )()
+    new = make_dataclass(
+        "New",
+        [
+            ("gamma", float, 3.0),
+            ("count", int, field(default=0, init=False)),
+            ("kinds", int, field(default=7, init=False)),
+        ],
+        kw_only=True,
+        slots=slots,
+    )()
+    old.count = 5
+    carry_state(old, new, {})
+    assert (new.gamma, new.count, new.kinds) == (3.0, 5, 7)
 
 
 def _two_ranks(rank, folder, fails_on):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -38,13 +39,34 @@ def prepared_swap(trainer: SwiftTrainer, old: PartPlan, new: PartPlan) -> Callab
 
 
 def carry_state(old: Any, new: Any, options: Any) -> None:
-    """Give `new` the state of `old`: by its `state_dict`, else the attributes that both have and no option sets."""
+    """Give `new` the state of `old`: by its `state_dict`, else the attributes that both have and no option sets.
+
+    An option that the run file leaves out has the default of the new code.
+    """
     if hasattr(old, "state_dict") and hasattr(new, "load_state_dict"):
         new.load_state_dict(old.state_dict())
         return
-    for name, value in getattr(old, "__dict__", {}).items():
-        if name in getattr(new, "__dict__", {}) and name not in options:
-            object.__setattr__(new, name, value)
+    settled = {*options, *_option_names(type(new))}
+    for name in _attributes(old):
+        if name not in settled and hasattr(old, name) and _has_value(new, name):
+            object.__setattr__(new, name, getattr(old, name))
+
+
+def _option_names(made: type) -> list[str]:
+    """Return what a constructor takes by keyword alone: the options."""
+    parameters = inspect.signature(made).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+
+
+def _attributes(item: Any) -> list[str]:
+    """Return the attributes of an object itself, with or without slots."""
+    slots = [name for each in type(item).__mro__ for name in getattr(each, "__slots__", ())]
+    return [*getattr(item, "__dict__", {}), *slots]
+
+
+def _has_value(item: Any, name: str) -> bool:
+    """Say whether an object has a value by that name and no method: a dataclass keeps a default in its class."""
+    return name in getattr(item, "__dict__", {}) or (hasattr(item, name) and not callable(getattr(item, name)))
 
 
 def _loss(trainer: SwiftTrainer, old: PartPlan, new: PartPlan) -> Callable[[], Callable[[], None]]:
@@ -108,9 +130,10 @@ def _reward(trainer: SwiftTrainer, old: PartPlan, new: PartPlan) -> Callable[[],
 
 
 def _callback(trainer: SwiftTrainer, old: PartPlan, new: PartPlan) -> Callable[[], Callable[[], None]]:
-    index = trainer.parts.plan.callbacks.index(old)
-    before = trainer.parts.callbacks[index]
     plan = trainer.parts.plan
+    of_tuner = len(trainer.parts.callbacks) - len(plan.callbacks)  # a tuner's own callbacks come first
+    index = of_tuner + plan.callbacks.index(old)
+    before = trainer.parts.callbacks[index]
     callback = plan.create(new)
     carry_state(before, callback, new.options)
     callback = held(plan, new, callback)
