@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 
@@ -370,6 +371,37 @@ def test_processes_of_torchrun_itself_listen_on_this_machine_alone_and_its_store
     assert code == 0, output
     assert {(place / f"listening-{rank}").read_text() for rank in range(2)} == {"127.0.0.1"}
     assert output.count("note: the store of torchrun listens on all addresses of this machine") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("distributed", "code"), [("MULTI_GPU", 0), ("MULTI_CPU", 2)])
+def test_accelerate_launch_as_it_is_trains_the_same_or_is_refused(ranks, folder, distributed, code):
+    """Told MULTI_CPU, accelerate starts one process where two were asked for, and says nothing."""
+    one, place = folder("one"), folder("launched")
+    told = {"distributed_type": distributed, "use_cpu": True, "num_processes": 2, "num_machines": 1}
+    (place / "accelerate.yaml").write_text(json.dumps({**told, "mixed_precision": "no", "main_process_port": 0}))
+    launcher = (sys.executable, "-m", "accelerate.commands.launch", "--config_file", "accelerate.yaml")
+    done = subprocess.run(
+        [*launcher, "--module", "swift_core", "train", "run.yaml", *shared("ddp")],
+        cwd=place,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    output = done.stdout + done.stderr
+
+    if code:
+        assert done.returncode != 0, output
+        assert "error[no-launcher]" in output
+        assert not (place / "out").exists()
+        return
+    assert done.returncode == 0, output
+    train(ranks, one, 1, *ALONE)
+    assert engine_of(place / "out")["world"] == 2
+    assert figures(one / "out") == figures(place / "out")
+    assert largest_difference(weights(one / "out"), weights(place / "out")) == 0
 
 
 SECRETS = dict.fromkeys(("HF_TOKEN", "WANDB_API_KEY", "AWS_SECRET_ACCESS_KEY"), "sk-canary-77f0")
