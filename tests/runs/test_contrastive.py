@@ -2,10 +2,12 @@
 
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "clip"
@@ -72,6 +74,23 @@ def test_a_siglip_model_takes_steps_of_several_micro_batches(swift):
     drawn(swift, kind="siglip", loss_type="siglip", **shares)
     swift("train", "run.yaml")
     assert result(swift.folder)["after"]["eval_loss"] < result(swift.folder)["before"]["eval_loss"]
+
+
+def test_adapters_are_learned_and_go_on_bit_for_bit(swift):
+    few = {"per_device_train_batch_size": 4, "max_steps": 2, "logging_steps": 1, "save_strategy": "steps"}
+    drawn(swift, tuner_strategy="lora", save_steps=1, **few)
+    swift("train", "run.yaml")
+    out, again = swift.folder / "out", swift.folder / "again"
+    shutil.copytree(out, again)
+    for name in ("adapter", "checkpoint-2"):
+        shutil.rmtree(again / name)
+    for name in ("result.json", "report.html"):
+        (again / name).unlink()
+    told = swift("train", "run.yaml", "output_dir=again", "--resume", "again", "--resume-changed")
+    assert "swift infer" not in told
+    first, second = (load_file(each / "adapter" / "adapter_model.safetensors") for each in (out, again))
+    assert any(value.abs().max() > 0 for name, value in first.items() if "lora_B" in name)
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 
 def test_what_the_stage_cannot_learn_is_told_by_row(swift):

@@ -101,8 +101,20 @@ def command(
         raise
     _leave()
     if is_first:
-        click.echo(f"next: swift report {directory} · swift infer {directory} --prompt ...")
+        click.echo(f"next: swift report {directory}{_infer(directory)}")
     return 0
+
+
+def _infer(directory: Path) -> str:
+    """Return how to ask the model of a run; nothing for one that answers nothing."""
+    import json
+
+    from swift_core.contracts.procedure import HEAD_FILE
+
+    for file in directory.glob(f"*/{HEAD_FILE}"):
+        if json.loads(file.read_text(encoding="utf-8")).get("model_head") == "dual_encoder":
+            return ""
+    return f" · swift infer {directory} --prompt ..."
 
 
 def _leave() -> None:

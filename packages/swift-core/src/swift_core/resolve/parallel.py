@@ -133,6 +133,12 @@ def check_parts_engine(findings: Findings, plan: RunPlan) -> None:
             message = f"{part.kind} {part.plugin.name!r} puts weights into the model, and {method} {_GIVEN[method]}"
             findings.wrong("engine-conflict", message, part.key, "leave it out, or write parallel_method: ddp")
     _check_own_weights(findings, plan, method)
+    if method in SHARDED and plan.procedure.source.declared.get("model_head") == "dual_encoder":
+        message = (
+            f"stage {plan.procedure.plugin.name!r} trains two encoders that have no embedding of tokens in common, "
+            f"by which {method} begins to cut a model"
+        )
+        findings.wrong("engine-conflict", message, "device.parallel_method", "write parallel_method: ddp")
 
 
 def _check_own_weights(findings: Findings, plan: RunPlan, method: str) -> None:

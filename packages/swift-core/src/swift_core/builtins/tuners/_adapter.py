@@ -128,10 +128,11 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def task_of(model: PreTrainedModel) -> str:
-    """Return peft's name for what the model's head does."""
+def task_of(model: PreTrainedModel) -> str | None:
+    """Return peft's name for what the model's head does; None for a model without one, which writes nothing."""
     name = type(model).__name__
-    return next((task for ending, task in _TASKS.items() if name.endswith(ending)), "CAUSAL_LM")
+    writes = "CAUSAL_LM" if hasattr(model, "prepare_inputs_for_generation") else None
+    return next((task for ending, task in _TASKS.items() if name.endswith(ending)), writes)
 
 
 def heads_of(model: PreTrainedModel) -> list[str] | None:
