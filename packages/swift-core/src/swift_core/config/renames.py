@@ -30,6 +30,7 @@ KEYS = {
     "pref_beta": "train.beta",
     "optim": "train.optimizer_type",
     "optimizer": "train.optimizer_type",
+    "optimiser": "train.optimizer_type",
     "optim_args": "train.optimizer_kwargs",
     "scheduler": "train.lr_scheduler_type",
     "lr_scheduler": "train.lr_scheduler_type",
