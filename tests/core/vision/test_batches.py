@@ -65,6 +65,32 @@ def test_the_compact_path_scores_tokens_as_all_logits_do_and_with_their_gradient
             assert torch.allclose(gradients[name].double(), value.grad, rtol=1e-3, atol=1e-5), name
 
 
+def test_a_batch_of_training_gives_the_logits_of_the_processors_own_call(seeing, draw, records):
+    """Tokens, pixels, their grid and the positions made of it are those that transformers makes itself."""
+    model = seeing.model()
+    image = draw("blue", 56, 42, place=(30, 8))
+    rows, collate = seeing.rows([records.chat("<image>Where?", "red", image)])
+    batch = doubled(collate(rows))
+    turns = [
+        {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Where?"}]},
+        {"role": "assistant", "content": [{"type": "text", "text": "red"}]},
+    ]
+    processor = seeing.processing.processor
+    text = processor.apply_chat_template(turns, chat_template=seeing.tokenizer.chat_template)
+    theirs = processor(text=[text], images=[[image.open()]], return_tensors="pt")
+    theirs["pixel_values"] = theirs["pixel_values"].double()
+    ours = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], **batch["vision"]).logits
+    assert torch.equal(ours, model(**theirs).logits)
+
+
+def test_a_square_elsewhere_changes_what_the_answer_is_worth(seeing, draw, records):
+    model = seeing.model()
+    places = [(0, 0), (14, 0), (0, 14), (14, 14)]
+    rows, collate = seeing.rows([records.chat("<image>Where?", "red", draw(place=place)) for place in places])
+    values = row_logps(model, doubled(collate(rows))).tolist()
+    assert min(abs(a - b) for i, a in enumerate(values) for b in values[:i]) > 1e-6
+
+
 def test_other_pixels_change_what_the_answer_is_worth(seeing, draw, records):
     model = seeing.model()
     rows, collate = seeing.rows([records.chat("<image>What?", "red", draw(colour)) for colour in ("red", "blue")])
