@@ -16,6 +16,7 @@ TESTED_KINDS = {
     "callback",
     "dataset",
     "engine",
+    "exporter",
     "hub",
     "loss",
     "loss_scale",

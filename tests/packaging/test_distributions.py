@@ -32,6 +32,7 @@ GROUPS = {
         "swift.trainers",
         "swift.datasets",
         "swift.hubs",
+        "swift.exporters",
         "swift.engines",
         "swift.multi_turns",
         "swift.pools",

@@ -321,3 +321,16 @@ def command_raises():
 
 def command_is_function():
     return 0
+
+
+class ExporterTitled:
+    def __init__(self, *, title: str = "none"):
+        self.title = title
+
+    def export(self, run, target, /):
+        return self.title
+
+
+class ExporterRaises:
+    def export(self, run, target, /):
+        raise KeyError("weights")

@@ -77,7 +77,14 @@ FIRST_WORDS = {
     **{"loss": "loss", "pair": "loss", "policy": "loss", "optimizer": "optimizer", "scheduler": "scheduler"},
     **{"tuner": "tuner", "metric": "metric", "callback": "callback", "no": "callback", "procedure": "trainer"},
     **{"agent": "agent_template", "format": "dataset", "reward": "orm", "step": "prm", "engine": "engine"},
-    **{"turns": "multi_turn", "pool": "pool", "hub": "hub", "hook": "hooks", "command": "command"},
+    **{
+        "turns": "multi_turn",
+        "pool": "pool",
+        "hub": "hub",
+        "hook": "hooks",
+        "command": "command",
+        "exporter": "exporter",
+    },
 }
 GOOD = {"Optimizer", "Scheduler", "Tuner", "Metric", "Callback", "AgentTemplate", "Format", "Reward", "StepReward"}
 GOOD |= {"Engine", "Turns", "Pool"}

@@ -86,7 +86,7 @@ def test_list_as_json_says_the_same(swift, site):
 
 
 def test_list_of_a_kind_that_nothing_has_says_so(swift):
-    assert swift("plugins", "list", "--kind", "exporter").stdout == "no exporter plugin is installed\n"
+    assert swift("plugins", "list", "--kind", "evaluator").stdout == "no evaluator plugin is installed\n"
 
 
 def test_list_shows_what_the_environment_variable_keeps_out(swift, site):

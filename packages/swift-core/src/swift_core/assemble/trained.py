@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -148,6 +149,20 @@ def load_run_tokenizer(run: TrainedRun) -> PreTrainedTokenizerBase:
     from swift_core.assemble.model import load_tokenizer
 
     return load_tokenizer(run.artifact)
+
+
+def write_whole(directory: Path, folder: Path) -> None:
+    """Write the model of a run, whole and in transformers' layout, into the empty `folder`.
+
+    Raises:
+        SwiftError: There is no such run.
+        ValueError: Its tuner cannot be merged.
+    """
+    run = open_run(directory)
+    if (run.artifact / "config.json").is_file():
+        shutil.copytree(run.artifact, folder, dirs_exist_ok=True)
+    else:
+        _merge(run, folder)
 
 
 def merged(directory: Path) -> Path:

@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("swift_core.cli.train:command", "Train what a run file describes."),
     "preview": ("swift_core.cli.preview:command", "Show tokenised rows with the trained tokens marked."),
     "infer": ("swift_core.cli.infer:command", "Answer prompts with a trained model."),
+    "export": ("swift_core.cli.export:command", "Write a trained model in another form, such as one whole folder."),
     "sample": ("swift_core.cli.sample:command", "Draw answers, score them, and keep them as training data."),
     "rewards": ("swift_core.cli.rewards:command", "Check the ground truths of a run's data."),
     "cache": ("swift_core.cli.cache:command", "List what is kept on disk to be read again, and remove it."),

@@ -25,6 +25,21 @@ def parse_overrides(overrides: Sequence[str]) -> tuple[list[Node], list[Problem]
     return trees, problems
 
 
+def read_values(pairs: Sequence[str]) -> dict[str, Any]:
+    """Return `key=value` pairs of the command line as one mapping, their values read as YAML.
+
+    Raises:
+        SwiftError: Everything that is wrong with them.
+    """
+    trees, problems = parse_overrides(pairs)
+    for tree in trees[1:]:
+        merge(trees[0], tree, problems)
+    if problems:
+        raise SwiftError(problems)
+    values: dict[str, Any] = trees[0].plain() if trees else {}
+    return values
+
+
 def _parsed(text: str, number: int) -> tuple[Node | None, Sequence[Problem]]:
     try:
         return _parse(text, number), ()
