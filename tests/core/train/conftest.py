@@ -8,6 +8,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from swift_core.contracts.handover import Parts
 from swift_core.contracts.parallel import Parallel
+from swift_core.contracts.plugin import PluginSpec
 from swift_core.contracts.settings import DataSettings, ModelSettings, RunSettings, TrainSettings
 from swift_core.plugins.hooks import manager
 
@@ -57,9 +58,7 @@ def make_parts(tmp_path):
 
     def make(loss, rows, collator, reference=None, **train):
         part = SimpleNamespace(
-            plugin=SimpleNamespace(
-                name="tried", distribution="acme", version="1", info_command="swift plugins info loss/tried"
-            ),
+            plugin=PluginSpec("loss", "tried", "acme:tried", "acme", "1", "wheel"),
             key="train.loss_type",
         )
         plan = SimpleNamespace(

@@ -9,6 +9,7 @@ import torch
 
 from swift_core.builtins.metrics.acc import Accuracy
 from swift_core.builtins.metrics.perplexity import Perplexity
+from swift_core.contracts.plugin import PluginSource, PluginSpec
 from swift_core.errors import SwiftError
 from swift_core.train.evaluate import PredictionMetrics
 
@@ -44,7 +45,8 @@ def parts_of(*metrics):
     part = SimpleNamespace(
         kind="metric",
         key="train.metrics.0",
-        plugin=SimpleNamespace(name="tried", distribution="acme", version="1", info_command="swift plugins info"),
+        plugin=PluginSpec("metric", "tried", "acme:tried", "acme", "1", "wheel"),
+        source=PluginSource("A metric.", (), "acme.py", 1),
     )
     plan = SimpleNamespace(metrics=[part], config=SimpleNamespace(place=lambda key: None))
     return SimpleNamespace(metrics=[("tried", metric) for metric in metrics], plan=plan)

@@ -70,7 +70,7 @@ def version(factor, shown):
 def folder(tmp_path, demo_folder, monkeypatch):
     """A run whose loss changes at steps 1, 3 and 5; a file that is being vetted is waited for at the next step."""
     (tmp_path / "loss.py").write_text(version("1.0", 1))
-    (tmp_path / "edits.py").write_text(EDITS)
+    (tmp_path / "edits.py").write_text(f"{EDITS}\n# {tmp_path}\n")  # files of the same bytes are one module
     (tmp_path / "run.yaml").write_text(RUN)
     (tmp_path / "at_1.py").write_text(version("1.0", 2).replace("def __call__", "def __call__(self):\n    def call"))
     (tmp_path / "at_3.py").write_text(version("3.0", 3))
