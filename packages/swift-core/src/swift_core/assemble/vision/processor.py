@@ -107,10 +107,10 @@ class ImageProcessing:
         types = torch.tensor(self.processor.create_mm_token_type_ids(input_ids.tolist()))
         return inputs | {name: types for name in _TYPES if name in called}
 
-    def _called(self, rows: Sequence[Sequence[Image]]) -> Mapping[str, Any]:
+    def _called(self, rows: Sequence[Sequence[Any]]) -> Mapping[str, Any]:
         """Return what the processor makes of rows of nothing but images."""
         called: Mapping[str, Any] = self.processor(
-            images=[list(row) for row in rows],
+            **self._given(rows),
             text=[self.image_token * len(row) for row in rows],
             return_text_replacement_offsets=True,
             add_special_tokens=False,
@@ -119,6 +119,10 @@ class ImageProcessing:
             return_tensors="pt",
         )
         return called
+
+    def _given(self, rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
+        """Return the arguments by which the processor is handed what rows show."""
+        return {"images": [list(row) for row in rows]}
 
     def fingerprint(self) -> str:
         """Return a hash of all that decides what an image becomes."""

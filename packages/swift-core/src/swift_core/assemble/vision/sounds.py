@@ -9,7 +9,7 @@ from swift_core.assemble.vision.processor import ImageProcessing, not_of_text
 from swift_core.contracts.sounds import SOUND_MARK, SoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import numpy as np
     from torch import Tensor
@@ -45,18 +45,8 @@ class SoundProcessing(ImageProcessing):
         heard = [[self._heard(*sound.open()) for sound in row] for row in rows if row]
         return not_of_text(self._called(heard)) if heard else {}
 
-    def _called(self, rows: Sequence[Sequence[Any]]) -> Mapping[str, Any]:
-        called: Mapping[str, Any] = self.processor(
-            audio=[sound for row in rows for sound in row],
-            text=[self.image_token * len(row) for row in rows],
-            sampling_rate=self._rate,
-            return_text_replacement_offsets=True,
-            add_special_tokens=False,
-            padding=True,
-            padding_side="right",
-            return_tensors="pt",
-        )
-        return called
+    def _given(self, rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
+        return {"audio": [sound for row in rows for sound in row], "sampling_rate": self._rate}
 
     @property
     def _rate(self) -> int:
