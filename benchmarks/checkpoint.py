@@ -68,7 +68,7 @@ def build(directory: Path, hidden: int, layers: int) -> Supervised:
         SimpleNamespace(
             plan=plan, directory=directory, model=transformers.LlamaForCausalLM(config), tokenizer=None, tuner=tuner,
             loss=lambda outputs, labels: outputs, train_dataset=[{}], eval_dataset=None, collator=None, callbacks=[],
-            hooks=manager([]), resume_from=None, reference=None,
+            hooks=manager([]), resume_from=None, reference=None, facts={},
         ),
     )  # fmt: skip
     trainer = Supervised(parts)
