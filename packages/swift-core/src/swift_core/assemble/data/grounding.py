@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from swift_core.assemble.data.images import texts_of
+
 if TYPE_CHECKING:
     from swift_core.contracts.data import Record
     from swift_core.contracts.handover import RunPlan
@@ -41,10 +43,10 @@ class BoxWriter:
             return record
         refs, boxes = self._texts(record)
         for name in ("chosen", "rejected", "reference"):
-            if any(mark in text for text in _texts_of(getattr(record, name)) for mark in (REF, BOX)):
+            if any(mark in text for text in texts_of(getattr(record, name)) for mark in (REF, BOX)):
                 raise ValueError(f"marks of objects stand in prompts; write the numbers into the {name} answer")
         given = {REF: iter(refs), BOX: iter(boxes)}
-        said = [text for name in _NAMES for text in _texts_of(getattr(record, name))]
+        said = [text for name in _NAMES for text in texts_of(getattr(record, name))]
         found = {mark: sum(text.count(mark) for text in said) for mark in given}
         for mark, texts in ((REF, refs), (BOX, boxes)):
             if found[mark] != len(texts):
@@ -117,10 +119,6 @@ def _listed(objects: Mapping[str, Any], key: str) -> list[Any]:
     if not isinstance(value, list | tuple):
         raise ValueError(f"objects.{key} must be a list, got {str(value)[:60]}")
     return list(value)
-
-
-def _texts_of(side: Any) -> list[str]:
-    return [] if side is None else [side] if isinstance(side, str) else [turn["content"] for turn in side]
 
 
 def _replaced(side: Any, given: Mapping[str, Iterator[str]]) -> Any:

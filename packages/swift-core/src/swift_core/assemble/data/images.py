@@ -98,7 +98,10 @@ class RowImages:
         num_open = sum(slot is None for slot in slots)
         if not slots:
             self.counts["placed"] += 1
-            return _with_marks(record, len(record.images))
+            marked = with_marks(record, MARK * len(record.images))
+            if marked is None:
+                raise _disagree(len(record.images), 0)
+            return marked
         if num_open != len(record.images):
             raise _disagree(len(record.images) + len(slots) - num_open, len(slots))
         return replace(record, images=tuple(next(given) if slot is None else slot for slot in slots))
@@ -195,26 +198,27 @@ def _unmarked(record: Record) -> tuple[Record, list[ImageRef | None]]:
     return (replace(record, **changed) if changed else record), slots
 
 
-def _with_marks(record: Record, count: int) -> Record:
+def with_marks(record: Record, marks: str) -> Record | None:
+    """Return the record with `marks` before its first question; None where it has none."""
     prompt = record.prompt
-    marks = MARK * count
     if isinstance(prompt, str):
         return replace(record, prompt=marks + prompt)
     first = next((index for index, turn in enumerate(prompt or ()) if turn["role"] == "user"), None)
     if prompt is None or first is None:
-        raise _disagree(count, 0)
+        return None
     turn = cast("Message", {**prompt[first], "content": marks + prompt[first]["content"]})
     return replace(record, prompt=[*prompt[:first], turn, *prompt[first + 1 :]])
 
 
 def _refuse_answers(record: Record) -> None:
     for name in _COMPARED:
-        if any(MARK in text for text in _texts(getattr(record, name))):
+        if any(MARK in text for text in texts_of(getattr(record, name))):
             message = f"images stand in the prompt where answers are compared, and the {name} answer has {MARK}"
             raise ImageError("image-marks", message, "move it to the prompt")
 
 
-def _texts(side: Any) -> Iterator[str]:
+def texts_of(side: Any) -> Iterator[str]:
+    """Yield the texts of a part of a record: of its turns, or itself."""
     if isinstance(side, str):
         yield side
     elif side is not None:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from swift_core.assemble.data.images import allowed_path, as_text, stamp
+from swift_core.assemble.data.images import allowed_path, as_text, stamp, texts_of, with_marks
 from swift_core.contracts.images import ImageError
 from swift_core.contracts.sounds import LARGEST_SOUND, SOUND_MARK, SoundError, SoundRef
 
@@ -32,7 +32,7 @@ class RowSounds:
         """Return `record` with its sounds found and marked; raise SoundError."""
         if not record.audios:
             return record
-        num_marks = sum(_marks(getattr(record, name)) for name in _SHARED)
+        num_marks = sum(text.count(SOUND_MARK) for name in _SHARED for text in texts_of(getattr(record, name)))
         if num_marks not in (0, len(record.audios)):
             message = f"the row has {len(record.audios)} sounds, and {SOUND_MARK} {num_marks} times in its text"
             raise SoundError("audio-marks", message, f"write {SOUND_MARK} once for each sound")
@@ -41,7 +41,11 @@ class RowSounds:
         self.counts["audios"] += len(sounds)
         self.counts["placed"] += num_marks == 0
         record = replace(record, audios=sounds, columns={name: as_text(each) for name, each in record.columns.items()})
-        return record if num_marks else _with_marks(record, SOUND_MARK * len(sounds))
+        marked = record if num_marks else with_marks(record, SOUND_MARK * len(sounds))
+        if marked is None:
+            message = f"the row has sounds, and no {SOUND_MARK} in its text"
+            raise SoundError("audio-marks", message, f"write {SOUND_MARK} once for each sound")
+        return marked
 
     def _named(self, sound: SoundRef) -> SoundRef:
         try:
@@ -72,21 +76,3 @@ def _small(sound: SoundRef, size: int) -> SoundRef:
     if size > LARGEST_SOUND:
         raise SoundError("audio-too-large", f"has more than {LARGEST_SOUND:,} bytes", "cut it")
     return sound
-
-
-def _marks(side: Any) -> int:
-    texts = [side] if isinstance(side, str) else [turn["content"] for turn in side or ()]
-    return sum(text.count(SOUND_MARK) for text in texts)
-
-
-def _with_marks(record: Record, marks: str) -> Record:
-    if isinstance(record.prompt, str):
-        return replace(record, prompt=marks + record.prompt)
-    turns = list(record.prompt or ())
-    for index, turn in enumerate(turns):
-        if turn["role"] == "user":
-            turns[index] = {**turn, "content": marks + turn["content"]}
-            return replace(record, prompt=turns)
-    raise SoundError(
-        "audio-marks", f"the row has sounds, and no {SOUND_MARK} in its text", f"write {SOUND_MARK} once for each sound"
-    )
