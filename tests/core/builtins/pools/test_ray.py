@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -19,6 +21,7 @@ from swift_core.errors import SwiftError
 from swift_core.plugin_api import Work, WorkerFailure
 from swift_core.plugins.registry import installed
 from swift_core.resolve.plan import resolve
+from swift_core.sandbox.probe import probe
 
 NEEDS_RAY = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="ray is not installed: nox -s ray")
 
@@ -39,6 +42,31 @@ class Terse:
         if completion == "fail":
             raise KeyError("x")
         return [None if not completion else 1 / len(completion)]
+'''
+CANARY, TOKEN = "canary-7f3a91", "7f3a91c0" * 8
+SECRETS = ("HF_TOKEN", "WANDB_API_KEY", "OPENAI_API_KEY", "AWS_SECRET_ACCESS_KEY", "JUDGE_KEY")
+NOSY = '''
+import glob
+import os
+
+
+class Terse:
+    """10 for each environment in which it finds a key or a token of its host, its own or that of a process."""
+
+    scope = "sample"
+
+    def __call__(self, completions):
+        found = 0
+        for environment in [repr(dict(os.environ)).encode(), *map(self.read, glob.glob("/proc/*/environ"))]:
+            found += b"canary" + b"-7f3a91" in environment or b"RAY_AUTH_TOKEN" in environment
+        return [10.0 * found + 1 / (1 + len(completion)) for completion in completions]
+
+    def read(self, path):
+        try:
+            with open(path, "rb") as file:
+                return file.read()
+        except OSError:
+            return b""
 '''
 RUN = """\
 model: {model_id: "demo:tiny"}
@@ -174,6 +202,47 @@ def test_an_item_that_loses_two_actors_fails(make_workers):
     (failure,) = found
     assert isinstance(failure, WorkerFailure)
     assert (failure.kind, str(failure)) == ("crash", "2 actors were lost while they were at it")
+
+
+@pytest.fixture
+def sessions():
+    """A folder for what Ray logs, of a name that is short enough for the sockets in it."""
+    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+@NEEDS_RAY
+def test_no_secret_of_the_environment_reaches_a_reward_on_ray_or_what_is_kept_of_the_run(
+    plan, tmp_path, sessions, monkeypatch
+):
+    if probe().level < "L2":
+        pytest.skip(probe().reasons["L2"])
+    for name in SECRETS:
+        monkeypatch.setenv(name, CANARY)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
+    exec(NOSY, unconfined := {})
+    assert unconfined["Terse"]()([""]) >= [11.0]  # it does find what is not kept from it
+    plan("ray")
+    (tmp_path / "terse.py").write_text(NOSY)
+    environment = {**os.environ, "RAY_TMPDIR": str(sessions), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "swift_core", "train", "run.yaml", "output_dir=out", "--allow-code"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    logged = [json.loads(line) for line in (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()]
+    rewards = [line["reward"] for line in logged if "reward" in line]
+    assert len(rewards) == 2
+    assert all(0 < reward < 1 for reward in rewards)
+    assert not {word for word in (CANARY, TOKEN) if word in done.stdout + done.stderr}
+    kept = [path for folder in (tmp_path / "out", sessions) for path in folder.rglob("*") if path.is_file()]
+    assert {path.suffix for path in kept} >= {".jsonl", ".log"}
+    words = (CANARY.encode(), TOKEN.encode())
+    assert [path for path in kept if any(word in path.read_bytes() for word in words)] == []
 
 
 @NEEDS_RAY
