@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -438,6 +439,67 @@ def test_of_several_processes_the_one_that_failed_first_tells_once_and_no_secret
     assert "rank 0 of 2" not in output
     kept = b"".join(path.read_bytes() for path in place.rglob("*") if path.is_file())
     assert not [value for value in SECRETS.values() if value in output or value.encode() in kept]
+
+
+@pytest.fixture
+def little_memory(request):
+    """A control group of so many bytes: a process that enters it gets no more, with all that it starts."""
+    v1, v2 = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
+    parent, limit = (v1, "memory.limit_in_bytes") if v1.is_dir() else (v2, "memory.max")
+    group = parent / f"swift-test-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / limit).write_text(str(request.param))
+        if (group / "memory.swap.max").exists():
+            (group / "memory.swap.max").write_text("0")
+    except OSError as error:
+        pytest.skip(f"a control group for memory takes root: {error}")
+    yield group
+    group.rmdir()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("little_memory", [3 << 30], indirect=True)
+def test_a_rank_that_the_system_kills_for_want_of_memory_is_told_with_what_to_change(folder, little_memory):
+    """A real kill by the kernel, in the code of a loss, which is not blamed; nor does the other rank complain."""
+    place = folder("starved")
+    (place / "hog.py").write_text(
+        "import os\nfrom dataclasses import dataclass\n\n"
+        "from swift_core.plugin_api import LossOutput, TokenOutputs\n\n\n"
+        "@dataclass(frozen=True, kw_only=True)\nclass Hog:\n    '''Takes memory without end on rank 1.'''\n\n"
+        "    def __call__(self, tokens: TokenOutputs) -> LossOutput:\n"
+        "        kept = []\n"
+        "        while os.environ['RANK'] == '1' and os.path.exists('out/checkpoint-1'):\n"
+        "            kept.append(b'x' * (1 << 26))\n"
+        "        return LossOutput(-tokens.logps)\n"
+    )
+    file = place / "run.yaml"
+    file.write_text(file.read_text().replace('save_strategy: "no"', "save_steps: 1"))
+    arguments = ("train", "run.yaml", "train.loss_type=./hog.py:Hog", "--allow-code", "--nproc", "2")
+    enter = f"open({str(little_memory / 'cgroup.procs')!r}, 'w').write('0')"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import sys\n{enter}\nfrom swift_core.cli.main import main\nmain(sys.argv[1:])",
+            *arguments,
+        ],
+        cwd=place,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+    assert done.returncode == 137, done.stderr
+    assert done.stderr.count("error[") == 1, done.stderr
+    assert "error[rank-killed]: rank 1 was ended by SIGKILL (signal 9); the system kills what needs more" in done.stderr
+    assert "train.per_device_train_batch_size=2 with train.gradient_accumulation_steps=2" in done.stderr
+    assert "rank 0 of 2" not in done.stderr
+    assert "Traceback" not in done.stderr
+    assert (little_memory / "cgroup.procs").read_text() == ""  # the other rank has ended, too
+    assert (place / "out" / "checkpoint-1" / "manifest.json").exists()
 
 
 @pytest.mark.slow

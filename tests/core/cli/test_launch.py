@@ -7,6 +7,7 @@ import signal
 import pytest
 from torch.distributed import TCPStore
 
+from swift_core.assemble.broken_part import is_lost_process
 from swift_core.cli import launch, speaker
 from swift_core.config.load import parse
 from swift_core.errors import SwiftError
@@ -124,10 +125,12 @@ def test_what_the_launcher_says_takes_the_place_of_what_was_given(tmp_path, monk
 
 
 @pytest.mark.parametrize(("code", "exit_code"), [(2, 2), (143, 143), (-signal.SIGKILL, 137), (-signal.SIGSEGV, 139)])
-def test_the_exit_code_is_that_of_the_process_that_ended_first(capsys, code, exit_code):
-    assert launch._told(1, code) == exit_code
+def test_the_exit_code_is_that_of_the_process_that_ended_first(tmp_path, capsys, code, exit_code):
+    assert launch._told(plan_with(tmp_path), 1, code) == exit_code
     told = capsys.readouterr().err
     assert ("rank 1 was ended by SIG" in told) == (code < 0)
+    assert (" (signal 9); the system kills what needs more memory than there is." in told) == (code == -signal.SIGKILL)
+    assert ("train.gradient_checkpointing=true" in told) == (code == -signal.SIGKILL)
 
 
 def test_the_only_process_always_tells(monkeypatch):
@@ -162,5 +165,8 @@ def test_of_several_processes_the_first_tells_once_an_attempt(monkeypatch):
         (ValueError("Connection closed by peer"), False),
     ],
 )
-def test_a_lost_neighbour_is_told_from_an_error_of_ones_own(error, lost):
-    assert speaker.lost_another(error) is lost
+def test_a_lost_neighbour_is_told_from_an_error_of_ones_own(error, lost, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert is_lost_process(error) is lost
+    monkeypatch.setenv("WORLD_SIZE", "1")  # who is alone has no neighbour, and a server that he asks is none
+    assert not is_lost_process(error)

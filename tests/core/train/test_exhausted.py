@@ -4,11 +4,16 @@ import dataclasses
 
 import pytest
 import torch
+from transformers import TrainerCallback
 
+from swift_core.assemble.callbacks import held
 from swift_core.assemble.kinds.tokens import TokenCollator
 from swift_core.builtins.cross_entropy import CrossEntropy
+from swift_core.config.load import parse
 from swift_core.contracts.settings import DataSettings
 from swift_core.errors import OutOfMemoryError, SwiftError
+from swift_core.plugins.registry import installed
+from swift_core.resolve.plan import resolve
 from swift_core.train import _fit, _judge
 from swift_core.train.exhausted import is_out_of_memory
 from swift_core.train.supervised import Supervised
@@ -123,3 +128,30 @@ def test_a_dead_data_worker_is_named_and_no_loss_is_blamed(make_trainer, message
     assert problem.code == "worker-died"
     assert "process 4012, ended before step 1" in problem.message
     assert "--resume auto" in problem.next_step
+
+
+def test_no_loss_is_blamed_for_a_rank_that_is_gone(make_trainer, monkeypatch):
+    message = "[pair.cc:553] Connection closed by peer [127.0.0.1]:33452."
+    trainer = make_trainer(type("Bereaved", (Bereaved,), {"message": message})())
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RuntimeError, match="Connection closed by peer"):
+        _fit(trainer)
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    with pytest.raises(SwiftError, match="raised RuntimeError"):
+        _fit(trainer)
+
+
+class HungryCallback(TrainerCallback):
+    """Asks for too much memory after a step."""
+
+    def on_step_end(self, args, state, control, **_):
+        torch.empty(2**50)
+
+
+def test_memory_that_runs_out_in_a_part_is_told_as_that_and_no_part_is_blamed(tmp_path):
+    text = "model: {model_id: demo:tiny}\ndata: {dataset: demo:chat}\ntrain: {callbacks: [early_stopping]}\n"
+    plan = resolve(parse(text, tmp_path / "run.yaml"), installed())
+    callback = held(plan, plan.callbacks[0], HungryCallback())
+    with pytest.raises(RuntimeError, match="can't allocate memory") as caught:
+        callback.on_step_end(None, None, None)
+    assert is_out_of_memory(caught.value)

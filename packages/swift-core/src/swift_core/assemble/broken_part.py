@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import traceback
 from contextlib import contextmanager
@@ -22,6 +23,14 @@ _NO_MEMORY = re.compile(
 )
 
 
+DEAD_WORKER = re.compile(
+    r"DataLoader worker \(pid(?:\(s\))? (?P<pid>[\d, ]+)\).*?(?P<how>killed by signal: \w+|exited unexpectedly)",
+    re.DOTALL,
+)
+_LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Application timeout", "NCCL")
+"""What torch's collectives say in a process that is well when another one is gone."""
+
+
 def failure(plan: RunPlan, part: PartPlan, error: Exception, *, own_files: Collection[str] = ()) -> SwiftError:
     """Return the error of a part whose code raised `error`.
 
@@ -30,7 +39,12 @@ def failure(plan: RunPlan, part: PartPlan, error: Exception, *, own_files: Colle
         part: The part.
         error: What it raised.
         own_files: Files of core in which a check may have raised it: they are not shown.
+
+    Raises:
+        Exception: `error` itself, which came up in the part's code and is no fault of it.
     """
+    if is_no_fault_of_a_part(error):
+        raise error
     message = f"{named(part)} raised {cause(part, error, own_files=own_files)}"
     return _at(plan, part, f"{part.kind.replace('_', '-')}-failed", message)
 
@@ -62,11 +76,23 @@ def told(
     try:
         yield
     except Exception as error:  # whatever a stranger's code raises
-        if isinstance(error, (SwiftError, *but)) or is_out_of_memory(error):
+        if isinstance(error, (SwiftError, *but)):
             raise
         if own_code and (part.plugin.first_party or not _came_up_in(part, error)):
             raise
         raise failure(plan, part, error) from error
+
+
+def is_no_fault_of_a_part(error: BaseException) -> bool:
+    """Say whether an error that came up in a plugin's code means that memory, a data worker or another rank is gone."""
+    is_dead_worker = isinstance(error, RuntimeError) and bool(DEAD_WORKER.search(str(error)))
+    return is_dead_worker or is_out_of_memory(error) or is_lost_process(error)
+
+
+def is_lost_process(error: BaseException) -> bool:
+    """Say whether `error` is that another process of this run is gone."""
+    is_one_of_several = os.environ.get("WORLD_SIZE", "1") not in ("", "1")
+    return is_one_of_several and isinstance(error, RuntimeError) and any(text in str(error) for text in _LOST)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

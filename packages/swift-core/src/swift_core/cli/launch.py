@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from swift_core.errors import Problem, SwiftError
+from swift_core.resolve.memory import less_memory
 from swift_core.resolve.parallel import launch_line
 
 if TYPE_CHECKING:
@@ -127,11 +128,17 @@ def count(asked: str, plan: RunPlan, nodes: int = 1) -> int:
 
 
 def launch(
-    num_processes: int, arguments: Sequence[str], *, max_restarts: int = 0, meeting: Meeting | None = None
+    plan: RunPlan,
+    num_processes: int,
+    arguments: Sequence[str],
+    *,
+    max_restarts: int = 0,
+    meeting: Meeting | None = None,
 ) -> int:
     """Run `swift ARGUMENTS` in so many processes; return the exit code of the one that ended first, or 0.
 
     Args:
+        plan: What they do.
         num_processes: On this machine.
         arguments: Of each process.
         max_restarts: So often all are started again, from the last checkpoint, when one of them died.
@@ -155,7 +162,7 @@ def launch(
         return 128 + int(error.sigval)
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
-        return _told(rank, failure.exitcode)
+        return _told(plan, rank, failure.exitcode)
     return 0
 
 
@@ -196,12 +203,15 @@ def _interface(address: str) -> str:
     return next((name for name, found in addresses if any(each.address == address for each in found)), "")
 
 
-def _told(rank: int, code: int) -> int:
+def _told(plan: RunPlan, rank: int, code: int) -> int:
     """Say which process was killed, since it could not; return the exit code."""
     if code >= 0:
         return code
-    name = signal.Signals(-code).name
-    hint = "; the system kills what needs more memory than there is" if -code == signal.SIGKILL else ""
-    next_step = "swift train RUN_FILE --nproc N --resume auto goes on from the last checkpoint"
-    print(Problem("rank-killed", f"rank {rank} was ended by {name}{hint}.", None, next_step).render(), file=sys.stderr)
+    message = f"rank {rank} was ended by {signal.Signals(-code).name} (signal {-code})"
+    next_step = f"swift train {plan.config.path} --nproc N --resume auto goes on from the last checkpoint"
+    if -code == signal.SIGKILL:
+        message += "; the system kills what needs more memory than there is"
+        knobs = "; or ".join(less_memory(plan.settings))
+        next_step += f"; where memory ran out, with --resume-changed and {knobs}"
+    print(Problem("rank-killed", f"{message}.", None, next_step).render(), file=sys.stderr)
     return 128 - code

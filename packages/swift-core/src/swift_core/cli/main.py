@@ -180,9 +180,9 @@ def _leave_to_the_first(error: Exception, code: int) -> None:
 
 def _tell_of_loss(error: Exception) -> None:
     """End with a line, and no traceback, in a process that only lost another one."""
-    from swift_core.cli.speaker import is_one_of_several, lost_another
+    from swift_core.assemble.broken_part import is_lost_process
 
-    if is_one_of_several() and lost_another(error):
+    if is_lost_process(error):
         message = f"another process of this run is gone ({str(error).splitlines()[0]})."
         next_step = "look at what that process, or the launcher, printed"
         _fail(Problem("lost-process", message, next_step=next_step).render(), 1)

@@ -6,8 +6,7 @@ import os
 import time
 from datetime import timedelta
 
-_LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Application timeout", "NCCL")
-"""What torch's collectives say in a process that is well when another one is gone."""
+from swift_core.assemble.broken_part import is_lost_process
 
 _WAIT = 10.0
 """Seconds in which the launcher ends a process whose neighbour died."""
@@ -25,14 +24,9 @@ def speaks(error: BaseException) -> bool:
     """
     if not is_one_of_several():
         return True
-    if lost_another(error):
+    if is_lost_process(error):
         time.sleep(_WAIT)
     return _claims()
-
-
-def lost_another(error: BaseException) -> bool:
-    """Say whether `error` is that another process is gone."""
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in _LOST)
 
 
 def rank_of() -> str:

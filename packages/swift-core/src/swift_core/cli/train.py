@@ -162,4 +162,4 @@ def _several(
 
     ask_about_files(plan)
     arguments = ["train", str(run_file), *overrides, "--resume", resume, *flags]
-    return launch(number, arguments, max_restarts=max_restarts, meeting=meeting)
+    return launch(plan, number, arguments, max_restarts=max_restarts, meeting=meeting)

@@ -82,6 +82,26 @@ def estimate(
     )
 
 
+def less_memory(settings: RunSettings) -> list[str]:
+    """Return what to change in a run file when memory runs out in a step.
+
+    The least of a loss first: the first ones leave what is trained as it is.
+    """
+    train, knobs = settings.train, []
+    if (rows := train.per_device_train_batch_size) > 1:
+        accumulation = train.gradient_accumulation_steps * 2
+        knobs.append(
+            f"train.per_device_train_batch_size={rows // 2} with train.gradient_accumulation_steps={accumulation}"
+        )
+    if not train.gradient_checkpointing:
+        knobs.append("train.gradient_checkpointing=true")
+    if settings.data.max_length > 256:
+        knobs.append("a lower data.max_length")
+    if train.tuner_strategy == "full":
+        knobs.append("train.tuner_strategy=lora")
+    return knobs or ["a smaller model, or model.quantization_bit=4 on a GPU"]
+
+
 def width_of_trained(dtype: str, trainable: int, facts: ModelFacts) -> int:
     """Return the bytes of a trained weight: that of the model when all are trained; adapters are kept in float32."""
     return _WIDTH.get(dtype, 4) if trainable >= facts.num_parameters else 4

@@ -6,24 +6,15 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from swift_core.assemble.broken_part import is_out_of_memory
+from swift_core.assemble.broken_part import DEAD_WORKER, is_out_of_memory
 from swift_core.errors import OutOfMemoryError, Problem, SwiftError
+from swift_core.resolve.memory import less_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from swift_core.contracts.handover import Parts
     from swift_core.contracts.settings import RunSettings
-
-_DEAD_WORKER = re.compile(
-    r"DataLoader worker \(pid(?:\(s\))? (?P<pid>[\d, ]+)\).*?(?P<how>killed by signal: \w+|exited unexpectedly)",
-    re.DOTALL,
-)
-
-
-def is_no_fault_of_a_part(error: BaseException) -> bool:
-    """Say whether an error came up in a plugin's code without being its own: torch raises dead workers anywhere."""
-    return is_out_of_memory(error) or (isinstance(error, RuntimeError) and bool(_DEAD_WORKER.search(str(error))))
 
 
 @contextmanager
@@ -46,36 +37,19 @@ def naming_what_ran_out(parts: Parts, what: Callable[[], str], *, judges: bool =
     except (MemoryError, RuntimeError) as error:
         if is_out_of_memory(error):
             raise OutOfMemoryError(_no_memory(parts, what(), error, judges)) from error
-        if (dead := _DEAD_WORKER.search(str(error))) is not None:
+        if (dead := DEAD_WORKER.search(str(error))) is not None:
             raise SwiftError(_dead_worker(parts, what(), dead)) from error
         raise
 
 
 def _no_memory(parts: Parts, what: str, error: BaseException, judges: bool) -> Problem:
     settings, place = parts.plan.settings, parts.plan.config.place
-    knobs = _judging_knobs(settings) if judges else _training_knobs(settings)
+    knobs = _judging_knobs(settings) if judges else less_memory(settings)
     asked = re.search(r"tried to allocate ([\d.,]+ ?\w+)", str(error), re.IGNORECASE)
     size = f", which asked for {asked[1]} more" if asked else ""
     key = "train.per_device_eval_batch_size" if judges else "train.per_device_train_batch_size"
     next_step = f"{'; or '.join(knobs)}{_resume(parts)}"
     return Problem("out-of-memory", f"Memory ran out in {what}{size}.", place(key), next_step)
-
-
-def _training_knobs(settings: RunSettings) -> list[str]:
-    """Return what to change, the least of a loss first: the first ones leave what is trained as it is."""
-    train, knobs = settings.train, []
-    if (rows := train.per_device_train_batch_size) > 1:
-        accumulation = train.gradient_accumulation_steps * 2
-        knobs.append(
-            f"train.per_device_train_batch_size={rows // 2} with train.gradient_accumulation_steps={accumulation}"
-        )
-    if not train.gradient_checkpointing:
-        knobs.append("train.gradient_checkpointing=true")
-    if settings.data.max_length > 256:
-        knobs.append("a lower data.max_length")
-    if train.tuner_strategy == "full":
-        knobs.append("train.tuner_strategy=lora")
-    return knobs or ["a smaller model, or model.quantization_bit=4 on a GPU"]
 
 
 def _judging_knobs(settings: RunSettings) -> list[str]:

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 from transformers.trainer import SCHEDULER_NAME
 from transformers.trainer_utils import EvalLoopOutput
 
+from swift_core.assemble.broken_part import is_no_fault_of_a_part
 from swift_core.assemble.device_map import home_of, is_spread
 from swift_core.assemble.turns import hash_seed
 from swift_core.contracts.parallel import SHARDED
@@ -32,7 +33,7 @@ from swift_core.train.engine import shards, zero
 from swift_core.train.engine.tensor import written_whole
 from swift_core.train.engine.whole import mark_sharded
 from swift_core.train.evaluate import Answers, answer
-from swift_core.train.exhausted import is_no_fault_of_a_part, shape_of
+from swift_core.train.exhausted import shape_of
 from swift_core.train.forward import OutputHead
 from swift_core.train.held_out import OwnBatches, deal_out_among, summed
 from swift_core.train.in_backward import BackwardSteps
@@ -163,8 +164,6 @@ class SwiftTrainer(transformers.Trainer):
         except SwiftError:
             raise
         except Exception as error:  # whatever a stranger's code raises
-            if is_no_fault_of_a_part(error):
-                raise
             raise loss_failure(self.parts, error) from error
 
     def get_batch_samples(
@@ -534,7 +533,9 @@ def late_weights(parts: Parts) -> Problem:
 
 
 def loss_failure(parts: Parts, error: Exception) -> SwiftError:
-    """Return the error of a loss plugin with its name, wheel and place in the run file."""
+    """Return the error of a loss plugin with its name, wheel and place; raise `error` where it is no fault of it."""
+    if is_no_fault_of_a_part(error):
+        raise error
     part = parts.plan.loss
     frame = traceback.extract_tb(error.__traceback__)[-1]
     where = "" if frame.filename in (ledger.__file__, statistics.__file__) else f" ({frame.filename}:{frame.lineno})"
