@@ -160,7 +160,8 @@ def refuse_nonfinite(model: nn.Module, what: str) -> None:
 
     Where processes share weights out, all of them must ask; all raise when one of them finds such a number.
     """
-    own = next((name for name, value in _own_parts(model) if not _is_finite(value)), None)
+    with _one_thread():
+        own = next((name for name, value in _own_parts(model) if not _is_finite(value)), None)
     names = [own]
     if dist.is_initialized():
         names = [None] * dist.get_world_size()
@@ -170,6 +171,17 @@ def refuse_nonfinite(model: nn.Module, what: str) -> None:
         message = f"the weight {name} holds a number that is not finite, so {what} is not written."
         next_step = "go on from the last checkpoint with a lower train.learning_rate"
         raise NonFiniteError(Problem("non-finite-weights", message, next_step=next_step))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute with one thread: memory is what a sum waits for, and on a busy machine threads wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _own_parts(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
