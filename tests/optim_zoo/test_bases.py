@@ -114,11 +114,40 @@ def test_a_basis_that_only_was_turned_is_turned_back():
 
 def test_random_bases_are_orthonormal_and_follow_their_seed():
     matrix = torch.zeros(5, 9, dtype=torch.float64)
-    basis = _bases.random_basis(matrix, 3, seed=7)
-    assert basis.shape == (9, 3)
+    basis = _bases.random_basis(matrix, 4, seed=7)
+    assert basis.shape == (9, 4)
     assert is_orthonormal(basis)
-    assert torch.equal(basis, _bases.random_basis(matrix, 3, seed=7))
-    assert not torch.equal(basis, _bases.random_basis(matrix, 3, seed=8))
+    assert torch.equal((basis != 0).sum(dim=1), torch.ones(9, dtype=torch.int64))  # each row in one column
+    assert torch.equal(basis, _bases.random_basis(matrix, 4, seed=7))
+    assert not torch.equal(basis, _bases.random_basis(matrix, 4, seed=8))
+
+
+@pytest.mark.parametrize("shape", [(13, 9), (9, 13), (12, 4)])
+def test_a_sketch_spans_signed_sums_of_rows(shape):
+    matrix, rank, seed = low_rank_plus_noise(*shape, rank=4, noise=0.1), 4, 3
+    basis = _bases.sketch_basis(matrix, rank, seed)
+    signs = torch.randint(0, 2, (shape[0],), generator=torch.Generator().manual_seed(seed)) * 2.0 - 1
+    sums = torch.stack([(signs[first::rank, None] * matrix[first::rank]).sum(dim=0) for first in range(rank)])
+    assert is_orthonormal(basis)
+    assert basis.is_contiguous()
+    torch.testing.assert_close(sums @ basis @ basis.T, sums)
+
+
+def test_a_sketch_of_the_transpose_and_of_dependent_rows_is_orthonormal():
+    matrix = low_rank_plus_noise(10, 7, rank=1, noise=0.0)
+    for view in (matrix.T, matrix, torch.eye(7, dtype=torch.float64)[:, :3].T.repeat(2, 1)):
+        assert is_orthonormal(_bases.sketch_basis(view, 3, seed=1))
+
+
+@pytest.mark.parametrize(("power", "least"), [(0.5, 0.7), (0.7, 0.85), (1.0, 0.97)])
+def test_a_sketch_holds_most_of_what_the_best_basis_holds_and_one_iteration_nearly_all(power, least):
+    generator = torch.Generator().manual_seed(5)
+    left, right = (torch.linalg.qr(torch.randn(side, 160, generator=generator))[0] for side in (240, 160))
+    matrix = (left * torch.arange(1, 161) ** -power) @ right.T
+    best = energy(matrix, _bases.svd_basis(matrix, 32))
+    sketch = _bases.sketch_basis(matrix, 32, seed=2)
+    assert energy(matrix, sketch) > least * best
+    assert energy(matrix, _bases.subspace_basis(matrix, sketch)) > 0.97 * best
 
 
 def test_the_leading_direction_is_the_first_singular_vector():

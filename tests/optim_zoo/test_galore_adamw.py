@@ -358,7 +358,7 @@ def test_refuses_sparse_gradients():
         ({"scale": 0.0}, "scale must be > 0, got 0.0"),
         ({"proj_type": "up"}, "proj_type must be one of std, reverse_std, right, left, full, got up"),
         ({"refresh": "random"}, "refresh must be one of subspace, exact, got random"),
-        ({"first_basis": "zero"}, "first_basis must be one of exact, random, got zero"),
+        ({"first_basis": "zero"}, "first_basis must be one of auto, exact, random, got zero"),
         ({"moments": "turn"}, "moments must be one of align, rotate, reset, keep, got turn"),
         ({"products": "float16"}, "products must be one of auto, float32, bfloat16, got float16"),
         ({"cos_threshold": 1.0}, r"cos_threshold must be in \[0, 1\), got 1.0"),
@@ -402,7 +402,77 @@ def test_refreshes_come_together_where_they_are_not_staggered():
 def test_random_first_bases_become_those_of_gradients_one_by_one():
     params = [parameter((8, 6), seed) for seed in range(4)]
     optimizer = GaLoreAdamW(params, rank=2, update_proj_gap=40, first_basis="random")
-    assert run(optimizer, params, 50) == [[0, 5, 45], [0, 10], [0, 15], [0, 20]]
+    assert run(optimizer, params, 50) == [[0, 5, 25], [0, 10, 30], [0, 15, 35], [0, 20, 40]]
+
+
+LARGE = (256, 256)
+
+
+def large_gradients(num_steps):
+    """Return gradients [256, 256] of slowly falling singular values, and some noise of each step's own."""
+    left, right = (torch.linalg.qr(grad)[0] for grad in gradients(LARGE, 2, dtype=torch.float32))
+    grad = (left * torch.arange(1, 257) ** -0.7) @ right.T
+    return [grad + 1e-3 * noise for noise in gradients(LARGE, num_steps, seed=3, dtype=torch.float32)]
+
+
+def test_first_bases_of_large_matrices_are_found_within_twenty_steps_and_nearly_the_best_at_forty():
+    param, grads = parameter(LARGE, dtype=torch.float32), large_gradients(41)
+    optimizer = GaLoreAdamW([param], rank=32)
+    held = []
+    for grad in grads:
+        apply(optimizer, param, [grad])
+        held.append(float((grad @ optimizer.state[param]["basis_right"]).square().sum()))
+    best = float(torch.linalg.svdvals(grads[0])[:32].square().sum())
+    assert held[0] < 0.3 * best  # rank 32 of 256 directions
+    assert held[20] > 0.98 * best
+    assert held[40] > 0.99 * best
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"first_basis": "exact"}, {"stagger": False}, {"refresh": "exact"}],
+    ids=lambda options: next(iter(options)),
+)
+def test_first_bases_of_large_matrices_are_exact_where_that_is_asked_for_or_the_run_stalls_anyway(options):
+    param, grads = parameter(LARGE, dtype=torch.float32), large_gradients(1)
+    optimizer = GaLoreAdamW([param], rank=32, **options)
+    apply(optimizer, param, grads)
+    best = torch.linalg.svdvals(grads[0]).square()
+    assert optimizer.metrics()["captured_energy"] == pytest.approx(float(best[:32].sum() / best.sum()), rel=1e-3)
+
+
+@pytest.mark.parametrize("options", [{}, {"moments": "rotate", "proj_type": "full"}], ids=["default", "full"])
+def test_a_run_killed_while_its_first_bases_are_found_resumes_bit_for_bit(options):
+    grads, straight, halts = large_gradients(43), parameter(LARGE, dtype=torch.float32), {}
+    optimizer = GaLoreAdamW([straight], rank=8, **options)
+    for step, grad in enumerate(grads, start=1):
+        apply(optimizer, straight, [grad])
+        if step in (1, 20, 21, 39):  # found before step 21, refreshed before step 41
+            halts[step] = straight.detach().clone(), reload(optimizer.state_dict())
+    for step, (weights, saved) in halts.items():
+        resumed = torch.nn.Parameter(weights)
+        second = GaLoreAdamW([resumed], rank=8, **options)
+        second.load_state_dict(saved)
+        apply(second, resumed, grads[step:])
+        assert torch.equal(resumed, straight)
+
+
+def test_a_first_gradient_that_is_not_finite_leaves_a_large_matrix_as_it_is():
+    param, grads = parameter(LARGE, dtype=torch.float32), large_gradients(1)
+    start, grads[0][3, 5] = param.detach().clone(), math.nan
+    optimizer = GaLoreAdamW([param], rank=8)
+    apply(optimizer, param, grads)
+    assert torch.equal(param, start)
+    assert not optimizer.state[param]
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e25])
+def test_gradients_whose_squares_leave_the_range_of_float32_have_bases_too(size):
+    param = parameter((8, 6), dtype=torch.float32)
+    grad = size * low_rank_plus_noise(8, 6, rank=2, noise=0.0).float()
+    optimizer = GaLoreAdamW([param], rank=2)
+    apply(optimizer, param, [grad])
+    assert optimizer.metrics()["captured_energy"] == pytest.approx(1.0, abs=1e-3)
 
 
 def test_the_captured_energy_is_that_of_the_last_refresh():

@@ -1,14 +1,17 @@
-"""New bases for a projection: exact, by a step of subspace iteration from the old one, or random.
+"""New bases for a projection: exact, by a step of subspace iteration from the old one, sketched, or random.
 
     exact:     the r leading right singular vectors of A       (A is G on the right side, G^T on the left)
+    random:    Q <- S / |columns of S|,  each row of S with one +1 or -1, in column (row number mod r)
+    sketch:    Q <- orthonormal basis of A^T S
     subspace:  Q <- orthonormal basis of (A^T A - s) Q_old,  s = (|A|^2 - |A Q_old|^2) / (columns - r) * 0.3
     ordered:   Q <- Q V,  V eigenvectors of (A Q)^T (A Q), the one that captures most first    (Rayleigh-Ritz)
     aligned:   Q <- Q polar(Q^T Q_old)     (of all bases of the same subspace the nearest to the old one)
 
-Subspace iteration: Halko, Martinsson and Tropp, 2011, arXiv:0909.4061, alg. 4.4. s is a part of the mean eigenvalue
-of A^T A outside of the old basis: what is not wanted shrinks faster for it, at no cost. The nearest basis is the answer
-to the orthogonal Procrustes problem (Schoenemann, 1966, doi:10.1007/BF02289451), found by Newton and Schulz's iteration
-for the polar factor: Higham, 2008, "Functions of Matrices", eq. 8.20.
+The sketch: Clarkson and Woodruff, 2013, arXiv:1207.6365. Subspace iteration: Halko, Martinsson and Tropp, 2011,
+arXiv:0909.4061, alg. 4.4. s is a part of the mean eigenvalue of A^T A outside of the old basis: what is not wanted
+shrinks faster for it, at no cost. The nearest basis is the answer to the orthogonal Procrustes problem (Schoenemann,
+1966, doi:10.1007/BF02289451), found by Newton and Schulz's iteration for the polar factor: Higham, 2008, "Functions of
+Matrices", eq. 8.20.
 """
 
 from __future__ import annotations
@@ -24,6 +27,9 @@ _CHEAP_IN_DOUBLE = 256
 
 _SHIFT = 0.3
 """Share of the mean unwanted eigenvalue that is taken off all; more gains less where the old basis is far off."""
+
+_NEAR_DEPENDENT = 30.0
+"""A vector is too near the span of others for Cholesky's factor when its sine is below so many roots of epsilon."""
 
 _NUM_POLAR_STEPS = 14
 """Steps in which a polar factor is found if no cosine between two subspaces is below 0.02."""
@@ -50,9 +56,42 @@ def gram_basis(matrix: Tensor, rank: int) -> Tensor:
 
 
 def random_basis(matrix: Tensor, rank: int, seed: int) -> Tensor:
-    """Return orthonormal columns [columns of `matrix`, rank] drawn from `seed`, on the CPU: the same on any device."""
-    drawn = torch.randn(matrix.shape[1], rank, generator=torch.Generator().manual_seed(seed))
-    basis: Tensor = torch.linalg.qr(drawn.to(matrix))[0]
+    """Return columns [columns of `matrix`, rank] that share no row and are orthonormal for it; signs from `seed`."""
+    num_rows = matrix.shape[1]
+    rows = torch.arange(num_rows, device=matrix.device)
+    columns = rows % rank
+    basis = matrix.new_zeros(num_rows, rank)
+    basis[rows, columns] = _signs(num_rows, seed).to(matrix) / columns.bincount()[columns].sqrt()
+    return basis
+
+
+def sketch_basis(matrix: Tensor, rank: int, seed: int) -> Tensor:
+    """Return an orthonormal basis of `rank` sums of the rows of `matrix`, each row in one of them, signs from `seed`.
+
+    One pass over `matrix` and no product with it. Rows that stand `rank` apart come into the same sum.
+    """
+    signs = _signs(len(matrix), seed).to(matrix).unsqueeze(1)
+    sums = matrix[:rank] * signs[:rank]
+    for start in range(rank, len(matrix), rank):
+        rows = matrix[start : start + rank]
+        sums[: len(rows)].addcmul_(rows, signs[start : start + rank])
+    return _orthonormal(sums)
+
+
+def _signs(count: int, seed: int) -> Tensor:
+    """Return `count` times +1 or -1, drawn from `seed` on the CPU: the same on any device."""
+    return torch.randint(0, 2, (count,), generator=torch.Generator().manual_seed(seed)).mul_(2).sub_(1)
+
+
+def _orthonormal(rows: Tensor) -> Tensor:
+    """Return as columns an orthonormal basis of `rows`, by Cholesky's factor of their products where they lie apart."""
+    gram = rows @ rows.T
+    factor, _ = torch.linalg.cholesky_ex(gram)
+    sines = factor.diagonal() / gram.diagonal().sqrt()  # of each row with the span of those before it
+    limit = _NEAR_DEPENDENT * torch.finfo(rows.dtype).eps ** 0.5
+    if not bool((sines > limit).all()):  # also where the factor has NaN
+        return torch.linalg.qr(rows.T)[0].contiguous()
+    basis: Tensor = torch.linalg.solve_triangular(factor, rows, upper=False).T
     return basis.contiguous()
 
 

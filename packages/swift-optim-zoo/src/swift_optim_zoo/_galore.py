@@ -10,27 +10,30 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from swift_core.plugin_api import require_between
-from swift_optim_zoo import _bases
 from swift_optim_zoo._base import Group, State
+from swift_optim_zoo._bases import random_basis
 from swift_optim_zoo._checks import require_choice, require_integer
-from swift_optim_zoo._low_rank import LowRankOptimizer, adam_step_, decay_factor, plain_step, sides
+from swift_optim_zoo._low_rank import LowRankOptimizer, adam_step_, decay_factor, plain_step
 from swift_optim_zoo._products import in_bfloat16
 from swift_optim_zoo._projector import Projection, Side
+from swift_optim_zoo._refresh import (
+    FIRST_ROUND,
+    adapted_gap,
+    first_refreshes,
+    matrices,
+    new_basis,
+    norm_of,
+    starts_at_random,
+)
 from swift_optim_zoo._turn import Turn
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 _logger = logging.getLogger(__name__)
-
-_FIRST_ROUND = 20
-"""Steps over which bases that start at random become those of gradients."""
 
 
 class Move(NamedTuple):
@@ -64,7 +67,7 @@ class GaLoreOptimizer(LowRankOptimizer):
         LowRankOptimizer.check_options(options)
         require_choice(("std", "reverse_std", "right", "left", "full"), proj_type=options["proj_type"])
         require_choice(("subspace", "exact"), refresh=options["refresh"])
-        require_choice(("exact", "random"), first_basis=options["first_basis"])
+        require_choice(("auto", "exact", "random"), first_basis=options["first_basis"])
         require_choice(("align", "rotate", "reset", "keep"), moments=options["moments"])
         require_choice(("auto", "float32", "bfloat16"), products=options["products"])
         require_between(0.0, 1.0, cos_threshold=options["cos_threshold"])
@@ -75,7 +78,7 @@ class GaLoreOptimizer(LowRankOptimizer):
     def prepare(self, group: Group) -> None:
         """Choose what is projected, and spread the refreshes of the group over the steps of a gap."""
         super().prepare(group)
-        group["first_refresh"] = list(_first_refreshes(group))
+        group["first_refresh"] = list(first_refreshes(group))
 
     def direction_(self, low_rank: Tensor, state: State, group: Group) -> Tensor:
         """Update what is kept with a projected gradient, and make of it the direction to move in."""
@@ -102,7 +105,8 @@ class GaLoreOptimizer(LowRankOptimizer):
             self.plain(weights, grad, state, group)
             return
         is_due = int(state.get("step", 0)) >= int(state.get("refresh_at", 0))
-        if is_due and not self._renew(grad, state, group, index):
+        norm = norm_of(grad) if is_due else 0.0
+        if is_due and not self._renew(grad, norm, state, group, index):
             return
         projection, decay = self._projection(grad, state, group), decay_factor(group)
         if projection.left is None and projection.right is None:  # a gradient of zeros shows no direction yet
@@ -110,7 +114,7 @@ class GaLoreOptimizer(LowRankOptimizer):
             return
         low_rank = projection.project(grad)
         if is_due:
-            state["energy"] = low_rank.square().sum() / grad.square().sum().clamp(min=torch.finfo(grad.dtype).tiny)
+            state["energy"] = torch.tensor((norm_of(low_rank) / (norm or 1.0)) ** 2)
         self.move(Move(weights, grad, low_rank, projection, side, state, group))
 
     def move(self, move: Move) -> None:
@@ -133,7 +137,7 @@ class GaLoreOptimizer(LowRankOptimizer):
         """Load a saved state; a state saved by another optimizer gets the schedule of refreshes it lacks."""
         super().load_state_dict(state_dict)
         for group in self.param_groups:
-            group.setdefault("first_refresh", list(_first_refreshes(group)))
+            group.setdefault("first_refresh", list(first_refreshes(group)))
 
     def basis(self, state: State, name: str) -> Tensor | None:
         """Return the basis `name` that is kept in `state`, None where there is none."""
@@ -153,35 +157,40 @@ class GaLoreOptimizer(LowRankOptimizer):
         basis = self.basis(state, name)
         return None if basis is None else basis.to(grad.dtype)
 
-    def _renew(self, grad: Tensor, state: State, group: Group, index: int) -> bool:
+    def _renew(self, grad: Tensor, norm: float, state: State, group: Group, index: int) -> bool:
         """Renew the bases; return False when `grad` is not finite: the step is left out and nothing counted.
 
         Zeros leave the bases as they are and put the refresh off.
         """
-        is_first = "refresh_at" not in state
-        if is_first and group["first_basis"] == "random":
-            self._draw(grad, state, group, index)
-            return True
-        if not bool(grad.isfinite().all()):
+        if not math.isfinite(norm):
             shape = list(grad.shape)
             _logger.warning("%s: gradient of a %s matrix is not finite at a refresh; step left out", self.label, shape)
             return False
-        if bool(grad.any()):
-            old = self._projection(grad, state, group)
-            for name, matrix in _matrices(grad, group["sides"][index]):
-                self.keep_basis(state, name, _new_basis(matrix, self._basis_like(grad, state, name), group))
-            new = self._projection(grad, state, group)
-            if not is_first:
-                self._carry_over(old, new, state, group)
-            gap = _adapted_gap(grad, new, state, group) if group["adaptive_gap"] else group["update_proj_gap"]
-            wait = group["first_refresh"][index] if is_first else gap
-            state["refresh_at"] = torch.tensor(int(state.get("step", 0)) + wait)
+        if norm:
+            starts = "refresh_at" not in state and starts_at_random(group, grad)
+            (self._draw if starts else self._follow)(grad, state, group, index)
         return True
 
     def _draw(self, grad: Tensor, state: State, group: Group, index: int) -> None:
-        for number, (name, matrix) in enumerate(_matrices(grad, group["sides"][index])):
-            self.keep_basis(state, name, _bases.random_basis(matrix, group["rank"], 2 * index + number))
+        for number, (name, matrix) in enumerate(matrices(grad, group["sides"][index])):
+            self.keep_basis(state, name, random_basis(matrix, group["rank"], 2 * index + number))
         state["refresh_at"] = torch.tensor(group["first_refresh"][index])
+
+    def _follow(self, grad: Tensor, state: State, group: Group, index: int) -> None:
+        """Renew the bases by those that follow the old ones, or are the first of this gradient."""
+        is_first, start = "refresh_at" not in state, group["first_refresh"][index]
+        is_random = not is_first and starts_at_random(group, grad) and int(state["refresh_at"]) == start
+        old = self._projection(grad, state, group)
+        for number, (name, matrix) in enumerate(matrices(grad, group["sides"][index])):
+            seed = 2 * index + number if is_random else None
+            basis = new_basis(matrix, self._basis_like(grad, state, name), group, found_from=seed)
+            self.keep_basis(state, name, basis)
+        new = self._projection(grad, state, group)
+        if not is_first:
+            self._carry_over(old, new, state, group)
+        gap = adapted_gap(grad, new, state, group) if group["adaptive_gap"] else group["update_proj_gap"]
+        wait = start if is_first else min(gap, FIRST_ROUND) if is_random else gap
+        state["refresh_at"] = torch.tensor(int(state.get("step", 0)) + wait)
 
     def _carry_over(self, old: Projection, new: Projection, state: State, group: Group) -> None:
         """Do with the moments what the option says; aligned bases have them as they are."""
@@ -192,58 +201,5 @@ class GaLoreOptimizer(LowRankOptimizer):
             state["reset_at"] = state["step"].clone()
 
 
-def _first_refreshes(group: Group) -> Iterator[int]:
-    """Yield for each parameter the step before which its first basis is renewed, evenly spread over a gap."""
-    chosen = group["sides"] if "sides" in group else sides(group)
-    total, number, gap = sum(side is not None for side in chosen), 0, group["update_proj_gap"]
-    spread = min(gap, _FIRST_ROUND) if group["first_basis"] == "random" else gap
-    for side in chosen:
-        number += side is not None
-        yield math.ceil(spread * number / total) if side and group["stagger"] else gap
-
-
-def _matrices(grad: Tensor, side: Side) -> Iterator[tuple[str, Tensor]]:
-    """Yield for each basis its name in the state, and the matrix whose leading right singular vectors it holds."""
-    if side != "right":
-        yield "basis_left", grad.T
-    if side != "left":
-        yield "basis_right", grad
-
-
-def _new_basis(matrix: Tensor, old: Tensor | None, group: Group) -> Tensor:
-    rank, moments = group["rank"], group["moments"]
-    if group["refresh"] == "exact":
-        basis = _bases.svd_basis(matrix, rank)
-    elif old is None:
-        return _bases.gram_basis(matrix, rank)
-    else:
-        basis = _bases.subspace_basis(matrix, old, narrow=in_bfloat16(matrix, group["products"]))
-        if moments == "keep":
-            basis = _bases.ordered(basis, matrix)
-    return _bases.aligned(basis, old) if moments == "align" and old is not None else basis
-
-
 def _product(old: Tensor | None, new: Tensor | None) -> Tensor | None:
     return None if old is None or new is None else old.T @ new
-
-
-def _adapted_gap(grad: Tensor, projection: Projection, state: State, group: Group) -> int:
-    """Return the gap until the next refresh: longer once the leading direction has stayed nearly the same.
-
-    Q-GaLore's rule: when the mean cosine of the leading directions of successive refreshes, over a window, is at least
-    the threshold, the gap grows. Zhang et al., 2024, arXiv:2407.08296, sec. 3.2. Signs, which an SVD leaves to chance,
-    do not count here.
-    """
-    low_rank, basis = projection.project(grad), projection.right
-    if basis is None:
-        low_rank, basis = low_rank.T, projection.left
-    assert basis is not None  # one factor is there
-    leading = _bases.leading_direction(low_rank, basis)
-    gap = int(state["gap"] if "gap" in state else group["update_proj_gap"])
-    if "leading" in state:
-        cosine = (leading @ state["leading"]).abs().reshape(1)
-        state["cosines"] = torch.cat([state.get("cosines", cosine[:0]), cosine])[-group["gap_window"] :].clone()
-        if len(state["cosines"]) == group["gap_window"] and float(state["cosines"].mean()) >= group["cos_threshold"]:
-            gap = int(gap * group["gap_growth"])
-    state["leading"], state["gap"] = leading, torch.tensor(gap)
-    return gap

@@ -35,7 +35,8 @@ class GaLoreAdamW8bit(EightBitGaLore):
         scale: Factor of the projected update, > 0.
         proj_type: Which side is projected: `std` the shorter one, `reverse_std` the longer one, `full` both, else this.
         refresh: `subspace` starts from the old basis and is many times cheaper than `exact`, a full SVD.
-        first_basis: `exact`, or `random` and refreshed within 20 steps: then the first step costs like any other.
+        first_basis: `exact`, or `random` and found within 20 steps: then the first step costs like any other; `auto` is
+            `random` for large matrices where refreshes are staggered, else `exact`.
         moments: At a refresh: `align` the new basis with the old one, `rotate` the moments, `reset`, or `keep` them.
         stagger: Spread the refreshes of all matrices over the gap, so that no step stalls.
         adaptive_gap: Lengthen the gap of a matrix whose leading direction stays (Q-GaLore).
@@ -71,7 +72,7 @@ class GaLoreAdamW8bit(EightBitGaLore):
         scale: float = 0.25,
         proj_type: Literal["std", "reverse_std", "right", "left", "full"] = "std",
         refresh: Literal["subspace", "exact"] = "subspace",
-        first_basis: Literal["exact", "random"] = "exact",
+        first_basis: Literal["auto", "exact", "random"] = "auto",
         moments: Literal["align", "rotate", "reset", "keep"] = "align",
         stagger: bool = True,
         adaptive_gap: bool = False,
