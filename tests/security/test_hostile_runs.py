@@ -11,17 +11,20 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from swift_core.artifacts import checkpoint_manifest
 from swift_core.artifacts.checkpoint import commit, staging_of, standing
 from swift_core.artifacts.checkpoint_manifest import MANIFEST, BrokenCheckpointError, read_manifest
 from swift_core.artifacts.metrics_file import read_metrics
 from swift_core.artifacts.report import render_report
-from swift_core.artifacts.run_list import listed
+from swift_core.artifacts.run_list import listed, verified
 from swift_core.artifacts.start import choose
 from swift_core.assemble.model import Loading, load_tokenizer, load_weights
 from swift_core.assemble.trained import open_run
+from swift_core.cli.runs import command
 from swift_core.config.load import load
+from swift_core.contracts import records
 from swift_core.contracts.plan_json import plan_dict
 from swift_core.errors import SwiftError
 from swift_core.plugins.registry import installed
@@ -169,6 +172,52 @@ def test_a_folder_with_very_many_files_is_told_and_not_hashed(saved, hung, monke
     monkeypatch.setattr(checkpoint_manifest, "_entry", lambda path: pytest.fail("a file was read"))
 
     assert "which its manifest does not list" in standing(saved).problem
+
+
+def test_a_run_with_very_many_files_is_refused_by_name_and_not_looked_through(plan, saved, hung, monkeypatch):
+    run = saved.parent
+    (run / "plan.json").write_text(json.dumps(plan_dict(plan)))
+    monkeypatch.setattr(records, "MOST_ENTRIES", 1000)
+    assert listed(run)[0].state == "unfinished"
+    for number in range(1000):
+        (run / f"junk-{number}").touch()
+    asked = {"resume": lambda: choose(plan, run), "verify": lambda: verified(run), "list": lambda: listed(run)}
+    monkeypatch.setattr(Path, "glob", lambda *_: pytest.fail("the folder was looked through"))
+    for work in (asked["resume"], asked["verify"]):
+        assert f"{run} holds more than 1000 files and folders" in str(told(work))
+    assert asked["list"]()[0].state == "unreadable"
+    with pytest.raises(SwiftError, match="holds more than 1000 files"):
+        listed(make_full(run / "set-aside"))
+
+
+def make_full(folder):
+    folder.mkdir()
+    for number in range(1001):
+        (folder / str(number)).mkdir()
+    return folder
+
+
+def test_of_very_many_damaged_checkpoints_a_few_are_named(plan, saved):
+    for step in range(100, 1100):
+        (saved.parent / f"checkpoint-{step}").mkdir()
+    found = choose(plan, saved.parent, accept_changes=True)
+    assert found.checkpoint == saved
+    assert sum("left out" in note for note in found.notes) == 6
+    assert "995 more are not whole and left out" in found.notes
+    for path in saved.iterdir():
+        path.unlink()
+    error = told(lambda: choose(plan, saved.parent, accept_changes=True))
+    assert len(str(error)) < 1000
+    assert "; and 996 more" in str(error)
+
+
+def test_names_in_a_run_directory_give_a_terminal_no_commands(plan, saved):
+    (saved / "\x1b]0;pwned\x07.txt").touch()
+    done = CliRunner().invoke(command, ["verify", str(saved.parent)])
+    assert "holds \\x1b]0;pwned\\x07.txt" in done.output
+    error = told(lambda: choose(plan, saved, accept_changes=True))
+    assert "\\x1b]0;pwned" in str(error)
+    assert not {"\x1b", "\x07"} & {*done.output, *str(error)}
 
 
 def test_a_manifest_that_is_deep_or_large_is_told_and_not_taken(saved):

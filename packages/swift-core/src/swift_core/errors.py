@@ -9,6 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(9), *range(11, 32), *range(127, 160))}
+"""Characters that a terminal takes for commands, all but the tab and the line break, as they are shown instead."""
+
+
+def shown(text: str) -> str:
+    """Return `text` as a terminal may show it, whoever chose the names in it."""
+    return text.translate(_CONTROLS)
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
@@ -50,7 +58,7 @@ class Problem:
             lines.append(f"  {' ' * len(number)} | {' ' * (self.place.column - 1)}^")
         if self.next_step:
             lines.append(f"  next: {self.next_step}")
-        return "\n".join(lines)
+        return shown("\n".join(lines))
 
 
 def in_order(problems: Iterable[Problem], file: str) -> list[Problem]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from swift_core.artifacts import checkpoint
 from swift_core.artifacts.drift import changed_data, changed_plugins, changed_settings, identity, shared_otherwise
 from swift_core.artifacts.metrics_file import METRICS_FILE, forget_after
-from swift_core.contracts.records import interpreting, read_object
+from swift_core.contracts.records import entries, interpreting, read_object
 from swift_core.errors import Problem, SwiftError
 
 if TYPE_CHECKING:
@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 
 Resume = Path | Literal["auto", "never"]
 """A run directory or a checkpoint; `auto` looks for one; `never` starts anew."""
+
+
+_SHOWN = 5
+"""Checkpoints that are not whole which a message names."""
+
+
+_MOST_NOTES = 50
+"""Leftovers of a killed run that are told one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +112,8 @@ def _go_on(plan: RunPlan, path: Path, accept_changes: bool) -> Start:
     if taken is None or taken.manifest is None:
         raise SwiftError(_none_is_whole(path, standings))
     broken = [one for one in standings if one.manifest is None]
-    lines = [f"{one.path} {one.problem}: it is left out" for one in broken]
+    lines = [f"{one.path} {one.problem}: it is left out" for one in broken[:_SHOWN]]
+    lines += [f"{len(broken) - _SHOWN} more are not whole and left out"] if len(broken) > _SHOWN else []
     with interpreting(taken.path):
         changes = _require_same(plan, taken.manifest.about, taken.path, accept_changes)
         _require_state(taken.path)
@@ -170,9 +179,9 @@ def _refuse_another_run(plan: RunPlan, directory: Path, accept_changes: bool) ->
 def _refuse_links(run: Path) -> None:
     """Refuse to go on in a directory in which a link leads what the run writes to another place."""
     folders = [folder for folder in (run, run / "plugins", run / checkpoint.SET_ASIDE) if folder.is_dir()]
-    links = [path for folder in folders for path in sorted(folder.iterdir()) if path.is_symlink()]
+    links = [folder / entry.name for folder in folders for entry in entries(folder) if entry.is_symlink()]
     if links := [path for path in links if not checkpoint.is_named(path)]:  # a checkpoint that is a link is left out
-        message = f"{links[0]} is a link, and a run that goes on writes only into its own directory."
+        message = f"{min(links)} is a link, and a run that goes on writes only into its own directory."
         raise SwiftError(Problem("run-links", message, None, "put the file itself in its place, or start a new run"))
 
 
@@ -181,7 +190,8 @@ def _none_is_whole(path: Path, standings: Sequence[checkpoint.Standing]) -> Prob
         what = "holds no checkpoint" if path.is_dir() else "is no folder"
         next_step = "give the run directory that swift train printed, or start anew without --resume"
         return Problem("no-checkpoint", f"{path} {what}, so there is nothing to go on from.", None, next_step)
-    causes = "; ".join(f"{one.path.name} {one.problem}" for one in standings)
+    causes = "; ".join(f"{one.path.name} {one.problem}" for one in standings[:_SHOWN])
+    causes += f"; and {len(standings) - _SHOWN} more" if len(standings) > _SHOWN else ""
     message = f"No checkpoint of {path} is whole: {causes}."
     return Problem("broken-checkpoint", message, None, "restore it from a copy, or start a new run")
 
@@ -215,4 +225,4 @@ def tidy(run: Path, taken: Path | None) -> list[str]:
         (run / METRICS_FILE).unlink(missing_ok=True)
     else:
         forget_after(run, step)
-    return notes
+    return notes if len(notes) <= _MOST_NOTES else [*notes[:_MOST_NOTES], f"and {len(notes) - _MOST_NOTES} more"]

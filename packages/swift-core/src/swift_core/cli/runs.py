@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from swift_core.errors import shown
+
 
 @click.group("runs")
 def command() -> None:
@@ -21,7 +23,7 @@ def list_runs(directory: Path) -> None:
 
     found = listed(directory)
     for run in found:
-        click.echo(f"{run.path}  {run.state}  {run.what}  {run.checkpoint}")
+        click.echo(shown(f"{run.path}  {run.state}  {run.what}  {run.checkpoint}"))
     if not found:
         click.echo(f"there is no run in {directory}")
 
@@ -38,7 +40,7 @@ def verify(run: Path) -> None:
     standings = verified(run)
     for one in standings:
         if one.manifest is None:
-            click.echo(f"{one.path}  DAMAGED  {one.problem}")
+            click.echo(shown(f"{one.path}  DAMAGED  {one.problem}"))
         else:
             click.echo(f"{one.path}  whole  {len(one.manifest.files)} files, {one.manifest.num_bytes} bytes")
     if not all(one.manifest for one in standings):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import click
 
 from swift_core.cli.trust import remote_code_option
-from swift_core.errors import InterruptedRunError
+from swift_core.errors import InterruptedRunError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,7 +94,7 @@ def command(
             resume_changed=resume_changed,
             allow_code=allow_code,
             remote_code=pins,
-            tell=lambda line: click.echo(line, err=True) if is_first else None,
+            tell=lambda line: click.echo(shown(line), err=True) if is_first else None,
         )
     except InterruptedRunError:  # all processes end at the same step
         _leave()

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from swift_core.errors import Problem, SwiftError
@@ -19,6 +20,9 @@ LARGEST = 64 * 2**20
 
 LARGEST_LOG = 2**30
 """Bytes of a file with a line for each step, at most."""
+
+MOST_ENTRIES = 100_000
+"""Files and folders that a folder of a run holds, at most."""
 
 _OTHER_FORM = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """What reading data raises that has not the form it should have."""
@@ -58,6 +62,21 @@ def read_plain(path: Path, largest: int) -> str:
         raise broken(path, f"has more than {largest} bytes" if is_file else "is no plain file")
     with open(handle, encoding="utf-8") as file:
         return file.read()
+
+
+def entries(folder: Path) -> list[os.DirEntry[str]]:
+    """Return what `folder` holds, in the order of the file system; no file is looked at.
+
+    Raises:
+        SwiftError: It holds more than a folder of a run does.
+        OSError: It cannot be read.
+    """
+    with os.scandir(folder) as scanned:
+        found = list(islice(scanned, MOST_ENTRIES + 1))
+    if len(found) > MOST_ENTRIES:
+        message = f"{folder} holds more than {MOST_ENTRIES} files and folders, which no run writes."
+        raise SwiftError(Problem("full-folder", message, next_step="move what is no part of the run out of it"))
+    return found
 
 
 @contextmanager

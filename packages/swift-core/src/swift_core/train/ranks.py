@@ -12,7 +12,7 @@ from swift_core.artifacts.directory import create
 from swift_core.artifacts.drift import identity
 from swift_core.artifacts.start import tidy
 from swift_core.contracts.plan_json import versions
-from swift_core.errors import Problem, SwiftError
+from swift_core.errors import Problem, SwiftError, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ def settle(trainer: SwiftTrainer) -> None:
     if trainer.args.process_index == 0:
         goes_on = parts.goes_on or parts.resume_from is not None
         for note in tidy(parts.directory, parts.resume_from) if goes_on else ():
-            print(f"resume: {note}", file=sys.stderr)
+            print(shown(f"resume: {note}"), file=sys.stderr)
         create(parts.plan, parts.directory, resumes=goes_on)
     trainer.accelerator.wait_for_everyone()
 
