@@ -1,6 +1,8 @@
 """A step checks its tensors once and then only compares them with what it found: every change must still be seen."""
 
 import gc
+import subprocess
+import sys
 import time
 import weakref
 
@@ -77,6 +79,25 @@ def negated_gradient(params, optimizer):
     params[1].grad = torch.complex(torch.zeros(64), -torch.ones(64)).conj().imag
 
 
+def negated_gradient_without_gaps(params, optimizer):
+    params[1].grad = torch._neg_view(-torch.ones(64))
+
+
+def negated_gradient_in_the_same_object(params, optimizer):
+    params[1].grad.neg_()
+    params[1].grad.data = torch._neg_view(params[1].grad.data)
+
+
+def swapped_parameter(params, optimizer):
+    grad = params[1].grad
+    torch.utils.swap_tensors(params[1], torch.nn.Parameter(torch.full((64,), 5.0)))
+    params[1].grad = grad
+
+
+def swapped_state(params, optimizer):
+    torch.utils.swap_tensors(optimizer.state[params[1]]["exp_avg"], torch.full((64,), 7.0))
+
+
 def loaded_state(params, optimizer):
     optimizer.load_state_dict(AdamW([torch.nn.Parameter(torch.ones(64)) for _ in range(3)]).state_dict())
 
@@ -92,6 +113,10 @@ def loaded_state(params, optimizer):
         another_parameter,
         transposed_gradient,
         negated_gradient,
+        negated_gradient_without_gaps,
+        negated_gradient_in_the_same_object,
+        swapped_parameter,
+        swapped_state,
         loaded_state,
     ],
 )
@@ -110,6 +135,69 @@ def test_a_change_is_seen_and_the_step_is_right(change):
     for param, old, moment in zip(everything, before, expected, strict=True):
         torch.testing.assert_close(optimizer.state[param]["exp_avg"], moment)
         assert not torch.equal(param.detach(), old)
+
+
+def turned(param):
+    param.data = param.data.t()
+    param.grad = torch.ones(4, 4).t()
+
+
+def of_another_shape(param):
+    param.data = param.data.view(2, 8)
+    param.grad = torch.ones(2, 8)
+
+
+def of_another_dtype(param):
+    param.data = param.data.view(torch.bfloat16).view(8, 4)[:4]
+    param.grad = torch.ones(4, 4, dtype=torch.bfloat16)
+
+
+def shorter(param):
+    param.data = param.data[:1]
+    param.grad = torch.ones(1, 4)
+
+
+@pytest.mark.parametrize("change", [turned, of_another_shape, of_another_dtype, shorter])
+def test_another_view_of_the_same_memory_is_seen(change):
+    param = torch.nn.Parameter(torch.ones(4, 4))
+    optimizer = AdamW([param])
+    param.grad = torch.ones(4, 4)
+    optimizer.step()
+    assert kept(optimizer)
+    address = param.data_ptr()
+    change(param)
+    assert param.data_ptr() == address
+    assert not kept(optimizer)
+
+
+STEPS_WITHOUT = """
+import torch
+import swift_native._torch_c as torch_c
+from swift_native import AdamW
+
+found = torch_c.address_of
+torch_c.address_of = lambda name: 0 if "{missing}" in name else found(name)
+param = torch.nn.Parameter(torch.ones(3))
+optimizer = AdamW([param], lr=0.5, weight_decay=0.0)
+param.grad = torch.ones(3)
+optimizer.step()
+is_kept = optimizer._plan.matches(optimizer.param_groups, optimizer.state)
+param.grad = torch._neg_view(torch.ones(3))
+assert not optimizer._plan.matches(optimizer.param_groups, optimizer.state)
+optimizer.step()
+print(is_kept, optimizer.state[param]["exp_avg"][0].item() < 0, param[0].item())
+"""
+
+
+@pytest.mark.parametrize(("missing", "is_kept"), [("is_neg", True), ("get_strides", False)])
+def test_a_torch_that_lacks_a_function_gets_the_same_steps(missing, is_kept):
+    done = subprocess.run(
+        [sys.executable, "-c", STEPS_WITHOUT.format(missing=missing)], capture_output=True, text=True, check=True
+    )
+    seen, is_negative, weight = done.stdout.split()
+    assert (seen, is_negative) == (str(is_kept), "True")
+    # m is 0.9 * 0.1 - 0.1 before its correction by 1 - 0.9^2, the root of v is 1
+    assert float(weight) == pytest.approx(0.5 + 0.5 * 0.01 / 0.19, abs=1e-5)
 
 
 def test_amsgrad_switched_on_is_seen():

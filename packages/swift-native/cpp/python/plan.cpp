@@ -12,113 +12,32 @@ namespace py = pybind11;
 namespace swift_native {
 namespace {
 
-// torch's side of the exchange, null before torch 2.10.
-struct Torch {
-    const dlpack::Exchange* exchange = nullptr;
-    PyTypeObject* tensor_type = nullptr;
-    PyObject* grad = nullptr;
-    PyObject* is_neg = nullptr;
-    PyObject* params = nullptr;
-    PyObject* to_local = nullptr;
-    PyObject* placements = nullptr;
+// Names of attributes, made once and never destroyed.
+struct Names {
+    PyObject* grad = PyUnicode_InternFromString("grad");
+    PyObject* params = PyUnicode_InternFromString("params");
+    PyObject* to_local = PyUnicode_InternFromString("to_local");
+    PyObject* placements = PyUnicode_InternFromString("placements");
 };
 
-const dlpack::Exchange* find_exchange(const py::object& tensor_type) {
-    if (!py::hasattr(tensor_type, dlpack::kAttribute)) return nullptr;
-    const py::object capsule = tensor_type.attr(dlpack::kAttribute);
-    auto* header = static_cast<dlpack::ExchangeHeader*>(PyCapsule_GetPointer(capsule.ptr(), dlpack::kCapsuleName));
-    if (header == nullptr) PyErr_Clear();
-    while (header != nullptr && header->version.major != 1) header = header->previous;
-    const auto* exchange = reinterpret_cast<const dlpack::Exchange*>(header);
-    return exchange != nullptr && exchange->tensor_from_object != nullptr ? exchange : nullptr;
-}
-
-// Made once and never destroyed: torch outlives this module.
-const Torch& torch() {
-    static const Torch* made = [] {
-        auto* fresh = new Torch;
-        const py::object type = py::module_::import("torch").attr("Tensor");
-        fresh->exchange = find_exchange(type);
-        fresh->tensor_type = reinterpret_cast<PyTypeObject*>(py::object(type).release().ptr());
-        fresh->grad = PyUnicode_InternFromString("grad");
-        fresh->is_neg = PyUnicode_InternFromString("is_neg");
-        fresh->params = PyUnicode_InternFromString("params");
-        fresh->to_local = PyUnicode_InternFromString("to_local");
-        fresh->placements = PyUnicode_InternFromString("placements");
-        return fresh;
-    }();
+const Names& names() {
+    static const Names* made = new Names;
     return *made;
 }
 
-const void* address_of(const dlpack::Tensor& tensor) {
-    return static_cast<const char*>(tensor.data) + tensor.byte_offset;
-}
-
-// False if DLPack cannot describe it, or not as memory of this machine.
-bool describe(PyObject* object, dlpack::Tensor& out) {
-    if (torch().exchange == nullptr) return false;
-    if (torch().exchange->tensor_from_object(object, &out) != 0) {
-        PyErr_Clear();
-        return false;
-    }
-    return out.device.type == dlpack::kCpu;
-}
-
-Layout layout_of(const dlpack::Tensor& tensor) {
-    Layout layout{address_of(tensor), tensor.dtype, tensor.ndim, {}};
-    layout.shape_and_strides.assign(tensor.shape, tensor.shape + tensor.ndim);
-    layout.shape_and_strides.insert(layout.shape_and_strides.end(), tensor.strides, tensor.strides + tensor.ndim);
-    return layout;
-}
-
-// Strides of dimensions of one element mean nothing.
-bool lies_as(const dlpack::Tensor& tensor, const Layout& layout) {
-    if (tensor.ndim != layout.ndim) return false;
-    const std::int64_t* shape = layout.shape_and_strides.data();
-    for (std::int32_t i = 0; i < tensor.ndim; ++i) {
-        if (tensor.shape[i] != shape[i]) return false;
-        if (shape[i] > 1 && tensor.strides[i] != shape[layout.ndim + i]) return false;
-    }
-    return true;
-}
-
-bool is_dtensor(PyObject* tensor) { return PyObject_HasAttr(tensor, torch().to_local) == 1; }
+bool is_dtensor(PyObject* tensor) { return PyObject_HasAttr(tensor, names().to_local) == 1; }
 
 // The part of a DTensor that this rank holds; null if it is no plain tensor. Without gradients torch returns the same
 // object each time.
 py::object part_of(PyObject* tensor) {
-    py::object part = py::reinterpret_steal<py::object>(PyObject_CallMethodNoArgs(tensor, torch().to_local));
+    py::object part = py::reinterpret_steal<py::object>(PyObject_CallMethodNoArgs(tensor, names().to_local));
     if (!part) PyErr_Clear();
-    return part && Py_TYPE(part.ptr()) == torch().tensor_type ? part : py::object();
-}
-
-bool is_unchanged(const Watched& watched) {
-    dlpack::Tensor now{};
-    const py::object part = watched.is_dtensor ? part_of(watched.tensor.ptr()) : watched.tensor;
-    if (!part || !describe(part.ptr(), now) || address_of(now) != watched.layout.data) return false;
-    const dlpack::DataType& before = watched.layout.dtype;
-    const bool same_type =
-        now.dtype.code == before.code && now.dtype.bits == before.bits && now.dtype.lanes == before.lanes;
-    return same_type && lies_as(now, watched.layout);
-}
-
-int grad_dtype_of(const dlpack::DataType& dtype) {
-    if (dtype.lanes != 1) return kNumDtypes;
-    if (dtype.code == dlpack::kFloat && dtype.bits == 32) return kFloat32;
-    if (dtype.code == dlpack::kFloat && dtype.bits == 16) return kFloat16;
-    if (dtype.code == dlpack::kBFloat && dtype.bits == 16) return kBFloat16;
-    return kNumDtypes;
-}
-
-bool is_negated(PyObject* tensor) {
-    const py::object answer = py::reinterpret_steal<py::object>(PyObject_CallMethodNoArgs(tensor, torch().is_neg));
-    if (!answer) PyErr_Clear();
-    return answer.ptr() != Py_False;
+    return part && is_plain_tensor(part.ptr()) ? part : py::object();
 }
 
 // How a DTensor is cut up; null if it does not say.
 py::object placements_of(PyObject* tensor) {
-    py::object placements = py::reinterpret_steal<py::object>(PyObject_GetAttr(tensor, torch().placements));
+    py::object placements = py::reinterpret_steal<py::object>(PyObject_GetAttr(tensor, names().placements));
     if (!placements) PyErr_Clear();
     return placements;
 }
@@ -149,24 +68,6 @@ bool visit_state(const py::dict& state, Visit visit) {
     return true;
 }
 
-Entry make_entry(const py::object& param, const py::object& tensors, const Row* row, bool& is_lasting) {
-    Entry entry{param, row != nullptr, {}, {}, {}};
-    if (row == nullptr) return entry;
-    entry.row = *row;
-    if (is_dtensor(param.ptr())) entry.placements = placements_of(param.ptr());
-    for (const py::handle tensor : py::cast<py::list>(tensors)) {
-        dlpack::Tensor described{};
-        const bool is_cut = is_dtensor(tensor.ptr());
-        const py::object part = is_cut ? part_of(tensor.ptr()) : py::reinterpret_borrow<py::object>(tensor);
-        if (!part || !describe(part.ptr(), described)) {
-            is_lasting = false;
-            return entry;
-        }
-        entry.watched.push_back({py::reinterpret_borrow<py::object>(tensor), is_cut, layout_of(described)});
-    }
-    return entry;
-}
-
 }  // namespace
 
 Plan::Plan(int rule, const py::buffer& rows, const py::list& entries, const py::list& groups, const py::list& grads,
@@ -186,7 +87,7 @@ Plan::Plan(int rule, const py::buffer& rows, const py::list& entries, const py::
             ++position;
             const bool has_row = !tensors.is_none();
             if (has_row && next >= given.size) throw py::value_error("there are fewer rows than entries");
-            entries_.push_back(make_entry(kept, tensors, has_row ? given.data + next++ : nullptr, is_lasting_));
+            entries_.push_back(make_entry(kept, tensors, has_row ? given.data + next++ : nullptr));
             if (has_row) moved_.push_back(param.ptr());
         }
     }
@@ -198,11 +99,73 @@ Plan::Plan(int rule, const py::buffer& rows, const py::list& entries, const py::
     });
 }
 
+Entry Plan::make_entry(const py::object& param, const py::object& tensors, const Row* row) {
+    Entry entry{param, row != nullptr, watched_.size(), 0, {}, {}};
+    if (row == nullptr) return entry;
+    entry.row = *row;
+    if (is_dtensor(param.ptr())) entry.placements = placements_of(param.ptr());
+    for (const py::handle tensor : py::cast<py::list>(tensors)) {
+        is_lasting_ = is_lasting_ && watch(py::reinterpret_borrow<py::object>(tensor));
+    }
+    entry.num_watched = watched_.size() - entry.first_watched;
+    return entry;
+}
+
+// False if it cannot be watched.
+bool Plan::watch(const py::object& tensor) {
+    const bool is_cut = is_dtensor(tensor.ptr());
+    const py::object part = is_cut ? part_of(tensor.ptr()) : tensor;
+    TensorView view{};
+    if (!part || !is_tensor(part.ptr()) || !look_at(part.ptr(), view)) return false;
+    watched_.push_back({tensor, py::type::of(tensor), is_cut, view.data, view.dtype, view.ndim, keep_dims(view)});
+    return true;
+}
+
+// States mostly lie as the parameter before them: they share its dimensions.
+std::size_t Plan::keep_dims(const TensorView& view) {
+    const std::size_t before = watched_.empty() ? 0 : watched_.back().dims;
+    if (!watched_.empty() && lies_as(view, watched_.back())) return before;
+    dims_.insert(dims_.end(), view.shape, view.shape + view.ndim);
+    dims_.insert(dims_.end(), view.strides, view.strides + view.ndim);
+    return dims_.size() - 2 * static_cast<std::size_t>(view.ndim);
+}
+
+// Strides of dimensions of one element mean nothing.
+bool Plan::lies_as(const TensorView& view, const Watched& watched) const {
+    if (view.ndim != watched.ndim) return false;
+    const std::int64_t* shape = dims_.data() + watched.dims;
+    const std::int64_t* strides = shape + watched.ndim;
+    for (std::int64_t i = 0; i < view.ndim; ++i) {
+        if (view.shape[i] != shape[i] || (shape[i] > 1 && view.strides[i] != strides[i])) return false;
+    }
+    return true;
+}
+
+bool Plan::is_unchanged(const Watched& watched) const {
+    PyObject* tensor = watched.tensor.ptr();
+    if (reinterpret_cast<PyObject*>(Py_TYPE(tensor)) != watched.type.ptr()) return false;
+    TensorView now{};
+    if (watched.is_dtensor) {
+        const py::object part = part_of(tensor);
+        if (!part || !look_at(part.ptr(), now)) return false;
+    } else if (!look_at(tensor, now)) {
+        return false;
+    }
+    return now.data == watched.data && now.dtype == watched.dtype && lies_as(now, watched);
+}
+
+bool Plan::are_unchanged(const Entry& entry) const {
+    for (std::size_t i = 0; i < entry.num_watched; ++i) {
+        if (!is_unchanged(watched_[entry.first_watched + i])) return false;
+    }
+    return true;
+}
+
 bool Plan::same_params(const py::list& param_groups) const {
     if (static_cast<std::size_t>(PyList_GET_SIZE(param_groups.ptr())) != groups_.size()) return false;
     for (std::size_t i = 0; i < groups_.size(); ++i) {
         PyObject* group = PyList_GET_ITEM(param_groups.ptr(), static_cast<Py_ssize_t>(i));
-        PyObject* params = PyDict_Check(group) ? PyDict_GetItem(group, torch().params) : nullptr;
+        PyObject* params = PyDict_Check(group) ? PyDict_GetItem(group, names().params) : nullptr;
         if (params == nullptr || !PyList_Check(params)) return false;
         if (static_cast<std::size_t>(PyList_GET_SIZE(params)) != groups_[i].size()) return false;
         for (std::size_t j = 0; j < groups_[i].size(); ++j) {
@@ -220,7 +183,7 @@ bool Plan::same_state(const py::dict& state) const {
 }
 
 bool Plan::take_grad(Entry& entry) {
-    py::object grad = py::reinterpret_steal<py::object>(PyObject_GetAttr(entry.param.ptr(), torch().grad));
+    py::object grad = py::reinterpret_steal<py::object>(PyObject_GetAttr(entry.param.ptr(), names().grad));
     if (!grad) PyErr_Clear();
     if (!grad || !entry.has_row) return grad && grad.is_none();
     if (grad.is_none()) return true;
@@ -229,12 +192,11 @@ bool Plan::take_grad(Entry& entry) {
         grad = fits ? part_of(grad.ptr()) : py::object();
         if (!grad) return false;
     }
-    dlpack::Tensor now{};
-    if (Py_TYPE(grad.ptr()) != torch().tensor_type || !describe(grad.ptr(), now) || is_negated(grad.ptr()))
-        return false;
+    TensorView now{};
+    if (!is_plain_tensor(grad.ptr()) || !look_at(grad.ptr(), now) || is_negated(grad.ptr())) return false;
     const int dtype = grad_dtype_of(now.dtype);
-    if (dtype == kNumDtypes || !lies_as(now, entry.watched.front().layout)) return false;
-    entry.row.grad = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(address_of(now)));
+    if (dtype == kNumDtypes || !lies_as(now, watched_[entry.first_watched])) return false;
+    entry.row.grad = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(now.data));
     entry.row.grad_dtype = dtype;
     rows_.push_back(entry.row);
     moved_.push_back(entry.param.ptr());
@@ -245,9 +207,8 @@ bool Plan::take_grad(Entry& entry) {
 bool Plan::matches(const py::list& param_groups, const py::dict& state) {
     if (!is_lasting_ || is_busy_ || !same_params(param_groups) || !same_state(state)) return false;
     forget_grads();
-    return std::all_of(entries_.begin(), entries_.end(), [this](Entry& entry) {
-        return std::all_of(entry.watched.begin(), entry.watched.end(), is_unchanged) && take_grad(entry);
-    });
+    return std::all_of(entries_.begin(), entries_.end(),
+                       [this](Entry& entry) { return are_unchanged(entry) && take_grad(entry); });
 }
 
 void Plan::forget_grads() {

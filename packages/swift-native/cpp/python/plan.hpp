@@ -8,30 +8,27 @@
 
 #include "driver/norm.hpp"
 #include "driver/rows.hpp"
-#include "python/dlpack.hpp"
+#include "python/tensors.hpp"
 
 namespace swift_native {
-
-// How a tensor lay in memory when the rows were made.
-struct Layout {
-    const void* data;
-    dlpack::DataType dtype;
-    std::int32_t ndim;
-    std::vector<std::int64_t> shape_and_strides;
-};
 
 // A tensor that the rows point to, and how it, or the part of it that this rank holds, must still lie.
 struct Watched {
     pybind11::object tensor;
+    pybind11::object type;
     bool is_dtensor;
-    Layout layout;
+    const void* data;
+    std::int32_t dtype;
+    std::int64_t ndim;
+    std::size_t dims;  // where its shape and then its strides begin among those of the plan
 };
 
 // One parameter of the optimizer; without a row while it has no gradient.
 struct Entry {
     pybind11::object param;
     bool has_row;
-    std::vector<Watched> watched;  // the parameter first, then what belongs to it; empty without a row
+    std::size_t first_watched;  // the parameter, then what belongs to it; none without a row
+    std::size_t num_watched;
     Row row;
     pybind11::object placements;  // of a DTensor: how it is cut up
 };
@@ -58,6 +55,12 @@ public:
     pybind11::list params() const;
 
 private:
+    Entry make_entry(const pybind11::object& param, const pybind11::object& tensors, const Row* row);
+    bool watch(const pybind11::object& tensor);
+    std::size_t keep_dims(const TensorView& view);
+    bool lies_as(const TensorView& view, const Watched& watched) const;
+    bool is_unchanged(const Watched& watched) const;
+    bool are_unchanged(const Entry& entry) const;
     bool same_params(const pybind11::list& param_groups) const;
     bool same_state(const pybind11::dict& state) const;
     bool take_grad(Entry& entry);
@@ -68,6 +71,8 @@ private:
     bool is_lasting_;
     bool is_busy_ = false;
     std::vector<Entry> entries_;
+    std::vector<Watched> watched_;    // by entry
+    std::vector<std::int64_t> dims_;  // of what is watched
     std::vector<std::vector<pybind11::object>> groups_;
     std::vector<pybind11::object> state_;  // keys, dicts and values, in their order
     std::vector<Row> rows_;                // of this step
