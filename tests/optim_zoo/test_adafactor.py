@@ -18,10 +18,12 @@ from swift_optim_zoo.adafactor import Adafactor
     beta1=st.sampled_from([0.0, 0.9]),
     weight_decay=st.sampled_from([0.0, 0.1]),
     scale_parameter=st.booleans(),
-    relative_step=st.booleans(),
+    step=st.sampled_from([{}, {"relative_step": True}, {"relative_step": True, "warmup_init": True}]),
+    scaled_decay=st.booleans(),
     seed=st.integers(0, 1000),
 )
-def test_follows_the_reference(shape, seed, **options):
+def test_follows_the_reference(shape, seed, step, **options):
+    options |= {"relative_step": False} | step
     assert_follows(lambda p: Adafactor([p], **options), lambda w: AdafactorReference(w, **options), shape, seed=seed)
 
 
@@ -50,6 +52,11 @@ def test_a_matrix_keeps_a_row_and_a_column():
     apply(optimizer, param, gradients((30, 20), 2))
     kept = {key: tuple(value.shape) for key, value in optimizer.state[param].items()}
     assert kept == {"step": (), "exp_avg_sq_row": (30,), "exp_avg_sq_col": (20,)}
+
+
+def test_refuses_a_warm_up_of_a_step_that_is_not_relative():
+    with pytest.raises(ValueError, match=r"^warmup_init needs relative_step, got relative_step False$"):
+        Adafactor([parameter((3,))], warmup_init=True)
 
 
 @pytest.mark.parametrize("decay_rate", [0.0, -1.5])

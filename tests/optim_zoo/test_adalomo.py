@@ -14,6 +14,7 @@ from swift_optim_zoo.adalomo import AdaLomo
     lr=st.floats(1e-4, 1e-1),
     clip_threshold=st.sampled_from([0.5, 1.0]),
     decay_rate=st.sampled_from([-0.8, -0.5]),
+    clip_value=st.sampled_from([0.0, 0.5]),
     eps_scale=st.sampled_from([1e-3, 10.0]),
     weight_decay=st.sampled_from([0.0, 0.1]),
     seed=st.integers(0, 1000),

@@ -54,6 +54,16 @@ def test_second_moments_are_as_many_as_heads_or_else_rows(head_size, num_moments
     assert optimizer.state[param]["exp_avg_sq"].numel() == num_moments
 
 
+@pytest.mark.parametrize(("other_blocks", "num_moments"), [("row", 8), ("tensor", 1)])
+def test_a_matrix_whose_name_says_nothing_has_a_moment_per_row_or_one(other_blocks, num_moments):
+    param, known = parameter((8, 6)), parameter((8, 6))
+    optimizer = AdamMini([("w1.weight", param), ("mlp.up.weight", known)], other_blocks=other_blocks)
+    apply(optimizer, param, gradients((8, 6), 1))
+    apply(optimizer, known, gradients((8, 6), 1))
+    assert optimizer.state[param]["exp_avg_sq"].numel() == num_moments
+    assert optimizer.state[known]["exp_avg_sq"].numel() == 8
+
+
 def test_refuses_a_head_size_that_is_no_count():
     with pytest.raises(ValueError, match=r"^head_size must be an integer >= 0, got -1$"):
         AdamMini([parameter((3,))], head_size=-1)

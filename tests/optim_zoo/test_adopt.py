@@ -15,6 +15,8 @@ from swift_optim_zoo.adopt import Adopt
     eps=st.sampled_from([1e-6, 0.5]),
     weight_decay=st.sampled_from([0.0, 0.1]),
     clip=st.booleans(),
+    clip_power=st.sampled_from([0.25, 0.333]),
+    decoupled_decay=st.booleans(),
     seed=st.integers(0, 1000),
 )
 def test_follows_the_reference(shape, seed, **options):

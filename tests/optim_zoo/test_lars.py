@@ -15,6 +15,9 @@ from swift_optim_zoo.lars import Lars
     momentum=st.sampled_from([0.0, 0.9]),
     weight_decay=st.sampled_from([0.0, 0.1]),
     trust_coefficient=st.sampled_from([1e-3, 0.5]),
+    trust_clip=st.booleans(),
+    adapt_vectors=st.booleans(),
+    adapt_undecayed=st.booleans(),
     seed=st.integers(0, 1000),
 )
 def test_follows_the_reference(shape, seed, **options):

@@ -79,6 +79,7 @@ def test_a_gradient_of_zeros_moves_nothing():
     [
         ({"ns_steps": 0}, "ns_steps must be an integer >= 1, got 0"),
         ({"ns_steps": 100}, r"ns_steps must be in \[1, 100\), got 100"),
+        ({"ns_coefficients": (1.0, 2.0)}, r"ns_coefficients must be three numbers, got \[1.0, 2.0\]"),
         ({"momentum": 1.0}, r"momentum must be in \[0, 1\), got 1.0"),
         ({"ns_dtype": "half"}, "ns_dtype must be one of bfloat16, state, got half"),
         ({"adjust_lr_fn": "none"}, "adjust_lr_fn must be one of match_rms_adamw, original, got none"),

@@ -28,12 +28,14 @@ def test_follows_the_reference(shape, seed, **options):
     )
 
 
-def test_follows_the_reference_through_a_warm_up():
+@pytest.mark.parametrize("warmup_steps", [0, 5])
+def test_follows_the_reference_through_a_warm_up(warmup_steps):
     param = parameter((4,))
-    optimizer = ScheduleFreeAdamW([param], **OPTIONS)
+    optimizer = ScheduleFreeAdamW([param], **OPTIONS, warmup_steps=warmup_steps)
     reference = ScheduleFreeReference(param.detach().numpy().copy(), **OPTIONS)
     for step, grad in enumerate(gradients((4,), 8)):
-        reference.lr = optimizer.param_groups[0]["lr"] = 1e-2 * min(step + 1, 5) / 5
+        reference.lr = 1e-2 * min(step + 1, 5) / 5
+        optimizer.param_groups[0]["lr"] = 1e-2 if warmup_steps else reference.lr
         apply(optimizer, param, [grad])
         reference.step(grad.numpy())
     np.testing.assert_allclose(param.detach().numpy(), reference.weight, rtol=1e-9)

@@ -16,13 +16,15 @@ from swift_optim_zoo.sgd import SGD
     nesterov=st.booleans(),
     weight_decay=st.sampled_from([0.0, 0.1]),
     decoupled_decay=st.booleans(),
+    dampening=st.sampled_from([0.0, 0.3]),
     seed=st.integers(0, 1000),
 )
-def test_follows_the_reference(shape, lr, momentum, nesterov, weight_decay, decoupled_decay, seed):
+def test_follows_the_reference(shape, lr, momentum, nesterov, weight_decay, decoupled_decay, dampening, seed):
     options = {
         "lr": lr,
         "momentum": momentum,
-        "nesterov": nesterov and momentum > 0,
+        "nesterov": nesterov and momentum > 0 and not dampening,
+        "dampening": dampening,
         "weight_decay": weight_decay,
         "decoupled_decay": decoupled_decay,
     }
@@ -44,6 +46,11 @@ def test_without_momentum_nothing_is_kept():
     optimizer = SGD([param])
     apply(optimizer, param, gradients((3,), 1))
     assert not optimizer.state[param]
+
+
+def test_refuses_nesterov_with_dampening():
+    with pytest.raises(ValueError, match=r"^nesterov needs dampening 0, got 0.5$"):
+        SGD([parameter((3,))], momentum=0.9, nesterov=True, dampening=0.5)
 
 
 def test_refuses_nesterov_without_momentum():

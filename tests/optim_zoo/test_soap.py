@@ -10,20 +10,22 @@ from swift_optim_zoo.soap import Soap
 
 @settings(max_examples=30, deadline=None)
 @given(
-    side=st.integers(2, 6),
+    shape=st.one_of(st.integers(2, 6).map(lambda side: (side, side)), st.sampled_from([(3, 4, 2), (2, 3, 2, 2)])),
     lr=st.floats(1e-4, 1e-1),
     betas=st.tuples(st.floats(0.0, 0.95), st.floats(0.5, 0.99)),
     shampoo_beta=st.sampled_from([0.0, 0.9]),
     weight_decay=st.sampled_from([0.0, 0.1]),
     precondition_frequency=st.integers(1, 4),
+    normalize_grads=st.booleans(),
+    correct_bias=st.booleans(),
     seed=st.integers(0, 1000),
 )
-def test_follows_the_reference(side, seed, **options):
+def test_follows_the_reference(shape, seed, **options):
     options["eps"] = 1e-8
     assert_follows(
         lambda p: Soap([p], **options),
         lambda w: SoapReference(w, **options),
-        (side, side),
+        shape,
         seed=seed,
         rtol=1e-6,
         atol=1e-8,
@@ -42,11 +44,11 @@ def test_the_bases_stay_orthonormal():
     param = parameter((8, 5))
     optimizer = Soap([param], precondition_frequency=1)
     apply(optimizer, param, gradients((8, 5), 12))
-    for basis in (optimizer.state[param]["basis_left"], optimizer.state[param]["basis_right"]):
+    for basis in (optimizer.state[param]["basis_0"], optimizer.state[param]["basis_1"]):
         torch.testing.assert_close(basis.T @ basis, torch.eye(len(basis), dtype=torch.float64), rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize(("longest", "kept"), [(10, {"left", "right"}), (6, {"right"}), (3, set())])
+@pytest.mark.parametrize(("longest", "kept"), [(10, {"0", "1"}), (6, {"1"}), (3, set())])
 def test_a_side_that_is_too_long_has_no_basis(longest, kept):
     param = parameter((8, 5))
     optimizer = Soap([param], max_precondition_dim=longest)
@@ -54,14 +56,12 @@ def test_a_side_that_is_too_long_has_no_basis(longest, kept):
     assert {key.removeprefix("basis_") for key in optimizer.state[param] if key.startswith("basis")} == kept
 
 
-def test_tensors_of_more_dimensions_are_seen_as_matrices():
-    whole, flat = parameter((4, 2, 3)), parameter((4, 6))
-    with torch.no_grad():
-        flat.copy_(whole.reshape(4, 6))
-    grads = gradients((4, 2, 3), 4)
-    apply(Soap([whole]), whole, grads)
-    apply(Soap([flat]), flat, [grad.reshape(4, 6) for grad in grads])
-    assert torch.equal(whole.reshape(4, 6), flat)
+@pytest.mark.parametrize(("precondition_1d", "kept"), [(False, set()), (True, {"gram_0", "basis_0"})])
+def test_a_vector_has_a_basis_where_that_is_asked_for(precondition_1d, kept):
+    param = parameter((5,))
+    optimizer = Soap([param], precondition_1d=precondition_1d)
+    apply(optimizer, param, gradients((5,), 2))
+    assert {key for key in optimizer.state[param] if key.startswith(("gram", "basis"))} == kept
 
 
 def test_refuses_a_frequency_of_zero():

@@ -13,11 +13,25 @@ def rms(array):
 class AdafactorReference:
     """The state of one parameter."""
 
-    def __init__(self, weight, *, lr, clip_threshold, decay_rate, beta1, weight_decay, scale_parameter, relative_step):
+    def __init__(
+        self,
+        weight,
+        *,
+        lr,
+        clip_threshold,
+        decay_rate,
+        beta1,
+        weight_decay,
+        scale_parameter,
+        relative_step,
+        warmup_init=False,
+        scaled_decay=False,
+    ):
         """Start from `weight`."""
         self.weight, self.lr, self.clip_threshold, self.decay_rate = weight, lr, clip_threshold, decay_rate
         self.beta1, self.weight_decay = beta1, weight_decay
         self.scale_parameter, self.relative_step = scale_parameter, relative_step
+        self.warmup_init, self.scaled_decay = warmup_init, scaled_decay
         self.num_steps = 0
         self.row = self.column = self.second = self.mean = 0.0
 
@@ -35,6 +49,9 @@ class AdafactorReference:
         update = gradient / np.sqrt(second)
         update = update / max(1.0, rms(update) / self.clip_threshold)
         size = min(self.lr, 1 / np.sqrt(self.num_steps)) if self.relative_step else self.lr
-        update = update * size * (max(1e-3, rms(self.weight)) if self.scale_parameter else 1.0)
+        size = min(size, 1e-6 * self.num_steps) if self.warmup_init else size
+        size = size * max(1e-3, rms(self.weight)) if self.scale_parameter else size
+        update = update * size
         self.mean = self.beta1 * self.mean + (1 - self.beta1) * update
-        self.weight = self.weight - self.lr * self.weight_decay * self.weight - self.mean
+        decay = (size if self.scaled_decay else self.lr) * self.weight_decay
+        self.weight = self.weight - decay * self.weight - self.mean

@@ -9,16 +9,17 @@ from tests.reference.adafactor import rms
 class AdaLomoReference:
     """The state of one parameter."""
 
-    def __init__(self, weight, *, lr, clip_threshold, decay_rate, eps_scale, weight_decay):
+    def __init__(self, weight, *, lr, clip_threshold, decay_rate, eps_scale, weight_decay, clip_value=0.0):
         """Start from `weight`."""
         self.weight, self.lr, self.clip_threshold, self.decay_rate = weight, lr, clip_threshold, decay_rate
-        self.eps_scale, self.weight_decay = eps_scale, weight_decay
+        self.eps_scale, self.weight_decay, self.clip_value = eps_scale, weight_decay, clip_value or np.inf
         self.row = self.column = self.second = 0.0
         self.time = 0
 
     def step(self, gradient):
         """Apply one gradient."""
         self.time += 1
+        gradient = np.clip(gradient, -self.clip_value, self.clip_value)
         beta = 1 - self.time**self.decay_rate
         squared = gradient**2 + 1e-30
         if gradient.ndim >= 2:

@@ -1,4 +1,4 @@
-"""SOAP (arXiv:2409.11321, alg. 3), slow and plain, in float64 NumPy, for square matrices of full rank.
+"""SOAP (arXiv:2409.11321, alg. 3), slow and plain, in float64 NumPy, for tensors whose sides have full rank.
 
 Signs of eigenvectors cancel; a null space would leave the basis to chance.
 """
@@ -9,12 +9,25 @@ import numpy as np
 
 
 class SoapReference:
-    """The state of one matrix."""
+    """The state of one tensor."""
 
-    def __init__(self, weight, *, lr, betas, shampoo_beta, eps, weight_decay, precondition_frequency):
+    def __init__(
+        self,
+        weight,
+        *,
+        lr,
+        betas,
+        shampoo_beta,
+        eps,
+        weight_decay,
+        precondition_frequency,
+        normalize_grads=False,
+        correct_bias=True,
+    ):
         """Start from `weight`."""
         self.weight, self.lr, self.betas, self.eps, self.weight_decay = weight, lr, betas, eps, weight_decay
         self.shampoo_beta, self.frequency = shampoo_beta or betas[1], precondition_frequency
+        self.normalize_grads, self.correct_bias = normalize_grads, correct_bias
         self.moves = -1
         self.first = self.second = 0.0
         self.grams = [np.zeros((side, side)) for side in weight.shape]
@@ -24,7 +37,8 @@ class SoapReference:
         self.moves += 1
         if self.moves:
             self.move(gradient)
-        for k, side in enumerate((gradient, gradient.T)):
+        for k, length in enumerate(gradient.shape):
+            side = np.moveaxis(gradient, k, 0).reshape(length, -1)
             self.grams[k] = self.shampoo_beta * self.grams[k] + (1 - self.shampoo_beta) * side @ side.T
         if self.moves == 0:
             self.bases = [np.linalg.eigh(gram)[1][:, ::-1] for gram in self.grams]
@@ -33,16 +47,28 @@ class SoapReference:
 
     def move(self, gradient):
         """Take Adam's step in the eigenbasis."""
-        (beta1, beta2), (left, right) = self.betas, self.bases
+        beta1, beta2 = self.betas
         self.first = beta1 * self.first + (1 - beta1) * gradient
-        self.second = beta2 * self.second + (1 - beta2) * (left.T @ gradient @ right) ** 2
-        direction = left @ ((left.T @ self.first @ right) / (np.sqrt(self.second) + self.eps)) @ right.T
-        size = self.lr * np.sqrt(1 - beta2**self.moves) / (1 - beta1**self.moves)
+        self.second = beta2 * self.second + (1 - beta2) * self.seen(gradient) ** 2
+        direction = self.seen(self.first) / (np.sqrt(self.second) + self.eps)
+        for k, basis in enumerate(self.bases):
+            direction = np.moveaxis(np.tensordot(basis, direction, (1, k)), 0, k)
+        if self.normalize_grads:
+            direction = direction / np.sqrt((direction**2).mean())
+        size = self.lr
+        if self.correct_bias:
+            size = size * np.sqrt(1 - beta2**self.moves) / (1 - beta1**self.moves)
         self.weight = (self.weight - size * direction) * (1 - self.lr * self.weight_decay)
+
+    def seen(self, tensor):
+        """Return a tensor in the eigenbasis."""
+        for k, basis in enumerate(self.bases):
+            tensor = np.moveaxis(np.tensordot(basis.T, tensor, (1, k)), 0, k)
+        return tensor
 
     def turn(self):
         """Take one step of the power method."""
-        for k in range(2):
+        for k in range(len(self.bases)):
             energies = np.diag(self.bases[k].T @ self.grams[k] @ self.bases[k])
             order = np.argsort(-energies)
             self.bases[k] = np.linalg.qr(self.grams[k] @ self.bases[k][:, order])[0]

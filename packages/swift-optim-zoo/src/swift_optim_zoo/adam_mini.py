@@ -6,7 +6,8 @@
 
 Zhang et al., 2024, arXiv:2406.16793, alg. 1 and 3. Blocks go by name, as the authors have them: heads of query and key
 projections, rows of every other matrix (a token of an embedding, a neuron of the rest), single weights of a bias, and
-the whole of any other vector, such as that of a norm.
+the whole of any other vector, such as that of a norm. With other_blocks `tensor` matrices that no name tells apart have
+one moment each.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import math
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from swift_optim_zoo._base import Group, State, ZooOptimizer, next_step, zeros_in
-from swift_optim_zoo._checks import check_common, require_integer
+from swift_optim_zoo._checks import check_common, require_choice, require_integer
 from swift_optim_zoo._targets import name_matches
 
 if TYPE_CHECKING:
@@ -26,13 +27,20 @@ if TYPE_CHECKING:
 Block = Literal["head", "row", "weight", "tensor"]
 
 _QUERY_KEY = ("q_proj", "k_proj", "wq", "wk", "query", "key")
+_BY_ROW = (
+    *("embed", "embd", "wte", "lm_head", "output", "final_layer", "v_proj", "wv", "value"),
+    *("o_proj", "wo", "attn.proj", "feed_forward", "linear", "mlp"),
+)
+"""Parts of names of embeddings, heads, values, projections of attention and neurons."""
 
 
-def block_of(name: str, param: Tensor, head_size: int) -> Block:
-    """Return what shares a second moment within `param`."""
+def block_of(name: str, param: Tensor, head_size: int, other: Literal["row", "tensor"]) -> Block:
+    """Return what shares a second moment within `param`; `other` is for matrices whose name says nothing."""
     if param.dim() >= 2:
-        by_head = head_size > 1 and param.shape[0] % head_size == 0 and name_matches(name.lower(), _QUERY_KEY)
-        return "head" if by_head else "row"
+        is_query_key = name_matches(name.lower(), _QUERY_KEY)
+        if is_query_key and head_size > 1 and param.shape[0] % head_size == 0:
+            return "head"
+        return "row" if is_query_key or name_matches(name.lower(), _BY_ROW) else other
     return "weight" if name.endswith("bias") else "tensor"
 
 
@@ -61,6 +69,7 @@ class AdamMini(ZooOptimizer):
         eps: Term added to the root of the second moment, >= 0.
         weight_decay: Decoupled weight decay, >= 0.
         head_size: Rows of a query or key projection that are one head; 0 or 1 gives every row its own moment.
+        other_blocks: What shares a moment in a matrix whose name is none of a transformer's: a `row` or the `tensor`.
 
     Raises:
         ValueError: An option is out of its range.
@@ -78,8 +87,16 @@ class AdamMini(ZooOptimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         head_size: int = 0,
+        other_blocks: Literal["row", "tensor"] = "row",
     ) -> None:
-        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "head_size": head_size}
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "head_size": head_size,
+            "other_blocks": other_blocks,
+        }
         super().__init__(params, defaults)
 
     @staticmethod
@@ -87,12 +104,14 @@ class AdamMini(ZooOptimizer):
         """Raise ValueError for an option out of its range."""
         check_common(options)
         require_integer(0, head_size=options["head_size"])
+        require_choice(("row", "tensor"), other_blocks=options["other_blocks"])
 
     def prepare(self, group: Group) -> None:
         """Decide for each parameter of the group what its blocks are."""
         names = group.get("param_names") or [""] * len(group["params"])
         sized = zip(names, group["params"], strict=True)
-        group["blocks"] = [block_of(name, param, group["head_size"]) for name, param in sized]
+        head_size, other = group["head_size"], group["other_blocks"]
+        group["blocks"] = [block_of(name, param, head_size, other) for name, param in sized]
 
     def update(self, weights: Tensor, grad: Tensor, state: State, group: Group, index: int) -> None:
         """Move one parameter."""

@@ -1,11 +1,13 @@
 """LARS: momentum SGD with a learning rate per layer, in the ratio of weights to gradient; for very large batches.
 
     r  = trust_coefficient * |p| / (|g| + weight_decay * |p|)        (1 for vectors, and where a norm is 0)
+    r  = min(r / lr, 1)                                              (only with trust_clip: LARC)
     b <- momentum * b + r * (g + weight_decay * p)
     p <- p - lr * b                                                  (Nesterov: momentum * b is added once more)
 
 You, Gitman and Ginsburg, 2017, arXiv:1708.03888, alg. 1; the learning rate multiplies the whole momentum, as in
-torch.optim.SGD, which is the same as long as it is constant.
+torch.optim.SGD, which is the same as long as it is constant. Vectors have a ratio too with adapt_vectors; where there
+is no decay it is 1 without adapt_undecayed.
 """
 
 from __future__ import annotations
@@ -23,12 +25,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def layer_rate(weights: Tensor, grad: Tensor, *, trust_coefficient: float, weight_decay: float) -> float:
+def layer_rate(weights: Tensor, grad: Tensor, group: Group) -> float:
     """Return the factor of the gradient of one parameter."""
-    weight_norm, grad_norm = float(weights.norm()), float(grad.norm())
-    if weights.dim() < 2 or weight_norm == 0 or grad_norm == 0:
+    decay, lr = group["weight_decay"], float(group["lr"])
+    if (weights.dim() < 2 and not group["adapt_vectors"]) or not (decay or group["adapt_undecayed"]):
         return 1.0
-    return trust_coefficient * weight_norm / (grad_norm + weight_decay * weight_norm)
+    weight_norm, grad_norm = float(weights.norm()), float(grad.norm())
+    if weight_norm == 0 or grad_norm == 0:
+        return 1.0
+    ratio: float = group["trust_coefficient"] * weight_norm / (grad_norm + decay * weight_norm)
+    if group["trust_clip"]:
+        return min(ratio / lr, 1.0) if lr else 1.0
+    return ratio
 
 
 class Lars(ZooOptimizer):
@@ -41,6 +49,9 @@ class Lars(ZooOptimizer):
         nesterov: Look ahead along the momentum; needs momentum > 0.
         weight_decay: Weight decay, >= 0; part of the gradient.
         trust_coefficient: How far a layer trusts its gradient, > 0.
+        trust_clip: Use the ratio as a ceiling of lr only, as LARC does.
+        adapt_vectors: Take the ratio for vectors too.
+        adapt_undecayed: Take the ratio also where weight_decay is 0.
 
     Raises:
         ValueError: An option is out of its range.
@@ -57,6 +68,9 @@ class Lars(ZooOptimizer):
         nesterov: bool = False,
         weight_decay: float = 0.0,
         trust_coefficient: float = 1e-3,
+        trust_clip: bool = False,
+        adapt_vectors: bool = False,
+        adapt_undecayed: bool = True,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -64,6 +78,9 @@ class Lars(ZooOptimizer):
             "nesterov": nesterov,
             "weight_decay": weight_decay,
             "trust_coefficient": trust_coefficient,
+            "trust_clip": trust_clip,
+            "adapt_vectors": adapt_vectors,
+            "adapt_undecayed": adapt_undecayed,
         }
         super().__init__(params, defaults)
 
@@ -79,7 +96,6 @@ class Lars(ZooOptimizer):
     def update(self, weights: Tensor, grad: Tensor, state: State, group: Group, index: int) -> None:
         """Move one parameter."""
         decay, momentum = group["weight_decay"], group["momentum"]
-        rate = layer_rate(weights, grad, trust_coefficient=group["trust_coefficient"], weight_decay=decay)
-        scaled = grad.add(weights, alpha=decay).mul_(rate)
+        scaled = grad.add(weights, alpha=decay).mul_(layer_rate(weights, grad, group))
         buffer = zeros_in(state, "momentum_buffer", weights) if momentum else None
         sgd_(weights, scaled, buffer, lr=float(group["lr"]), momentum=momentum, nesterov=group["nesterov"])

@@ -6,7 +6,7 @@
     p <- p * (1 - lr * weight_decay) - lr * k * X
     k  = 0.2 sqrt(max(rows, columns))                  (match_rms_adamw; original: sqrt(max(1, rows / columns)))
 
-with (a, b, c) = (3.4445, -4.7750, 2.0315). Jordan et al., 2024, "Muon"; match_rms_adamw, with which AdamW's learning
+with (a, b, c) = ns_coefficients. Jordan et al., 2024, "Muon"; match_rms_adamw, with which AdamW's learning
 rate and decay fit both kinds of parameters: Liu et al., 2025, arXiv:2502.16982, eq. 4. Matrices move as under
 torch.optim.Muon; embeddings, output head, norms, biases and tensors of other dimensions as under torch.optim.AdamW.
 """
@@ -28,13 +28,15 @@ from swift_optim_zoo._targets import is_target
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+Coefficients = tuple[float, float, float]
+
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _SMALLEST_NORM = 1e-7
 
 
-def orthogonalized(matrix: Tensor, *, num_steps: int) -> Tensor:
+def orthogonalized(matrix: Tensor, *, num_steps: int, coefficients: Coefficients = _COEFFICIENTS) -> Tensor:
     """Return `matrix` [rows, columns] with its singular values brought near 1 by a quintic Newton-Schulz iteration."""
-    a, b, c = _COEFFICIENTS
+    a, b, c = coefficients
     is_tall = matrix.shape[0] > matrix.shape[1]
     result = matrix.T if is_tall else matrix
     result = result / result.norm().clamp(min=_SMALLEST_NORM)
@@ -59,6 +61,7 @@ class Muon(ZooOptimizer):
         momentum: Decay of the momentum of matrices, in [0, 1).
         nesterov: Look ahead along the momentum.
         ns_steps: Newton-Schulz iterations, 1 to 99.
+        ns_coefficients: The iteration's a, b and c.
         ns_dtype: Type of the iteration: `bfloat16` as in torch, or `state` for that of the states (float32).
         adjust_lr_fn: Factor of a matrix's step: `match_rms_adamw` as long as AdamW's, or `original`.
         weight_decay: Decoupled weight decay, >= 0.
@@ -83,6 +86,7 @@ class Muon(ZooOptimizer):
         momentum: float = 0.95,
         nesterov: bool = True,
         ns_steps: int = 5,
+        ns_coefficients: tuple[float, float, float] = (3.4445, -4.7750, 2.0315),
         ns_dtype: Literal["bfloat16", "state"] = "bfloat16",
         adjust_lr_fn: Literal["match_rms_adamw", "original"] = "match_rms_adamw",
         weight_decay: float = 0.0,
@@ -96,6 +100,7 @@ class Muon(ZooOptimizer):
             "momentum": momentum,
             "nesterov": nesterov,
             "ns_steps": ns_steps,
+            "ns_coefficients": tuple(ns_coefficients),
             "ns_dtype": ns_dtype,
             "adjust_lr_fn": adjust_lr_fn,
             "weight_decay": weight_decay,
@@ -113,6 +118,9 @@ class Muon(ZooOptimizer):
         require_between(0.0, 1.0, momentum=options["momentum"])
         require_integer(1, ns_steps=options["ns_steps"])
         require_between(1, 100, ns_steps=options["ns_steps"])
+        coefficients = tuple(options["ns_coefficients"])
+        if len(coefficients) != 3 or not all(map(math.isfinite, coefficients)):
+            raise ValueError(f"ns_coefficients must be three numbers, got {list(coefficients)}")
         require_choice(("bfloat16", "state"), ns_dtype=options["ns_dtype"])
         require_choice(("match_rms_adamw", "original"), adjust_lr_fn=options["adjust_lr_fn"])
 
@@ -146,6 +154,7 @@ def _matrix_step(weights: Tensor, grad: Tensor, state: State, group: Group) -> N
     buffer = zeros_in(state, "momentum_buffer", weights).lerp_(grad, 1 - momentum)
     direction = grad.lerp(buffer, momentum) if group["nesterov"] else buffer
     dtype = torch.bfloat16 if group["ns_dtype"] == "bfloat16" else weights.dtype
-    update = orthogonalized(direction.to(dtype), num_steps=group["ns_steps"])
+    coefficients = group["ns_coefficients"]
+    update = orthogonalized(direction.to(dtype), num_steps=group["ns_steps"], coefficients=coefficients)
     weights.mul_(1 - lr * group["weight_decay"])
     weights.add_(update.to(weights.dtype), alpha=-lr * step_scale(weights.shape, group["adjust_lr_fn"]))

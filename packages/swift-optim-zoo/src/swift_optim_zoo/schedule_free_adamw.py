@@ -5,6 +5,7 @@
     u  = g / (sqrt(v / (1 - beta2^t)) + eps) + weight_decay * y
     z <- z - lr * u
     x <- (1 - c) x + c z,   c = w_t / (w_1 + ... + w_t),   w_t = t^r * lr_max^weight_lr_power
+    lr is that of the group times min(1, t / warmup_steps)
 
 Defazio et al., 2024, arXiv:2405.15682, alg. 1 in the authors' form. `eval()` puts x into the weights, which is what to
 evaluate and to keep; `train()` puts y back. Trainers call both. Only z and v are kept.
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from swift_core.plugin_api import require_nonnegative
 from swift_optim_zoo._base import Group, State, ZooOptimizer, zeros_in
-from swift_optim_zoo._checks import check_common
+from swift_optim_zoo._checks import check_common, require_integer
 from swift_optim_zoo._chunks import by_chunks
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class ScheduleFreeAdamW(ZooOptimizer):
         weight_decay: Weight decay at y, >= 0; part of the step of z.
         r: Power of the step in the weights of the average, >= 0.
         weight_lr_power: Power of the largest learning rate so far in these weights, >= 0.
+        warmup_steps: Steps over which the learning rate grows in a straight line, the first one's share is not 0; 0 for
+            none.
 
     Raises:
         ValueError: An option is out of its range.
@@ -83,6 +86,7 @@ class ScheduleFreeAdamW(ZooOptimizer):
         weight_decay: float = 0.0,
         r: float = 0.0,
         weight_lr_power: float = 2.0,
+        warmup_steps: int = 0,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -91,6 +95,7 @@ class ScheduleFreeAdamW(ZooOptimizer):
             "weight_decay": weight_decay,
             "r": r,
             "weight_lr_power": weight_lr_power,
+            "warmup_steps": warmup_steps,
         }
         super().__init__(params, defaults)
 
@@ -99,12 +104,13 @@ class ScheduleFreeAdamW(ZooOptimizer):
         """Raise ValueError for an option out of its range."""
         check_common(options)
         require_nonnegative(r=options["r"], weight_lr_power=options["weight_lr_power"])
+        require_integer(0, warmup_steps=options["warmup_steps"])
         if options["betas"][0] == 0:
             raise ValueError(f"beta1 must be > 0, got {options['betas'][0]}")
 
     def prepare(self, group: Group) -> None:
         """Start the average of a new group."""
-        group.update(num_steps=0, lr_max=0.0, weight_sum=0.0, share=0.0, train_mode=True)
+        group.update(num_steps=0, scheduled_lr=0.0, lr_max=0.0, weight_sum=0.0, share=0.0, train_mode=True)
 
     def train(self) -> None:
         """Put y, where gradients are taken, into the weights; nothing happens where it is there."""
@@ -139,7 +145,7 @@ class ScheduleFreeAdamW(ZooOptimizer):
         step = partial(
             schedule_free_,
             step=group["num_steps"],
-            lr=float(group["lr"]),
+            lr=group["scheduled_lr"],
             share=group["share"],
             betas=group["betas"],
             eps=group["eps"],
@@ -149,9 +155,11 @@ class ScheduleFreeAdamW(ZooOptimizer):
 
 
 def _advance(group: Group) -> None:
-    """Count a step of the group and set the share of its z in the average."""
+    """Count a step of the group, set its learning rate and the share of its z in the average."""
     group["num_steps"] += 1
-    group["lr_max"] = max(group["lr_max"], float(group["lr"]))
+    warmed_up = min(1.0, group["num_steps"] / group["warmup_steps"]) if group["warmup_steps"] else 1.0
+    group["scheduled_lr"] = float(group["lr"]) * warmed_up
+    group["lr_max"] = max(group["lr_max"], group["scheduled_lr"])
     weight = group["num_steps"] ** group["r"] * group["lr_max"] ** group["weight_lr_power"]
     group["weight_sum"] += weight
     group["share"] = weight / group["weight_sum"] if group["weight_sum"] else 0.0

@@ -1,7 +1,7 @@
 """Stochastic gradient descent with momentum, Nesterov's if wished.
 
     g <- g + weight_decay * p                     (or, decoupled:  p <- p * (1 - lr * weight_decay))
-    b <- momentum * b + g
+    b <- momentum * b + (1 - dampening) * g       (the first b is g)
     p <- p - lr * b                               (Nesterov:  p <- p - lr * (g + momentum * b))
 
 Sutskever et al., 2013, "On the importance of initialization and momentum in deep learning", sec. 2, in the form of
@@ -22,12 +22,21 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def sgd_(param: Tensor, grad: Tensor, buffer: Tensor | None, *, lr: float, momentum: float, nesterov: bool) -> None:
+def sgd_(
+    param: Tensor,
+    grad: Tensor,
+    buffer: Tensor | None,
+    *,
+    lr: float,
+    momentum: float,
+    nesterov: bool,
+    dampening: float = 0.0,
+) -> None:
     """Apply one step in place to `param` and its momentum `buffer`; None is plain gradient descent."""
     if buffer is None:
         param.add_(grad, alpha=-lr)
         return
-    buffer.mul_(momentum).add_(grad)
+    buffer.mul_(momentum).add_(grad, alpha=1 - dampening)
     param.add_(grad.add(buffer, alpha=momentum) if nesterov else buffer, alpha=-lr)
 
 
@@ -38,7 +47,8 @@ class SGD(ZooOptimizer):
         params: Parameters, named parameters, or groups.
         lr: Learning rate, >= 0.
         momentum: Decay of the momentum, in [0, 1).
-        nesterov: Look ahead along the momentum; needs momentum > 0.
+        dampening: Share of the gradient that the momentum leaves out, in [0, 1); the first one is taken whole.
+        nesterov: Look ahead along the momentum; needs momentum > 0 and no dampening.
         weight_decay: Weight decay, >= 0.
         decoupled_decay: Take the decay off the weights; otherwise it is added to the gradient, as torch does.
 
@@ -55,6 +65,7 @@ class SGD(ZooOptimizer):
         *,
         lr: float = 1e-3,
         momentum: float = 0.0,
+        dampening: float = 0.0,
         nesterov: bool = False,
         weight_decay: float = 0.0,
         decoupled_decay: bool = False,
@@ -62,6 +73,7 @@ class SGD(ZooOptimizer):
         defaults = {
             "lr": lr,
             "momentum": momentum,
+            "dampening": dampening,
             "nesterov": nesterov,
             "weight_decay": weight_decay,
             "decoupled_decay": decoupled_decay,
@@ -72,9 +84,11 @@ class SGD(ZooOptimizer):
     def check_options(options: Group) -> None:
         """Raise ValueError for an option out of its range."""
         check_common(options)
-        require_between(0.0, 1.0, momentum=options["momentum"])
+        require_between(0.0, 1.0, momentum=options["momentum"], dampening=options["dampening"])
         if options["nesterov"] and not options["momentum"]:
             raise ValueError(f"nesterov needs momentum > 0, got momentum {options['momentum']}")
+        if options["nesterov"] and options["dampening"]:
+            raise ValueError(f"nesterov needs dampening 0, got {options['dampening']}")
 
     def update(self, weights: Tensor, grad: Tensor, state: State, group: Group, index: int) -> None:
         """Move one parameter."""
@@ -83,5 +97,6 @@ class SGD(ZooOptimizer):
             weights.mul_(1 - lr * decay)
         elif decay:
             grad = grad.add(weights, alpha=decay)
+        dampening = group["dampening"] if "momentum_buffer" in state else 0.0
         buffer = zeros_in(state, "momentum_buffer", weights) if momentum else None
-        sgd_(weights, grad, buffer, lr=lr, momentum=momentum, nesterov=group["nesterov"])
+        sgd_(weights, grad, buffer, lr=lr, momentum=momentum, nesterov=group["nesterov"], dampening=dampening)

@@ -4,13 +4,14 @@
     later:       g  = QL^T G QR                                          (the gradient in the eigenbasis)
                  M <- beta1 M + (1 - beta1) G
                  V <- beta2 V + (1 - beta2) g * g
-                 N  = QL ((QL^T M QR) / (sqrt(V) + eps)) QR^T
+                 N  = QL ((QL^T M QR) / (sqrt(V) + eps)) QR^T            (normalize_grads: over its root mean square)
                  p <- (p - lr * sqrt(1 - beta2^t) / (1 - beta1^t) * N) * (1 - lr * weight_decay)
                  L <- s L + (1 - s) G G^T,  R <- s R + (1 - s) G^T G
     every precondition_frequency steps, then:  Q <- QR(L Q), columns in the order of falling energy, V with them
 
 Vyas et al., 2024, arXiv:2409.11321, alg. 3, in the authors' form; s is shampoo_beta and t counts moves. A side longer
-than max_precondition_dim has no matrix. Vectors take the same step with Q = identity.
+than max_precondition_dim has no matrix; vectors have one with precondition_1d, and otherwise take the same step with
+Q = identity. A tensor of more dimensions has one for each.
 """
 
 from __future__ import annotations
@@ -23,30 +24,41 @@ from swift_core.plugin_api import require_between
 from swift_optim_zoo._adam import adam_correction
 from swift_optim_zoo._base import Group, State, ZooOptimizer, next_step, zeros_in
 from swift_optim_zoo._checks import check_common, require_integer
+from swift_optim_zoo._factored import root_mean_square
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from torch import Tensor
 
-_SIDES = (("gram_left", "basis_left"), ("gram_right", "basis_right"))
+_TINY = 1e-30
 
 
-def rotated(matrix: Tensor, left: Tensor | None, right: Tensor | None) -> Tensor:
-    """Return `left`^T `matrix` `right`; None is the identity."""
-    result = matrix if left is None else left.T @ matrix
-    return result if right is None else result @ right
+def rotated(tensor: Tensor, bases: Sequence[Tensor | None], *, back: bool = False) -> Tensor:
+    """Return `tensor` in the coordinates of `bases`, one for each dimension, or out of them; None is the identity."""
+    for basis in bases:  # each turn puts the first dimension last
+        if basis is None:
+            tensor = tensor.movedim(0, -1)
+        else:
+            tensor = torch.tensordot(tensor, basis, dims=([0], [1 if back else 0]))
+    return tensor
 
 
-def eigenbasis(gram: Tensor) -> Tensor:
+def gram(tensor: Tensor, dim: int) -> Tensor:
+    """Return the products of the slices of `tensor` along `dim` with one another, [length, length]."""
+    slices = tensor.movedim(dim, 0).reshape(tensor.shape[dim], -1)
+    return slices @ slices.T
+
+
+def eigenbasis(matrix: Tensor) -> Tensor:
     """Return the eigenvectors of a symmetric matrix as columns, the largest eigenvalue first."""
-    vectors: Tensor = torch.linalg.eigh(gram)[1]
+    vectors: Tensor = torch.linalg.eigh(matrix)[1]
     return vectors.flip(1).contiguous()
 
 
-def turned_basis(gram: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
-    """Return `basis` after one power step of `gram`, and the order its columns were put in: by falling energy."""
-    image = gram @ basis
+def turned_basis(matrix: Tensor, basis: Tensor) -> tuple[Tensor, Tensor]:
+    """Return `basis` after one power step of `matrix`, and the order its columns were put in: by falling energy."""
+    image = matrix @ basis
     order = (basis * image).sum(dim=0).argsort(descending=True)
     return torch.linalg.qr(image[:, order])[0], order
 
@@ -63,13 +75,18 @@ class Soap(ZooOptimizer):
         weight_decay: Decoupled weight decay, >= 0.
         precondition_frequency: Steps between two turns of the eigenbasis, >= 1.
         max_precondition_dim: Longest side that has a matrix, >= 1.
+        precondition_1d: Give vectors a matrix too.
+        normalize_grads: Divide a direction by its root mean square.
+        correct_bias: Correct the moments as Adam does.
 
     Raises:
         ValueError: An option is out of its range.
     """
 
     works_on: ClassVar[str] = "matrices"
-    state_bytes: ClassVar[str] = "8 * size"
+    state_bytes: ClassVar[str] = (
+        "8 * size + (8 * size * size if precondition_1d and size <= max_precondition_dim else 0)"
+    )
     matrix_state_bytes: ClassVar[str] = (
         "8 * size + (8 * rows * rows if rows <= max_precondition_dim else 0)"
         " + (8 * columns * columns if columns <= max_precondition_dim else 0)"
@@ -86,6 +103,9 @@ class Soap(ZooOptimizer):
         weight_decay: float = 0.0,
         precondition_frequency: int = 10,
         max_precondition_dim: int = 10000,
+        precondition_1d: bool = False,
+        normalize_grads: bool = False,
+        correct_bias: bool = True,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -95,6 +115,9 @@ class Soap(ZooOptimizer):
             "weight_decay": weight_decay,
             "precondition_frequency": precondition_frequency,
             "max_precondition_dim": max_precondition_dim,
+            "precondition_1d": precondition_1d,
+            "normalize_grads": normalize_grads,
+            "correct_bias": correct_bias,
         }
         super().__init__(params, defaults)
 
@@ -109,44 +132,45 @@ class Soap(ZooOptimizer):
     def update(self, weights: Tensor, grad: Tensor, state: State, group: Group, index: int) -> None:
         """Move one parameter; its first step only measures."""
         num_moves = next_step(state) - 1
-        matrix = grad.reshape(grad.shape[0], -1) if grad.dim() >= 2 else grad.reshape(1, -1)
+        tensor = grad if grad.dim() else grad.reshape(1)
         if num_moves:
-            direction = _direction(matrix, state, group)
+            direction = _direction(tensor, state, group)
             decay = 1 - float(group["lr"]) * group["weight_decay"]
-            size = float(group["lr"]) * adam_correction(num_moves, group["betas"])
+            size = float(group["lr"])
+            if group["correct_bias"]:
+                size *= adam_correction(num_moves, group["betas"])
             weights.mul_(decay).add_(direction.reshape(weights.shape), alpha=-size * decay)
-        if grad.dim() >= 2:
-            _update_grams(matrix, state, group)
-            _turn(state, group, num_moves)
+        dims = _preconditioned(tensor, group)
+        for dim in dims:
+            product = gram(tensor, dim)
+            zeros_in(state, f"gram_{dim}", product).lerp_(product, 1 - (group["shampoo_beta"] or group["betas"][1]))
+        _turn(state, dims, num_moves, group["precondition_frequency"])
 
 
-def _direction(matrix: Tensor, state: State, group: Group) -> Tensor:
+def _preconditioned(tensor: Tensor, group: Group) -> list[int]:
+    """Return the dimensions that have a matrix."""
+    if tensor.dim() == 1 and not group["precondition_1d"]:
+        return []
+    return [dim for dim, length in enumerate(tensor.shape) if length <= group["max_precondition_dim"]]
+
+
+def _direction(tensor: Tensor, state: State, group: Group) -> Tensor:
     """Update both moments and return Adam's uncorrected direction, rotated back."""
     beta1, beta2 = group["betas"]
-    left, right = state.get("basis_left"), state.get("basis_right")
-    seen = rotated(matrix, left, right)
-    first = zeros_in(state, "exp_avg", matrix).lerp_(matrix, 1 - beta1)
-    second = zeros_in(state, "exp_avg_sq", matrix).mul_(beta2).addcmul_(seen, seen, value=1 - beta2)
-    direction = rotated(first, left, right) / second.sqrt().add_(group["eps"])
-    return rotated(direction, None if left is None else left.T, None if right is None else right.T)
+    bases = [state.get(f"basis_{dim}") for dim in range(tensor.dim())]
+    seen = rotated(tensor, bases)
+    first = zeros_in(state, "exp_avg", tensor).lerp_(tensor, 1 - beta1)
+    second = zeros_in(state, "exp_avg_sq", tensor).mul_(beta2).addcmul_(seen, seen, value=1 - beta2)
+    direction = rotated(rotated(first, bases) / second.sqrt().add_(group["eps"]), bases, back=True)
+    return direction / (root_mean_square(direction) + _TINY) if group["normalize_grads"] else direction
 
 
-def _update_grams(matrix: Tensor, state: State, group: Group) -> None:
-    share = 1 - (group["shampoo_beta"] or group["betas"][1])
-    for (gram, _), side in zip(_SIDES, (matrix, matrix.T), strict=True):
-        if side.shape[0] <= group["max_precondition_dim"]:
-            if gram not in state:
-                state[gram] = side.new_zeros(side.shape[0], side.shape[0])
-            state[gram].lerp_(side @ side.T, share)
-
-
-def _turn(state: State, group: Group, num_moves: int) -> None:
-    """Find the eigenbasis at first, and turn it when it is due."""
-    for dim, (gram, basis) in enumerate(_SIDES):
-        if gram not in state:
-            continue
+def _turn(state: State, dims: Sequence[int], num_moves: int, frequency: int) -> None:
+    """Find the eigenbases at first, and turn them when it is due."""
+    for dim in dims:
+        matrix = state[f"gram_{dim}"]
         if num_moves == 0:
-            state[basis] = eigenbasis(state[gram])
-        elif num_moves % group["precondition_frequency"] == 0:
-            state[basis], order = turned_basis(state[gram], state[basis])
+            state[f"basis_{dim}"] = eigenbasis(matrix)
+        elif num_moves % frequency == 0:
+            state[f"basis_{dim}"], order = turned_basis(matrix, state[f"basis_{dim}"])
             state["exp_avg_sq"] = state["exp_avg_sq"].index_select(dim, order)
