@@ -5,10 +5,11 @@ from __future__ import annotations
 import signal
 
 import pytest
+from click.testing import CliRunner
 from torch.distributed import TCPStore
 
 from swift_core.assemble.broken_part import is_lost_process
-from swift_core.cli import launch, speaker
+from swift_core.cli import launch, speaker, train
 from swift_core.config.load import parse
 from swift_core.errors import SwiftError
 from swift_core.plugins.registry import installed
@@ -23,17 +24,17 @@ def plan_with(folder, device=""):
 
 
 def test_a_number_is_taken_as_it_is(tmp_path):
-    assert launch.count("3", plan_with(tmp_path)) == 3
+    assert launch.count("3", plan_with(tmp_path).config) == 3
 
 
 def test_auto_is_what_the_run_file_says(tmp_path):
-    assert launch.count("auto", plan_with(tmp_path, "device: {num_processes: 2}\n")) == 2
+    assert launch.count("auto", plan_with(tmp_path, "device: {num_processes: 2}\n").config) == 2
 
 
 def test_auto_is_one_for_each_gpu(tmp_path, monkeypatch):
     monkeypatch.setattr("swift_core.resolve.machine.this_machine", lambda: Machine(num_gpus=4))
 
-    assert launch.count("auto", plan_with(tmp_path)) == 4
+    assert launch.count("auto", plan_with(tmp_path).config) == 4
 
 
 @pytest.mark.parametrize(
@@ -49,12 +50,12 @@ def test_what_cannot_be_counted_is_refused(tmp_path, monkeypatch, asked, device,
     monkeypatch.setattr("swift_core.resolve.machine.this_machine", lambda: Machine(num_gpus=0))
 
     with pytest.raises(SwiftError, match=text):
-        launch.count(asked, plan_with(tmp_path, device))
+        launch.count(asked, plan_with(tmp_path, device).config)
 
 
 def met(folder, nnodes="", device="", **options):
     told = {"rdzv_endpoint": "", "rdzv_id": "swift", "rdzv_conf": "", "local_addr": "", **options}
-    return launch.meeting_of(nnodes, plan_with(folder, device), **told)
+    return launch.meeting_of(nnodes, plan_with(folder, device).config, **told)
 
 
 def test_one_machine_meets_nobody(tmp_path):
@@ -68,7 +69,7 @@ def test_machines_are_those_of_the_run_file_or_of_the_command_line(tmp_path):
     some = met(tmp_path, "1:3", rdzv_endpoint="10.0.0.1:29500", rdzv_conf="keep_alive_interval=1, is_host=true")
     assert (some.min_nodes, some.max_nodes) == (1, 3)
     assert some.rdzv_conf == {"keep_alive_interval": "1", "is_host": "true"}
-    assert launch.count("auto", plan_with(tmp_path, "device: {num_processes: 4, nodes: 2}\n"), 2) == 2
+    assert launch.count("auto", plan_with(tmp_path, "device: {num_processes: 4, nodes: 2}\n").config, 2) == 2
 
 
 @pytest.mark.parametrize(
@@ -131,6 +132,20 @@ def test_the_exit_code_is_that_of_the_process_that_ended_first(tmp_path, capsys,
     assert ("rank 1 was ended by SIG" in told) == (code < 0)
     assert (" (signal 9); the system kills what needs more memory than there is." in told) == (code == -signal.SIGKILL)
     assert ("train.gradient_checkpointing=true" in told) == (code == -signal.SIGKILL)
+
+
+def test_nproc_takes_the_place_of_the_number_in_the_run_file_before_it_is_judged(tmp_path, monkeypatch):
+    """`tensor_parallel_size: 2` of a file that says nothing of processes takes the two that are started."""
+    started = []
+    monkeypatch.setattr(launch, "launch", lambda plan, number, arguments, **_: started.append((number, arguments)))
+    (tmp_path / "run.yaml").write_text(RUN + "train: {tuner_strategy: full}\ndevice: {tensor_parallel_size: 2}\n")
+    done = CliRunner().invoke(train.command, [str(tmp_path / "run.yaml"), "--nproc", "2"])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    ((number, arguments),) = started
+    assert number == 2
+    assert "device.num_processes=2" in arguments
+    wrong = CliRunner().invoke(train.command, [str(tmp_path / "run.yaml"), "train.bete=1", "--nproc", "2"])
+    assert "train.bete" in str(wrong.exception)
 
 
 def test_the_only_process_always_tells(monkeypatch):

@@ -46,14 +46,14 @@ class Meeting:
 
 
 def meeting_of(
-    nnodes: str, plan: RunPlan, *, rdzv_endpoint: str, rdzv_id: str, rdzv_conf: str, local_addr: str
+    nnodes: str, config: RunConfig, *, rdzv_endpoint: str, rdzv_id: str, rdzv_conf: str, local_addr: str
 ) -> Meeting:
     """Return where launchers meet, from the options of `swift train` and the run file.
 
     Raises:
         SwiftError: An option is not what torchrun takes, or several machines have nowhere to meet.
     """
-    low, _, high = (nnodes or str(plan.settings.device.nodes)).partition(":")
+    low, _, high = (nnodes or str(config.settings.device.nodes)).partition(":")
     high = high or low
     if not (low.isdecimal() and high.isdecimal() and 0 < int(low) <= int(high)):
         raise SwiftError(Problem("launch", f"--nnodes takes N or MIN:MAX, got {nnodes!r}."))
@@ -62,7 +62,7 @@ def meeting_of(
         raise SwiftError(Problem("launch", f"--rdzv-conf takes KEY=VALUE,KEY=VALUE, got {rdzv_conf!r}."))
     if int(high) > 1 and not rdzv_endpoint:
         message = f"{high} machines take part, and --rdzv-endpoint does not say where they meet."
-        raise SwiftError(Problem("launch", message, plan.config.place("device.nodes"), launch_line(plan.config)))
+        raise SwiftError(Problem("launch", message, config.place("device.nodes"), launch_line(config)))
     return Meeting(
         min_nodes=int(low),
         max_nodes=int(high),
@@ -105,7 +105,7 @@ def instead(overrides: Sequence[str], *new: str) -> tuple[str, ...]:
     return (*(text for text in overrides if text.partition("=")[0] not in keys), *new)
 
 
-def count(asked: str, plan: RunPlan, nodes: int = 1) -> int:
+def count(asked: str, config: RunConfig, nodes: int = 1) -> int:
     """Return the number of processes on this machine that `--nproc` means.
 
     Raises:
@@ -113,12 +113,12 @@ def count(asked: str, plan: RunPlan, nodes: int = 1) -> int:
     """
     from swift_core.resolve.machine import this_machine
 
-    device = plan.settings.device
+    device = config.settings.device
     if asked.isdecimal() and int(asked) > 0:
         return int(asked)
     if asked != "auto":
         raise SwiftError(Problem("launch", f"--nproc takes a number or auto, got {asked!r}."))
-    if "device.num_processes" in plan.config.origins:
+    if "device.num_processes" in config.origins:
         return max(1, device.num_processes // nodes)
     gpus = 0 if device.use_cpu else this_machine().num_gpus
     if not gpus:

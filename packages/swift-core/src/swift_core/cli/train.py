@@ -140,13 +140,18 @@ def _several(
 ) -> int:
     """Start processes that train together, once the run file is right: a mistake is told before, and once."""
     from swift_core.cli.launch import count, instead, launch, meeting_of, shared_out
+    from swift_core.config.load import BadRunFileError, load
     from swift_core.plugins.registry import installed
     from swift_core.read import read_plan
 
     registry = installed(allow_code="--allow-code" in flags, remote_code=pins)
-    plan = read_plan(run_file, overrides, registry, planning=True)
-    meeting = meeting_of(nnodes, plan, **meets)
-    number, most = count(nproc, plan, meeting.max_nodes), meeting.max_nodes
+    try:
+        config = load(run_file, overrides)
+    except BadRunFileError:
+        read_plan(run_file, overrides, registry, planning=True)  # tells of what else is wrong, too
+        raise
+    meeting = meeting_of(nnodes, config, **meets)
+    number, most = count(nproc, config, meeting.max_nodes), meeting.max_nodes
     of_nodes = [f"device.nodes={most}"] if most > 1 else []
     overrides = instead(overrides, f"device.num_processes={number * most}", *of_nodes)
     plan = read_plan(run_file, overrides, registry, planning=True)
