@@ -85,7 +85,7 @@ class Soap(ZooOptimizer):
 
     works_on: ClassVar[str] = "matrices"
     state_bytes: ClassVar[str] = (
-        "8 * size + (8 * size * size if precondition_1d and size <= max_precondition_dim else 0)"
+        "8 * size + ((8 * size * size if size <= max_precondition_dim else 0) if precondition_1d else 0)"
     )
     matrix_state_bytes: ClassVar[str] = (
         "8 * size + (8 * rows * rows if rows <= max_precondition_dim else 0)"
