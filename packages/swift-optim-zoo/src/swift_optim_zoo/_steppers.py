@@ -30,6 +30,11 @@ _SHARED = ("lr", "betas", "eps", "weight_decay")
 _PYTHON, _NATIVE, _GPU = "this package", "swift-native", "bitsandbytes"
 """Whose the codes of a state are."""
 
+_UNREAD = (
+    "the saved moments have the codes of swift-native, which is not installed or does not take these "
+    "parameters (float32 or bfloat16, on a CPU): pip install swift-native"
+)
+
 
 class Stepper(Protocol):
     """Takes steps with the groups and the state of another optimizer."""
@@ -153,16 +158,26 @@ def _check_codes(entries: Iterable[Mapping[str, Any]], stepper: Stepper | None) 
             f"resume on {saved}"
         )
     if _NATIVE in found and read == _PYTHON:
-        raise ValueError(
-            "the saved moments have the codes of swift-native, which is not installed or does not take these "
-            "parameters (float32 or bfloat16, on a CPU): pip install swift-native"
-        )
+        raise ValueError(_UNREAD)
+
+
+def native_is_installed() -> bool:
+    """Say whether the kernels of swift-native are there."""
+    return find_spec("swift_native") is not None
+
+
+def check_native_codes(params: Iterable[Tensor], state: Mapping[Any, Mapping[str, Any]]) -> None:
+    """Raise ValueError if one of the parameters has saved moments in codes of swift-native that it cannot go on in."""
+    for param in params:
+        is_known = param.device.type == "cpu" and torch.promote_types(param.dtype, torch.float32) is torch.float32
+        if _NATIVE in _codes_in([state.get(param, {})]) and not (is_known and native_is_installed()):
+            raise ValueError(_UNREAD)
 
 
 def _fits_native(groups: Sequence[Group]) -> bool:
     params = [param for group in groups for param in group["params"] if param.numel()]
     are_known = all(param.device.type == "cpu" and param.dtype in _NATIVE_TYPES for param in params)
-    return bool(params) and are_known and find_spec("swift_native") is not None
+    return bool(params) and are_known and native_is_installed()
 
 
 def _by_moments(params: Iterable[Tensor]) -> list[tuple[str, list[Tensor]]]:

@@ -7,6 +7,7 @@
 
 Zhao et al., 2024, arXiv:2403.03507, alg. 2 and sec. 5.1 ("8-bit GaLore"). Parameters that are not projected
 (embeddings, output head, norms, biases) take AdamW with 8-bit moments; tensors below 4096 elements keep float32 ones.
+On a CPU the kernels of swift-native take the steps where it is installed, in blocks of 128; see `_galore_eight_bit`.
 """
 
 from __future__ import annotations
@@ -53,11 +54,7 @@ class GaLoreAdamW8bit(EightBitGaLore):
 
     label = "galore_adamw8bit"
 
-    state_bytes: ClassVar[str] = "8 * size if size < 4096 else 2 * size + 8 * ceil(size / 256)"
-    matrix_state_bytes: ClassVar[str] = (
-        "4 * basis_size + gap_bytes"
-        " + (8 * moment_size if moment_size < 4096 else 2 * moment_size + 8 * ceil(moment_size / 256))"
-    )
+    matrix_state_bytes: ClassVar[str] = "4 * basis_size + gap_bytes + moment_bytes"
 
     def __init__(
         self,

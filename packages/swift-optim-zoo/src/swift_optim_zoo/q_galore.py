@@ -63,11 +63,7 @@ class QGaLore(EightBitGaLore):
 
     label = "q_galore"
 
-    state_bytes: ClassVar[str] = "8 * size if size < 4096 else 2 * size + 8 * ceil(size / 256)"
-    matrix_state_bytes: ClassVar[str] = (
-        "gap_bytes + ceil(basis_size / 2) + 8 * ceil(basis_size / 256)"
-        " + (8 * moment_size if moment_size < 4096 else 2 * moment_size + 8 * ceil(moment_size / 256))"
-    )
+    matrix_state_bytes: ClassVar[str] = "gap_bytes + ceil(basis_size / 2) + 8 * ceil(basis_size / 256) + moment_bytes"
 
     def __init__(
         self,
