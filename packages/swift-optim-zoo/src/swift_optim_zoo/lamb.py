@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
+from swift_optim_zoo._adam import adam_correction, adamw_
 from swift_optim_zoo._base import Group, State, ZooOptimizer, next_step, zeros_in
 from swift_optim_zoo._checks import check_common
 from swift_optim_zoo._chunks import by_chunks
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def trust_ratio(weights: Tensor, update: Tensor) -> float:
-    """Return the norm of `weights` over that of `update`, or 1 where one of them is 0."""
+    """Return the norm of `weights` over that of `update`, or 1 where one of them is 0; norms of pieces will do."""
     weight_norm, update_norm = float(weights.norm()), float(update.norm())
     return weight_norm / update_norm if weight_norm > 0 and update_norm > 0 else 1.0
 
@@ -64,16 +65,23 @@ class Lamb(ZooOptimizer):
 
     def update(self, weights: Tensor, grad: Tensor, state: State, group: Group, index: int) -> None:
         """Move one parameter."""
-        step, (beta1, beta2) = next_step(state), group["betas"]
-        direction = torch.empty_like(weights)
+        step, betas, weight_decay = next_step(state), group["betas"], group["weight_decay"]
+        norms: list[tuple[Tensor, Tensor]] = []
 
-        def direct(found: Tensor, param: Tensor, piece: Tensor, first: Tensor, second: Tensor) -> None:
-            first.lerp_(piece, 1 - beta1)
-            second.mul_(beta2).addcmul_(piece, piece, value=1 - beta2)
-            denominator = second.sqrt().div_(math.sqrt(1 - beta2**step)).add_(group["eps"])
-            found.copy_(denominator.reciprocal_().mul_(first).div_(1 - beta1**step))
-            found.add_(param, alpha=group["weight_decay"])
+        def measure(param: Tensor, piece: Tensor, first: Tensor, second: Tensor) -> None:
+            found = param.clone()  # with a rate of -1 it becomes weight_decay * param + Adam's direction
+            decay = {"lr": -1.0, "weight_decay": weight_decay - 1}
+            adamw_(found, piece, first, second, step=step, betas=betas, eps=group["eps"], **decay)
+            norms.append((param.norm(), found.norm()))
 
         states = zeros_in(state, "exp_avg", weights), zeros_in(state, "exp_avg_sq", weights)
-        by_chunks(direct, direction, weights, grad, *states)
-        weights.add_(direction, alpha=-float(group["lr"]) * trust_ratio(weights, direction))
+        by_chunks(measure, weights, grad, *states)
+        rate = float(group["lr"]) * trust_ratio(*(torch.stack(of_pieces) for of_pieces in zip(*norms, strict=True)))
+        size, eps = rate * adam_correction(step, betas), group["eps"] * math.sqrt(1 - betas[1] ** step)
+
+        def move(param: Tensor, first: Tensor, second: Tensor) -> None:
+            if weight_decay:
+                param.mul_(1 - rate * weight_decay)
+            param.addcdiv_(first, second.sqrt().add_(eps), value=-size)
+
+        by_chunks(move, weights, *states)
