@@ -9,17 +9,19 @@ from swift_core.plugin_api import require_between, require_nonnegative
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_NONNEGATIVE = ("lr", "eps", "weight_decay")
+_NONE = (0.0, 0.0)
 
 
 def check_common(options: Mapping[str, Any]) -> None:
-    """Raise ValueError for `lr`, `eps`, `weight_decay` or `betas` out of range; a missing one is passed over."""
-    require_nonnegative(**{name: float(options[name]) for name in _NONNEGATIVE if name in options})
-    if "betas" in options:
-        betas = tuple(options["betas"])
-        if len(betas) != 2:
-            raise ValueError(f"betas must be two numbers, got {len(betas)}")
-        require_between(0.0, 1.0, beta1=betas[0], beta2=betas[1])
+    """Raise ValueError for `lr`, `eps`, `weight_decay` or `betas` out of range; a missing one is passed over.
+
+    Statements of this form are read before a run without importing anything.
+    """
+    require_nonnegative(lr=float(options.get("lr", 0.0)), eps=float(options.get("eps", 0.0)))
+    require_nonnegative(weight_decay=float(options.get("weight_decay", 0.0)))
+    if len(options.get("betas", _NONE)) != 2:
+        raise ValueError(f"betas must be two numbers, got {len(options['betas'])}")
+    require_between(0.0, 1.0, beta1=options.get("betas", _NONE)[0], beta2=options.get("betas", _NONE)[1])
 
 
 def require_integer(low: int, **values: object) -> None:

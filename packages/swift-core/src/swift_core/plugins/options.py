@@ -110,7 +110,7 @@ def _read_class(found: Found) -> PluginSource:
         parameters = fields
     elif constructor is not None:
         owner, function = constructor
-        class_helps = argument_help(docstring(owner.node)) if isinstance(owner.node, ast.ClassDef) else {}
+        class_helps = source.argument_helps()
         parameters = _keyword_only(owner.module, function, class_helps)
         positional = _positional(function, skip_self=True)
     else:
@@ -209,7 +209,15 @@ def _option_specs(parameters: list[Parameter], bounds: dict[str, Schema]) -> tup
 
 
 def _bounded(schema: Schema, bounds: Schema) -> Schema:
-    return schema | bounds if schema.get("type") in ("integer", "number") else schema
+    """Return a schema with the bounds of its numbers; those of a list are of each of its numbers."""
+    if schema.get("type") == "array" and "items" in bounds:
+        items = schema.get("items", {})
+        bound: Schema = bounds["items"]
+        return schema | {
+            "items": [_bounded(item, bound) for item in items] if isinstance(items, list) else _bounded(items, bound)
+        }
+    is_number = schema.get("type") in ("integer", "number") and "items" not in bounds
+    return schema | bounds if is_number else schema
 
 
 def parameter_schema(parameter: Parameter, trail: Trail = frozenset()) -> Schema:
