@@ -13,6 +13,10 @@ from swift_optim_zoo.lamb import Lamb
     lr=st.floats(1e-4, 1e-1),
     betas=st.tuples(st.floats(0.0, 0.95), st.floats(0.5, 0.999)),
     weight_decay=st.sampled_from([0.0, 0.1]),
+    correct_bias=st.booleans(),
+    adapt_undecayed=st.booleans(),
+    trust_clip=st.booleans(),
+    max_weight_norm=st.sampled_from([0.0, 1.5]),
     seed=st.integers(0, 1000),
 )
 def test_follows_the_reference(shape, seed, **options):

@@ -4,7 +4,8 @@
     u  = m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + eps) + weight_decay * p
     p <- p - lr * |p| / |u| * u                        (the ratio of norms is 1 where one of them is 0)
 
-You et al., 2019, arXiv:1904.00962, alg. 2, with phi the identity.
+You et al., 2019, arXiv:1904.00962, alg. 2, with phi the identity, or min(|p|, max_weight_norm). Without correct_bias m
+and v stand as they are, as in the paper's third version.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
+from swift_core.plugin_api import require_nonnegative
 from swift_optim_zoo._adam import adam_correction, adamw_
 from swift_optim_zoo._base import Group, State, ZooOptimizer, next_step, zeros_in
 from swift_optim_zoo._checks import check_common
@@ -25,10 +27,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def trust_ratio(weights: Tensor, update: Tensor) -> float:
+_LAST_STEP = 10**12
+"""A step at which nothing is left to correct."""
+
+
+def trust_ratio(weights: Tensor, update: Tensor, group: Group) -> float:
     """Return the norm of `weights` over that of `update`, or 1 where one of them is 0; norms of pieces will do."""
+    if not group["weight_decay"] and not group["adapt_undecayed"]:
+        return 1.0
     weight_norm, update_norm = float(weights.norm()), float(update.norm())
-    return weight_norm / update_norm if weight_norm > 0 and update_norm > 0 else 1.0
+    if group["max_weight_norm"]:
+        weight_norm = min(weight_norm, group["max_weight_norm"])
+    ratio = weight_norm / update_norm if weight_norm > 0 and update_norm > 0 else 1.0
+    return min(ratio, 1.0) if group["trust_clip"] else ratio
 
 
 class Lamb(ZooOptimizer):
@@ -40,6 +51,10 @@ class Lamb(ZooOptimizer):
         betas: Decay of the first and second moment, each in [0, 1).
         eps: Term added to the root of the second moment, >= 0.
         weight_decay: Weight decay, >= 0; part of the update whose length is set.
+        correct_bias: Correct the moments as Adam does.
+        adapt_undecayed: Set the length of an update also where weight_decay is 0.
+        trust_clip: Let no ratio of norms be above 1, as LAMBC does.
+        max_weight_norm: Largest norm that weights are taken to have, >= 0; 0 bounds none.
 
     Raises:
         ValueError: An option is out of its range.
@@ -55,17 +70,33 @@ class Lamb(ZooOptimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-6,
         weight_decay: float = 0.0,
+        correct_bias: bool = True,
+        adapt_undecayed: bool = True,
+        trust_clip: bool = False,
+        max_weight_norm: float = 0.0,
     ) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "correct_bias": correct_bias,
+            "adapt_undecayed": adapt_undecayed,
+            "trust_clip": trust_clip,
+            "max_weight_norm": max_weight_norm,
+        }
+        super().__init__(params, defaults)
 
     @staticmethod
     def check_options(options: Group) -> None:
         """Raise ValueError for an option out of its range."""
         check_common(options)
+        require_nonnegative(max_weight_norm=options["max_weight_norm"])
 
     def update(self, weights: Tensor, grad: Tensor, state: State, group: Group, index: int) -> None:
         """Move one parameter."""
         step, betas, weight_decay = next_step(state), group["betas"], group["weight_decay"]
+        step = step if group["correct_bias"] else _LAST_STEP
         norms: list[tuple[Tensor, Tensor]] = []
 
         def measure(param: Tensor, piece: Tensor, first: Tensor, second: Tensor) -> None:
@@ -76,7 +107,8 @@ class Lamb(ZooOptimizer):
 
         states = zeros_in(state, "exp_avg", weights), zeros_in(state, "exp_avg_sq", weights)
         by_chunks(measure, weights, grad, *states)
-        rate = float(group["lr"]) * trust_ratio(*(torch.stack(of_pieces) for of_pieces in zip(*norms, strict=True)))
+        of_weights, of_updates = (torch.stack(pieces) for pieces in zip(*norms, strict=True))
+        rate = float(group["lr"]) * trust_ratio(of_weights, of_updates, group)
         size, eps = rate * adam_correction(step, betas), group["eps"] * math.sqrt(1 - betas[1] ** step)
 
         def move(param: Tensor, first: Tensor, second: Tensor) -> None:
