@@ -1,14 +1,17 @@
 """Memory that runs out and data workers that die are told with the step and the next knob; real ones, made to fail."""
 
 import dataclasses
+import errno
 
 import pytest
 import torch
 from transformers import TrainerCallback
 
+from swift_core.assemble import assemble
 from swift_core.assemble.callbacks import held
 from swift_core.assemble.kinds.tokens import TokenCollator
 from swift_core.builtins.cross_entropy import CrossEntropy
+from swift_core.cli.main import main, swift
 from swift_core.config.load import parse
 from swift_core.contracts.settings import DataSettings
 from swift_core.errors import OutOfMemoryError, SwiftError
@@ -71,6 +74,41 @@ def test_a_run_with_a_checkpoint_is_told_how_to_go_on(make_trainer):
     assert (trainer.parts.directory / "checkpoint-1" / "manifest.json").is_file()
 
 
+def test_memory_that_runs_out_in_a_backward_pass_is_of_that_micro_batch_and_after_the_last_of_none(make_trainer):
+    trainer = make_trainer(CrossEntropy())
+    for parameter in trainer.model.parameters():
+        parameter.register_hook(lambda gradient: torch.empty(2**50))
+    with pytest.raises(OutOfMemoryError, match=r"ran out in step 1 \(micro-batch 1, 4 x 4 tokens\), which asked"):
+        _fit(trainer)
+    trainer = make_trainer(CrossEntropy())
+    trainer.create_optimizer()
+    trainer.optimizer.register_step_pre_hook(lambda *_: torch.empty(2**50))
+    with pytest.raises(OutOfMemoryError, match=r"in step 1, after its gradient \(micro-batch 2, 4 x 4 tokens\), which"):
+        _fit(trainer)
+
+
+def test_memory_that_runs_out_while_a_model_is_loaded_is_told_with_what_to_change(tmp_path, monkeypatch, demo_folder):
+    text = "model: {model_id: demo:tiny}\ndata: {dataset: demo:chat}\ntrain: {tuner_strategy: full}\n"
+    plan = resolve(parse(text, tmp_path / "run.yaml"), installed())
+    monkeypatch.setattr("swift_core.assemble.model.load_weights", lambda *_: torch.empty(2**50))
+    with pytest.raises(OutOfMemoryError, match="Memory ran out while model and data were loaded") as caught:
+        assemble(plan, tmp_path / "out")
+    (problem,) = caught.value.problems
+    assert problem.next_step.startswith("model.dtype=bfloat16; or train.tuner_strategy=lora; or a smaller model")
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_command_ends_in_a_traceback_for_want_of_memory(monkeypatch, capsys):
+    def hungry(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(swift, "main", hungry)
+    with pytest.raises(SystemExit) as caught:
+        main(["plan", "run.yaml"])
+    assert caught.value.code == 4
+    assert "error[out-of-memory]: memory ran out: no more could be had." in capsys.readouterr().err
+
+
 def test_knobs_that_are_turned_already_are_not_named(make_trainer):
     trainer = make_trainer(hungry(1), per_device_train_batch_size=1, gradient_checkpointing=True, tuner_strategy="full")
     settings = dataclasses.replace(trainer.parts.plan.settings, data=DataSettings(dataset="none", max_length=64))
@@ -90,6 +128,7 @@ def test_memory_that_runs_out_while_held_out_rows_are_judged_is_told_as_that(mak
     "error",
     [
         MemoryError(),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
         RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory: you tried ..."),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
@@ -99,7 +138,7 @@ def test_every_way_to_say_that_memory_ran_out_is_known(error):
     assert is_out_of_memory(error)
 
 
-@pytest.mark.parametrize("error", [ValueError("out of memory"), RuntimeError("shapes do not match")])
+@pytest.mark.parametrize("error", [ValueError("out of memory"), RuntimeError("shapes do not match"), OSError(2, "x")])
 def test_other_errors_are_not_taken_for_it(error):
     assert not is_out_of_memory(error)
 

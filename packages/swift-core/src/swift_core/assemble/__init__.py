@@ -26,8 +26,15 @@ def assemble(plan: RunPlan, directory: Path, *, resume: Path | None = None) -> P
         resume: The checkpoint to go on from; None starts at the beginning.
 
     Raises:
-        SwiftError: A part, the data or the model cannot be used.
+        SwiftError: A part, the data or the model cannot be used, or memory ran out.
     """
+    from swift_core.assemble.broken_part import naming_memory
+
+    with naming_memory(plan, "model and data were loaded"):
+        return _assembled(plan, directory, resume)
+
+
+def _assembled(plan: RunPlan, directory: Path, resume: Path | None) -> Parts:
     from swift_core.assemble.apart import ask_about_files, build_metrics, check_sandbox
     from swift_core.assemble.hooks import build_hooks
 

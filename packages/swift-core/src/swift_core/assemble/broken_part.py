@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import traceback
@@ -10,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import swift_core
-from swift_core.errors import Problem, SwiftError
+from swift_core.errors import OutOfMemoryError, Problem, SwiftError
+from swift_core.resolve.memory import smaller_weights
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -83,6 +85,29 @@ def told(
         raise failure(plan, part, error) from error
 
 
+@contextmanager
+def naming_memory(plan: RunPlan, what: str) -> Iterator[None]:
+    """Tell of memory that ran out in the block, outside of the steps of training.
+
+    Args:
+        plan: The run.
+        what: Says what was being done, in words that follow "while".
+
+    Raises:
+        OutOfMemoryError: Memory ran out.
+    """
+    try:
+        yield
+    except SwiftError:
+        raise
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        next_step = "; or ".join(smaller_weights(plan.settings))
+        place = plan.config.place("model.model_id")
+        raise OutOfMemoryError(Problem("out-of-memory", f"Memory ran out while {what}.", place, next_step)) from error
+
+
 def is_no_fault_of_a_part(error: BaseException) -> bool:
     """Say whether an error that came up in a plugin's code means that memory, a data worker or another rank is gone."""
     is_dead_worker = isinstance(error, RuntimeError) and bool(DEAD_WORKER.search(str(error)))
@@ -99,6 +124,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Say whether an error means that memory ran out: on the CPU torch raises a plain RuntimeError."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's; not imported for it
         return True
+    if isinstance(error, OSError):  # of mmap and fork
+        return error.errno == errno.ENOMEM
     return isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error)))
 
 

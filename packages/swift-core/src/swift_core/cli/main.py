@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 import swift_core
-from swift_core.errors import Problem, SwiftError
+from swift_core.errors import OutOfMemoryError, Problem, SwiftError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -164,6 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except Exception as error:
         _leave_to_the_first(error, 1)
         _tell_of_loss(error)
+        _tell_of_memory(error)
         raise
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -186,6 +187,16 @@ def _tell_of_loss(error: Exception) -> None:
         message = f"another process of this run is gone ({str(error).splitlines()[0]})."
         next_step = "look at what that process, or the launcher, printed"
         _fail(Problem("lost-process", message, next_step=next_step).render(), 1)
+
+
+def _tell_of_memory(error: Exception) -> None:
+    """End with a line, and no traceback, where memory ran out in something else than a run."""
+    from swift_core.assemble.broken_part import is_out_of_memory
+
+    if is_out_of_memory(error):
+        message = f"memory ran out: {str(error).splitlines()[0] if str(error) else 'no more could be had'}."
+        next_step = "give it more memory, or take a smaller model, fewer rows or shorter ones"
+        _fail(Problem("out-of-memory", message, next_step=next_step).render(), OutOfMemoryError.exit_code)
 
 
 def _width() -> int:

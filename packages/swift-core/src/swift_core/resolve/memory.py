@@ -102,6 +102,14 @@ def less_memory(settings: RunSettings) -> list[str]:
     return knobs or ["a smaller model, or model.quantization_bit=4 on a GPU"]
 
 
+def smaller_weights(settings: RunSettings) -> list[str]:
+    """Return what to change in a run file when memory runs out while a model is loaded."""
+    knobs = ["model.dtype=bfloat16"] if settings.model.dtype in ("auto", "float32") else []
+    if settings.train.tuner_strategy == "full":
+        knobs.append("train.tuner_strategy=lora")
+    return [*knobs, "a smaller model, or model.quantization_bit=4 on a GPU"]
+
+
 def width_of_trained(dtype: str, trainable: int, facts: ModelFacts) -> int:
     """Return the bytes of a trained weight: that of the model when all are trained; adapters are kept in float32."""
     return _WIDTH.get(dtype, 4) if trainable >= facts.num_parameters else 4

@@ -20,9 +20,10 @@ def train(parts: Parts) -> RunResult:
         InterruptedRunError: Ctrl-C or SIGTERM ended it; its checkpoint is in the run directory, and no final model is.
         SwiftError: Something that the user can mend, or code of another wheel broke.
     """
-    from swift_core.assemble.broken_part import told
+    from swift_core.assemble.broken_part import naming_memory, told
 
-    with told(parts.plan, parts.plan.procedure, own_code=True):
+    told_by = told(parts.plan, parts.plan.procedure, own_code=True)
+    with naming_memory(parts.plan, "the run was made ready, or its model put together"), told_by:
         return _trained(parts)
 
 

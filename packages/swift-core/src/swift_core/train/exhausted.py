@@ -34,7 +34,7 @@ def naming_what_ran_out(parts: Parts, what: Callable[[], str], *, judges: bool =
         yield
     except SwiftError:
         raise
-    except (MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError, OSError) as error:
         if is_out_of_memory(error):
             raise OutOfMemoryError(_no_memory(parts, what(), error, judges)) from error
         if (dead := DEAD_WORKER.search(str(error))) is not None:

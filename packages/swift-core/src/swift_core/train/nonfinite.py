@@ -48,11 +48,6 @@ class NonFinite:
         """Remember the loss of a micro-batch, without waiting for it."""
         self._parts.append((batch.get("rows"), loss.detach()))
 
-    @property
-    def num_noted(self) -> int:
-        """Micro-batches of the present step whose loss is known."""
-        return len(self._parts)
-
     def judge(self, name: str, value: float) -> None:
         """Leave the step out, or raise, when `value`, its loss or gradient norm called `name`, is not finite.
 

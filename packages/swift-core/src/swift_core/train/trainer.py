@@ -104,6 +104,8 @@ class SwiftTrainer(transformers.Trainer):
         self.saving, self.nonfinite = Saving(self), NonFinite(self)
         self._random_numbers_of: str | None = None
         self._micro_batch: Batch | None = None
+        self._num_begun = 0
+        self._is_in_micro_batch = False
         self.step_loss = math.nan
         """Mean loss of the present step over all ranks, known after its last backward pass."""
 
@@ -170,7 +172,7 @@ class SwiftTrainer(transformers.Trainer):
         self, epoch_iterator: Any, num_batches: int, device: torch.device
     ) -> tuple[list[Any], Tensor | int | None]:
         """Collect one step's micro-batches and count their items on all ranks."""
-        self._micro_batch = None
+        self._micro_batch, self._num_begun = None, 0
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         if self._random_numbers_of is not None:  # what prepares a step draws numbers too
             self._load_rng_state(self._random_numbers_of)
@@ -189,7 +191,8 @@ class SwiftTrainer(transformers.Trainer):
         step = f"step {self.state.global_step + 1}"
         if self._micro_batch is None:
             return f"{step}, before its first micro-batch"
-        return f"{step} (micro-batch {self.nonfinite.num_noted + 1}, {shape_of(self._micro_batch)})"
+        which = f"micro-batch {self._num_begun}, {shape_of(self._micro_batch)}"
+        return f"{step} ({which})" if self._is_in_micro_batch else f"{step}, after its gradient ({which})"
 
     def _look_ahead(self, batches: Sequence[dict[str, Any]]) -> None:
         """Form the means that the losses of a step of several micro-batches depend on, before the first of them."""
@@ -233,7 +236,13 @@ class SwiftTrainer(transformers.Trainer):
 
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Tensor | int | None = None) -> Tensor:
         """Return the loss of a micro-batch after its backward pass, in which parameters may move already."""
-        self._micro_batch = inputs
+        self._micro_batch, self._is_in_micro_batch = inputs, True
+        self._num_begun += 1
+        loss = self._stepped(model, inputs, num_items_in_batch)
+        self._is_in_micro_batch = False
+        return loss
+
+    def _stepped(self, model: nn.Module, inputs: Any, num_items_in_batch: Tensor | int | None) -> Tensor:
         if self.parts.plan.parallel.is_zero:
             return self._zero_step(model, inputs)
         if self.in_backward is None:
