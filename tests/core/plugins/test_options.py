@@ -224,6 +224,30 @@ def test_an_inherited_constructor_and_call_are_read(read):
     assert source.declared == {"needs_reference": True, "couples_items": False}
 
 
+def test_what_the_nearest_docstring_says_of_an_option_is_its_help(read):
+    source = read(
+        """
+        class Base:
+            '''A base.
+
+            Args:
+                rate: How fast.
+                size: How much of it.
+            '''
+
+            def __init__(self, *, rate: float = 1.0, size: int = 2) -> None: ...
+
+        class Plugin(Base):
+            '''A plugin.
+
+            Args:
+                size: How much.
+            '''
+        """
+    )
+    assert {option.name: option.help for option in source.options} == {"rate": "How fast.", "size": "How much."}
+
+
 def test_a_constructor_is_followed_through_other_modules(site):
     (site / "pkg").mkdir()
     (site / "pkg" / "__init__.py").write_text("from .public import Plugin\nraise RuntimeError('imported')\n", "utf-8")

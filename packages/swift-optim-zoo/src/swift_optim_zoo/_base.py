@@ -146,6 +146,11 @@ class ZooOptimizer(Optimizer):
             raise ValueError(f"{name} cannot take sparse gradients: set sparse=False in the embedding")
 
 
+def options_in(names: dict[str, Any]) -> Group:
+    """Return the options among the local names of a constructor: what is neither the object nor its parameters."""
+    return {name: value for name, value in names.items() if name not in ("self", "params", "__class__")}
+
+
 def zeros_in(state: State, name: str, like: Tensor) -> Tensor:
     """Return the tensor `name` of `state`; where it is not there it starts from zeros, shaped and typed as `like`."""
     if name not in state:

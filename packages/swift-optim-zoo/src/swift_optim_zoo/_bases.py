@@ -60,7 +60,7 @@ def random_basis(matrix: Tensor, rank: int, seed: int) -> Tensor:
     num_rows = matrix.shape[1]
     rows = torch.arange(num_rows, device=matrix.device)
     columns = rows % rank
-    basis = matrix.new_zeros(num_rows, rank)
+    basis = torch.zeros(num_rows, rank, dtype=matrix.dtype, device=matrix.device)
     basis[rows, columns] = _signs(num_rows, seed).to(matrix) / columns.bincount()[columns].sqrt()
     return basis
 
@@ -80,7 +80,8 @@ def sketch_basis(matrix: Tensor, rank: int, seed: int) -> Tensor:
 
 def _signs(count: int, seed: int) -> Tensor:
     """Return `count` times +1 or -1, drawn from `seed` on the CPU: the same on any device."""
-    return torch.randint(0, 2, (count,), generator=torch.Generator().manual_seed(seed)).mul_(2).sub_(1)
+    drawn: Tensor = torch.randint(0, 2, (count,), generator=torch.Generator().manual_seed(seed))
+    return 2 * drawn - 1
 
 
 def _orthonormal(rows: Tensor) -> Tensor:
@@ -90,8 +91,9 @@ def _orthonormal(rows: Tensor) -> Tensor:
     sines = factor.diagonal() / gram.diagonal().sqrt()  # of each row with the span of those before it
     limit = _NEAR_DEPENDENT * torch.finfo(rows.dtype).eps ** 0.5
     if not bool((sines > limit).all()):  # also where the factor has NaN
-        return torch.linalg.qr(rows.T)[0].contiguous()
-    basis: Tensor = torch.linalg.solve_triangular(factor, rows, upper=False).T
+        basis: Tensor = torch.linalg.qr(rows.T)[0]
+    else:
+        basis = torch.linalg.solve_triangular(factor, rows, upper=False).T
     return basis.contiguous()
 
 

@@ -49,7 +49,24 @@ class Move(NamedTuple):
 
 
 class GaLoreOptimizer(LowRankOptimizer):
-    """Adam on projected gradients; a subclass that keeps something else has `direction_`, `plain`, `turn`, `forget`."""
+    """Adam on projected gradients; a subclass that keeps something else has `direction_`, `plain`, `turn`, `forget`.
+
+    A parameter group may override any option. The state holds tensors only.
+
+    Args:
+        lr: Learning rate, >= 0; projected matrices move by `lr * scale`.
+        update_proj_gap: Steps between two refreshes of a projection, >= 1.
+        proj_type: Which side is projected: `std` the shorter one, `reverse_std` the longer one, `full` both, else this.
+        refresh: `subspace` starts from the old basis and is many times cheaper than `exact`, a full SVD.
+        first_basis: `exact`, or `random` and found within 20 steps: then the first step costs like any other; `auto` is
+            `random` for large matrices where refreshes are staggered, else `exact`.
+        moments: At a refresh: `align` the new basis with the old one, `rotate` the moments, `reset`, or `keep` them.
+        stagger: Spread the refreshes of all matrices over the gap, so that no step stalls.
+        adaptive_gap: Lengthen the gap of a matrix whose leading direction stays (Q-GaLore).
+        cos_threshold: Mean cosine of leading directions from which the gap grows, in [0, 1).
+        gap_growth: Factor of a growing gap, > 1.
+        gap_window: Number of cosines in the mean, >= 1.
+    """
 
     gap_bytes: ClassVar[str] = "4 * basis_size / rank if adaptive_gap else 0"
     moment_size: ClassVar[str] = (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -27,8 +28,6 @@ from swift_optim_zoo._low_rank import check_shape
 from swift_optim_zoo._steppers import check_native_codes, native_is_installed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from torch import Tensor
 
     from swift_optim_zoo._base import Group, State
@@ -49,14 +48,14 @@ class EightBitGaLore(GaLoreOptimizer):
     )
     moment_bytes: ClassVar[str] = "8 * moment_size if moment_size < 4096 else 2 * moment_size + moment_scale_bytes"
 
-    def __init__(self, params: Iterable[Any], defaults: Group) -> None:
-        super().__init__(params, defaults)
-        self._lone_steps = LoneSteps() if native_is_installed() else None
-        _logger.info("%s: %s takes the steps", self.label, "swift-native" if self._lone_steps else "plain torch")
+    @cached_property
+    def _lone_steps(self) -> LoneSteps | None:
+        return LoneSteps() if native_is_installed() else None
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._lone_steps = LoneSteps() if native_is_installed() else None
+    def report_form(self) -> None:
+        """Say in the log who takes the steps."""
+        super().report_form()
+        _logger.info("%s: %s takes the steps", self.label, "swift-native" if self._lone_steps else "plain torch")
 
     def direction_(self, low_rank: Tensor, state: State, group: Group) -> Tensor:
         """Update both moments, and make of the projected gradient Adam's direction."""

@@ -13,6 +13,8 @@ from swift_optim_zoo._projector import ProjType, Side, projected_side
 from swift_optim_zoo._targets import is_target
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from torch import Tensor
 
 _logger = logging.getLogger(__name__)
@@ -21,13 +23,35 @@ _logger = logging.getLogger(__name__)
 class LowRankOptimizer(ZooOptimizer):
     """An optimizer that projects matrices chosen by name and shape, and takes AdamW for the rest.
 
-    A group has `rank`, `update_proj_gap`, `scale`, `proj_type`, `target_modules`, `exclude_modules`; it gets `sides`.
+    A group has these options and `proj_type`; it gets `sides`.
+
+    Args:
+        params: Parameters, named parameters, or groups; a group's `param_names` are what the patterns are matched with.
+        lr: Learning rate, >= 0.
+        betas: Decay of the first and second moment, each in [0, 1).
+        eps: Term added to the root of the second moment, >= 0.
+        weight_decay: Decoupled weight decay, >= 0.
+        rank: Rank of the projection, >= 1; a matrix with a shorter side takes plain AdamW.
+        update_proj_gap: Steps between two changes of a projection, >= 1.
+        scale: Factor of the projected update, > 0.
+        products: Type of products of large matrices; `auto` is bfloat16 on a CPU with AMX, else float32.
+        target_modules: Names of what is projected; a glob over the whole name, or a part of it.
+        exclude_modules: Names of what is not projected although `target_modules` names it.
+
+    Raises:
+        ValueError: An option is out of its range, or a parameter is sharded.
     """
 
     works_on: ClassVar[str] = "matrices"
 
     label = "low_rank"
     """Name in messages."""
+
+    def __init__(self, params: Iterable[Any], defaults: Group) -> None:
+        sequences = {"betas": tuple, "target_modules": list, "exclude_modules": list}
+        made = {name: make(defaults[name]) for name, make in sequences.items() if name in defaults}
+        super().__init__(params, defaults | made)
+        self.report_form()
 
     @staticmethod
     def check_options(options: Group) -> None:
@@ -57,7 +81,7 @@ class LowRankOptimizer(ZooOptimizer):
         if "exp_avg" in state:
             check_shape(tuple(state["exp_avg"].shape), shape)
 
-    def report_fallback(self) -> None:
+    def report_form(self) -> None:
         """Say in the log when no parameter is projected: the run is then plain AdamW."""
         matrices = [p for group in self.param_groups for p in group["params"] if p.dim() == 2]
         if matrices and not any(side for group in self.param_groups for side in group["sides"]):

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from swift_optim_zoo._base import options_in
 from swift_optim_zoo._checks import require_choice
 from swift_optim_zoo._low_rank import (
     LowRankOptimizer,
@@ -82,21 +83,11 @@ class ApolloBase(LowRankOptimizer):
 class Apollo(ApolloBase):
     """AdamW's scaling of each channel learnt in a random projection (APOLLO).
 
+    Its options are those of `LowRankOptimizer`, and these:
+
     Args:
-        params: Parameters, named parameters, or groups; a group's `param_names` are what the patterns are matched with.
-        lr: Learning rate, >= 0.
-        betas: Decay of the first and second moment, each in [0, 1).
-        eps: Term added to the root of the second moment, >= 0.
-        weight_decay: Decoupled weight decay, >= 0.
-        rank: Rank of the projection, >= 1; a matrix with a shorter side takes plain AdamW.
         update_proj_gap: Steps between two draws of a projection, >= 1.
         scale: The update is multiplied by the root of this, > 0.
-        products: Type of products of large matrices; `auto` is bfloat16 on a CPU with AMX, else float32.
-        target_modules: Names of what is projected; a glob over the whole name, or a part of it.
-        exclude_modules: Names of what is not projected although `target_modules` names it.
-
-    Raises:
-        ValueError: An option is out of its range.
     """
 
     label = "apollo"
@@ -119,21 +110,7 @@ class Apollo(ApolloBase):
         target_modules: tuple[str, ...] = ("*",),
         exclude_modules: tuple[str, ...] = ("embed", "lm_head", "wte", "wpe", "norm"),
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "betas": tuple(betas),
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "rank": rank,
-            "update_proj_gap": update_proj_gap,
-            "scale": scale,
-            "proj_type": "std",
-            "products": products,
-            "target_modules": list(target_modules),
-            "exclude_modules": list(exclude_modules),
-        }
-        super().__init__(params, defaults)
-        self.report_fallback()
+        super().__init__(params, options_in(locals()) | {"proj_type": "std"})
 
     def norm(self, low_rank: Tensor, side: Side) -> Tensor:
         """Return the norm of each channel."""

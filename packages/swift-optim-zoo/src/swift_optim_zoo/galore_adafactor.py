@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from swift_core.plugin_api import require_between, require_positive
-from swift_optim_zoo._base import Group, State, next_step, zeros_in
+from swift_optim_zoo._base import Group, State, next_step, options_in, zeros_in
 from swift_optim_zoo._factored import clip_update_, scaled_gradient
 from swift_optim_zoo._galore import GaLoreOptimizer, Move
 from swift_optim_zoo._low_rank import check_shape, decay_factor
@@ -31,35 +31,14 @@ if TYPE_CHECKING:
 class GaLoreAdafactor(GaLoreOptimizer):
     """GaLore around Adafactor; the projection is nearly all the memory it needs.
 
-    A parameter group may override any option. The state holds tensors only.
+    Its options are those of `GaLoreOptimizer`, and these:
 
     Args:
-        params: Parameters, named parameters, or groups; a group's `param_names` are what the patterns are matched with.
-        lr: Learning rate, >= 0; projected matrices move by `lr * scale`.
         eps: Added to squared gradients, >= 0.
         clip_threshold: Largest root mean square of a projected update before it is scaled down, > 0.
         decay_rate: Power of the step in the second moment's decay, in [-1, 0).
         beta1: Decay of a first moment, in [0, 1); 0 keeps none and saves its memory.
-        weight_decay: Decoupled weight decay, >= 0.
         rank: Rank of the projection, >= 1; a matrix with a shorter side takes plain Adafactor.
-        update_proj_gap: Steps between two refreshes of a projection, >= 1.
-        scale: Factor of the projected update, > 0.
-        proj_type: Which side is projected: `std` the shorter one, `reverse_std` the longer one, `full` both, else this.
-        refresh: `subspace` starts from the old basis and is many times cheaper than `exact`, a full SVD.
-        first_basis: `exact`, or `random` and found within 20 steps: then the first step costs like any other; `auto` is
-            `random` for large matrices where refreshes are staggered, else `exact`.
-        moments: At a refresh: `align` the new basis with the old one, `rotate` the moments, `reset`, or `keep` them.
-        stagger: Spread the refreshes of all matrices over the gap, so that no step stalls.
-        adaptive_gap: Lengthen the gap of a matrix whose leading direction stays (Q-GaLore).
-        cos_threshold: Mean cosine of leading directions from which the gap grows, in [0, 1).
-        gap_growth: Factor of a growing gap, > 1.
-        gap_window: Number of cosines in the mean, >= 1.
-        products: Type of products of large matrices; `auto` is bfloat16 on a CPU with AMX, else float32.
-        target_modules: Names of what is projected; a glob over the whole name, or a part of it.
-        exclude_modules: Names of what is not projected although `target_modules` names it.
-
-    Raises:
-        ValueError: An option is out of its range, or a parameter is sharded.
     """
 
     label = "galore_adafactor"
@@ -96,31 +75,7 @@ class GaLoreAdafactor(GaLoreOptimizer):
         target_modules: tuple[str, ...] = ("*",),
         exclude_modules: tuple[str, ...] = ("embed", "lm_head", "wte", "wpe", "norm"),
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "eps": eps,
-            "clip_threshold": clip_threshold,
-            "decay_rate": decay_rate,
-            "beta1": beta1,
-            "weight_decay": weight_decay,
-            "rank": rank,
-            "update_proj_gap": update_proj_gap,
-            "scale": scale,
-            "proj_type": proj_type,
-            "refresh": refresh,
-            "first_basis": first_basis,
-            "moments": moments,
-            "stagger": stagger,
-            "adaptive_gap": adaptive_gap,
-            "cos_threshold": cos_threshold,
-            "gap_growth": gap_growth,
-            "gap_window": gap_window,
-            "products": products,
-            "target_modules": list(target_modules),
-            "exclude_modules": list(exclude_modules),
-        }
-        super().__init__(params, defaults)
-        self.report_fallback()
+        super().__init__(params, options_in(locals()))
 
     @staticmethod
     def check_options(options: Group) -> None:

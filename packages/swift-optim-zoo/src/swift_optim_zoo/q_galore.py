@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 
+from swift_optim_zoo._base import options_in
 from swift_optim_zoo._checks import require_choice
 from swift_optim_zoo._four_bit import pack, round_to_eight_bits_, unpack
 from swift_optim_zoo._galore_eight_bit import EightBitGaLore
@@ -31,34 +32,10 @@ if TYPE_CHECKING:
 class QGaLore(EightBitGaLore):
     """GaLore with a 4-bit projection, 8-bit moments and an adaptive gap (Q-GaLore).
 
-    A parameter group may override any option. The state holds tensors only.
+    Its options are those of `GaLoreOptimizer`, and these:
 
     Args:
-        params: Parameters, named parameters, or groups; a group's `param_names` are what the patterns are matched with.
-        lr: Learning rate, >= 0; projected matrices move by `lr * scale`.
-        betas: Decay of the first and second moment, each in [0, 1).
-        eps: Term added to the root of the second moment, >= 0.
-        weight_decay: Decoupled weight decay, >= 0.
-        rank: Rank of the projection, >= 1; a matrix with a shorter side takes plain AdamW.
-        update_proj_gap: Steps between two refreshes of a projection, >= 1.
-        scale: Factor of the projected update, > 0.
-        proj_type: Which side is projected: `std` the shorter one, `reverse_std` the longer one, `full` both, else this.
-        refresh: `subspace` starts from the old basis and is many times cheaper than `exact`, a full SVD.
-        first_basis: `exact`, or `random` and found within 20 steps: then the first step costs like any other; `auto` is
-            `random` for large matrices where refreshes are staggered, else `exact`.
-        moments: At a refresh: `align` the new basis with the old one, `rotate` the moments, `reset`, or `keep` them.
-        stagger: Spread the refreshes of all matrices over the gap, so that no step stalls.
-        adaptive_gap: Lengthen the gap of a matrix whose leading direction stays (Q-GaLore).
-        cos_threshold: Mean cosine of leading directions from which the gap grows, in [0, 1).
-        gap_growth: Factor of a growing gap, > 1.
-        gap_window: Number of cosines in the mean, >= 1.
-        products: Type of products of large matrices; `auto` is bfloat16 on a CPU with AMX, else float32.
         weight_bits: 8 rounds projected weights by chance to an INT8 grid in groups of 256; 0 leaves them.
-        target_modules: Names of what is projected; a glob over the whole name, or a part of it.
-        exclude_modules: Names of what is not projected although `target_modules` names it.
-
-    Raises:
-        ValueError: An option is out of its range, or a parameter is sharded.
     """
 
     label = "q_galore"
@@ -90,30 +67,7 @@ class QGaLore(EightBitGaLore):
         target_modules: tuple[str, ...] = ("*",),
         exclude_modules: tuple[str, ...] = ("embed", "lm_head", "wte", "wpe", "norm"),
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "betas": tuple(betas),
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "rank": rank,
-            "update_proj_gap": update_proj_gap,
-            "scale": scale,
-            "proj_type": proj_type,
-            "refresh": refresh,
-            "first_basis": first_basis,
-            "moments": moments,
-            "stagger": stagger,
-            "adaptive_gap": adaptive_gap,
-            "cos_threshold": cos_threshold,
-            "gap_growth": gap_growth,
-            "gap_window": gap_window,
-            "products": products,
-            "weight_bits": weight_bits,
-            "target_modules": list(target_modules),
-            "exclude_modules": list(exclude_modules),
-        }
-        super().__init__(params, defaults)
-        self.report_fallback()
+        super().__init__(params, options_in(locals()))
 
     @staticmethod
     def check_options(options: Group) -> None:

@@ -72,6 +72,13 @@ class ClassSource(NamedTuple):
                 return list(fields.values())
         return None
 
+    def argument_helps(self) -> dict[str, str]:
+        """Return what docstrings say of parameters, the nearest class that speaks of each."""
+        helps: dict[str, str] = {}
+        for found in reversed(self.lineage):
+            helps |= argument_help(docstring(found.node)) if isinstance(found.node, ast.ClassDef) else {}
+        return helps
+
     def declared(self) -> dict[str, Any]:
         """Return the literal class attributes that are not fields, the nearest definition of each."""
         values: dict[str, Any] = {}
