@@ -21,6 +21,15 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _CARRIERS = tuple(ipaddress.IPv6Network(text) for text in ("64:ff9b::/96", "::/96", "::ffff:0:0:0/96"))
 """IPv6 networks whose last 32 bits are an IPv4 address: NAT64, and two older ways that some systems still follow."""
 
+_CLOSED = tuple(
+    ipaddress.ip_network(text)
+    for text in ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24", "64:ff9b:1::/48", "3fff::/20", "5f00::/16")
+)
+"""Networks that no server of the public is in, and which Python takes for public, or did in some versions.
+
+The first is where Azure hands out what a machine is configured with; Oracle's is in the second.
+"""
+
 _FOUR_NUMBERS = re.compile(r"[0-9]+(\.[0-9]+){3}")
 
 
@@ -113,7 +122,8 @@ def is_this_machine(host: str) -> bool:
 
 def _is_public(address: Address) -> bool:
     is_site_local = isinstance(address, ipaddress.IPv6Address) and address.is_site_local
-    return address.is_global and not address.is_multicast and not is_site_local
+    is_closed = any(address.version == network.version and address in network for network in _CLOSED)
+    return address.is_global and not address.is_multicast and not is_site_local and not is_closed
 
 
 def _network(host: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
