@@ -106,7 +106,8 @@ def roots_kept(roots: np.ndarray, word: np.ndarray) -> np.ndarray:
         if (top - smallest) // (1 << step) <= 253:
             break
     first = top - 255 * (1 << step)
-    code = np.maximum((bits + (word.astype(np.int64) >> (32 - step)) - first) // (1 << step), 1)
+    turned = (word << np.uint32(16) | word >> np.uint32(16)).astype(np.int64)
+    code = np.maximum((bits + (~turned & ((1 << step) - 1)) - first) // (1 << step), 1)
     return float_of(np.where(bits == 0, 0, first + code * (1 << step)))
 
 
@@ -177,6 +178,8 @@ class NarrowAdamW:
         moved = before * f(1 - self.lr * self.weight_decay) - move
         word = words(self.seed, self.step_number, 0, self.first, grad.size)
         self._keep_moments(m, v, word)
+        if self.moments == "8bit":
+            word = turned_words(self.seed, self.step_number, 0, self.first, grad.size)
         self._keep_weights(moved, word)
 
     def _keep_moments(self, m: np.ndarray, v: np.ndarray, word: np.ndarray) -> None:

@@ -96,7 +96,8 @@ void compare_rule(const std::string& name, Kernel vector, Kernel plain, const Sc
 }
 
 void compare_rules(const KernelTable& vector, const KernelTable& plain) {
-    const AdamWScalars adamw{0.5F, 0.999F, 0.1F, 0.999F, 0.001F, 1e-3F, 3.0F, 1e-8F};
+    const AdamWScalars adamw{0.5F, 0.999F, 0.1F, 0.999F, 0.001F, 1e-3F, 3.0F,
+                             1e-8F, 0.9F,  0.05F, 0.016F, 3e-4F, 3e-9F};
     const LionScalars lion{0.5F, 0.999F, 0.1F, 0.01F, 1e-3F};
     const SgdScalars sgd{0.5F, 0.01F, 0.9F, 1.0F, 1.0F, 0.9F, 1e-3F};
     for (int weights = 0; weights < kNumWeights; ++weights) {

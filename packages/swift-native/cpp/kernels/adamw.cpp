@@ -41,10 +41,12 @@ SWIFT_NATIVE_INLINE Moved moved(float param, float grad, float exp_avg, float ex
     return result;
 }
 
-// The element's random word; 0 if anything about it is NaN, because then the weight is.
-SWIFT_NATIVE_INLINE uint32_t word_for(const Moved& result, uint32_t counter) {
-    return result.param == result.param ? random_word(counter) : 0U;
+// The element's random word, 0 if anything about it is NaN, because then the weight is.
+SWIFT_NATIVE_INLINE uint32_t word_for(const Moved& result, uint32_t word) {
+    return result.param == result.param ? word : 0U;
 }
+
+static_assert(kBlock == kTurned, "a block is a run whose words are turned");
 
 // A block as float, between its formats: loops of one width are what compilers vectorise well.
 struct Block {
@@ -60,6 +62,7 @@ SWIFT_NATIVE_INLINE void update(const Span& span, const AdamWScalars& s, int64_t
     using Param = typename Weights::Element;
     constexpr bool kIsFloat = sizeof(State) == sizeof(float);
     constexpr bool kIsDirect = sizeof(Param) == sizeof(float);
+    constexpr bool kIsBesideCodes = kIsFloat && Precision::kIsFast;
     Param* SWIFT_NATIVE_RESTRICT param = static_cast<Param*>(span.param) + begin;
     BFloat16* SWIFT_NATIVE_RESTRICT compensation = reinterpret_cast<BFloat16*>(span.compensation) + begin;
     const float* SWIFT_NATIVE_RESTRICT grad = span.grad + begin;
@@ -68,6 +71,7 @@ SWIFT_NATIVE_INLINE void update(const Span& span, const AdamWScalars& s, int64_t
     State* SWIFT_NATIVE_RESTRICT max_exp_avg_sq = static_cast<State*>(span.states[2]) + begin;
     uint32_t counter = counter_at(span.counter, begin);
     Block b;
+    if (Weights::kRandom && kIsBesideCodes) turned_words(counter, b.word);
     for (int64_t i = 0; !kIsDirect && i < size; ++i) b.param[i] = load_weight<Weights>(param, compensation, i);
     for (int64_t i = 0; !kIsFloat && i < size; ++i) b.exp_avg[i] = load(exp_avg[i]);
     for (int64_t i = 0; !kIsFloat && i < size; ++i) b.exp_avg_sq[i] = load(exp_avg_sq[i]);
@@ -90,7 +94,9 @@ SWIFT_NATIVE_INLINE void update(const Span& span, const AdamWScalars& s, int64_t
         } else {
             b.param[i] = result.param;
         }
-        if (Weights::kRandom || !kIsFloat) b.word[i] = word_for(result, counter);
+        if (Weights::kRandom || !kIsFloat) {
+            b.word[i] = word_for(result, kIsBesideCodes ? b.word[i] : random_word(counter));
+        }
     }
     for (int64_t i = 0; !kIsFloat && i < size; ++i)
         store_stochastic(exp_avg[i], b.exp_avg[i], for_first_state(b.word[i]));

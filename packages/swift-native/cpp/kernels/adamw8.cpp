@@ -22,13 +22,18 @@ constexpr int kLargestMagnitude = 0xb;
 // Codes are a quarter of the floats: 2 KB ahead is four times as many elements.
 constexpr int64_t kCodesAhead = 2048;
 
-// What a block becomes, between its update and its encoding, and what the scales are made of, as bits.
-struct Block {
-    alignas(64) float shares[kBlock8];
-    alignas(64) float roots[kBlock8];
+// What the scales of a block are made of, as bits; the smallest root may be 0.
+struct Extent {
     uint32_t largest_share;
     uint32_t largest_root;
     uint32_t smallest_root;
+};
+
+// What a block becomes, between its update and its encoding. A share of a root of 0 has no meaning.
+struct Block {
+    alignas(64) float shares[kBlock8];
+    alignas(64) float roots[kBlock8];
+    Extent extent;
 };
 
 // What is the same for all elements of a step.
@@ -66,6 +71,22 @@ SWIFT_NATIVE_INLINE __m512 decoded_shares(const uint8_t* codes, __m512 unit) {
     return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load_bytes(codes))), unit);
 }
 
+// The largest share and root and the smallest root of sixteen lanes each, at once: one after the other they would take
+// twice the shuffles.
+SWIFT_NATIVE_INLINE Extent extent_of(__m512 shares, __m512i roots, __m512i least_roots) {
+    const __m512i share_bits = _mm512_castps_si512(shares);
+    const __m512i least = _mm512_xor_si512(least_roots, all(0xffffffffU));  // the smallest is the largest of these
+    const __m512i halves = _mm512_max_epu32(_mm512_shuffle_i64x2(share_bits, roots, 0x44),
+                                            _mm512_shuffle_i64x2(share_bits, roots, 0xee));
+    const __m512i least_halves = _mm512_max_epu32(least, _mm512_shuffle_i64x2(least, least, 0x4e));
+    const __m512i quarters = _mm512_max_epu32(_mm512_shuffle_i64x2(halves, least_halves, 0x08),
+                                              _mm512_shuffle_i64x2(halves, least_halves, 0x5d));
+    const __m512i pairs = _mm512_max_epu32(quarters, _mm512_shuffle_epi32(quarters, _MM_PERM_BADC));
+    alignas(64) uint32_t found[kLanes];
+    _mm512_store_si512(found, _mm512_max_epu32(pairs, _mm512_shuffle_epi32(pairs, _MM_PERM_CDAB)));
+    return {found[0], found[4], ~found[8]};
+}
+
 // Updates a block and leaves the new moments in `block`.
 template <typename Weights, typename Grad>
 SWIFT_NATIVE_INLINE void update(const Span& span, const Grad* grad, const Pair8& pair, int64_t begin,
@@ -93,8 +114,7 @@ SWIFT_NATIVE_INLINE void update(const Span& span, const Grad* grad, const Pair8&
             m[i] = _mm512_add_ps(_mm512_mul_ps(m[i], c.beta1), _mm512_mul_ps(g, c.first_factor));
             v[i] = _mm512_add_ps(_mm512_mul_ps(_mm512_mul_ps(s, s), c.beta2), _mm512_mul_ps(scaled, scaled));
         }
-        __mmask16 are_not_zero[4];
-        roots_and_inverses(v, roots, inverses, are_not_zero);
+        roots_and_inverses(v, roots, inverses);
 #pragma GCC unroll 4
         for (int i = 0; i < 4; ++i) {
             const __m512 denominator = _mm512_add_ps(roots[i], c.eps);
@@ -105,20 +125,39 @@ SWIFT_NATIVE_INLINE void update(const Span& span, const Grad* grad, const Pair8&
             const __m512i bits = _mm512_castps_si512(roots[i]);  // only a NaN may have a sign
             largest_share = _mm512_range_ps(largest_share, share, kLargestMagnitude);
             root_bits = _mm512_max_epu32(root_bits, bits);
-            least_bits = _mm512_mask_min_epu32(least_bits, are_not_zero[i], least_bits, bits);
+            least_bits = _mm512_min_epu32(least_bits, bits);
         }
+        Param* weights = param + group;
+        uint16_t* compensation = Weights::kCompensated ? span.compensation + begin + group : nullptr;
+        if (Weights::kCompensated) prefetch_block<true, 4 * kLanes>(compensation, kAhead);
 #pragma GCC unroll 4
         for (int i = 0; i < 4; ++i) {
-            const int64_t at = group + i * kLanes;
-            uint16_t* compensation = Weights::kCompensated ? span.compensation + begin + at : nullptr;
-            if (Weights::kCompensated) prefetch_block<true, kLanes>(compensation, kAhead);
-            const __m512 kept = _mm512_mul_ps(load_weights<Weights>(param + at, compensation), c.decay);
-            store_weights<Weights>(param + at, compensation, _mm512_sub_ps(kept, v[i]), counters);
+            const int64_t at = i * kLanes;
+            const uint16_t* rest = Weights::kCompensated ? compensation + at : nullptr;
+            const __m512 before = load_weights<Weights>(weights + at, rest);
+            v[i] = _mm512_sub_ps(_mm512_mul_ps(before, c.decay), v[i]);
         }
+        store_weights<Weights>(weights, compensation, v, counters);
     }
-    block.largest_share = _mm512_reduce_max_epu32(_mm512_castps_si512(largest_share));
-    block.largest_root = _mm512_reduce_max_epu32(root_bits);
-    block.smallest_root = block.largest_root == 0 ? 0U : _mm512_reduce_min_epu32(least_bits);
+    block.extent = extent_of(largest_share, root_bits, least_bits);
+}
+
+// Makes 0 the shares of roots of 0, and leaves those roots out of the extent. Few blocks have any; the others are spared
+// the cost.
+SWIFT_NATIVE_INLINE void leave_out_zeros(Block& block) {
+    __m512 largest_share = _mm512_setzero_ps();
+    __m512i least_bits = all(0xffffffffU);
+    for (int64_t at = 0; at < kBlock8; at += kLanes) {
+        const __m512i root = _mm512_load_si512(block.roots + at);
+        const __mmask16 is_not_zero = _mm512_test_epi32_mask(root, root);
+        const __m512 share = _mm512_maskz_mov_ps(is_not_zero, _mm512_load_ps(block.shares + at));
+        _mm512_store_ps(block.shares + at, share);
+        largest_share = _mm512_range_ps(largest_share, share, kLargestMagnitude);
+        least_bits = _mm512_mask_min_epu32(least_bits, is_not_zero, least_bits, root);
+    }
+    const Extent found = extent_of(largest_share, _mm512_setzero_si512(), least_bits);
+    block.extent.largest_share = found.largest_share;
+    block.extent.smallest_root = block.extent.largest_root == 0 ? 0U : found.smallest_root;
 }
 
 // How a block is encoded.
@@ -129,10 +168,12 @@ struct Coding {
 };
 
 // Writes the scales of a block.
-SWIFT_NATIVE_INLINE Coding begin_encoding(const Block& block, const Pair8& pair, int64_t begin) {
-    const RootCodes roots = roots_between(block.smallest_root, block.largest_root);
-    const uint32_t scale = share_scale(block.largest_share);
-    const bool is_finite = block.largest_root < kInfinity && block.largest_share < kInfinity;
+SWIFT_NATIVE_INLINE Coding begin_encoding(Block& block, const Pair8& pair, int64_t begin) {
+    if (block.extent.smallest_root == 0) leave_out_zeros(block);
+    const Extent extent = block.extent;
+    const RootCodes roots = roots_between(extent.smallest_root, extent.largest_root);
+    const uint32_t scale = share_scale(extent.largest_share);
+    const bool is_finite = extent.largest_root < kInfinity && extent.largest_share < kInfinity;
     pair.share_scales[begin / kBlock8] = static_cast<uint8_t>(scale);
     store_root_scale(pair.root_scales, begin / kBlock8, roots.scale);
     return {roots, shares_in_one(scale), is_finite};
@@ -142,8 +183,8 @@ SWIFT_NATIVE_INLINE Coding begin_encoding(const Block& block, const Pair8& pair,
 template <bool kReaches>
 SWIFT_NATIVE_INLINE void encode(const Block& block, const Coding& coding, const Pair8& pair, int64_t begin,
                                 uint32_t counter) {
-    const Spacing spacing = spacing_of(coding.roots);
-    const __m512i unused = all(32 - coding.roots.step);
+    const uint32_t unit = 1U << coding.roots.step;
+    const __m512i step = all(coding.roots.step), below_unit = all(unit - 1U), base = all(coding.roots.first - unit);
     const __m512 per_one = _mm512_set1_ps(coding.shares_in_one);
     __m512i counters = counters_from(counter);
 #pragma GCC unroll 2
@@ -158,8 +199,9 @@ SWIFT_NATIVE_INLINE void encode(const Block& block, const Coding& coding, const 
             const __m512i offset = _mm512_ternarylogic_epi32(words[i], all(0xffffU), all(0x43000000U), 0xea);
             const __m512 rounded = _mm512_add_ps(_mm512_mul_ps(share, per_one), _mm512_castsi512_ps(offset));
             shares[i] = _mm512_cvttps_epi32(rounded);
-            const __m512i added = _mm512_add_epi32(root, _mm512_srlv_epi32(words[i], unused));
-            roots[i] = _mm512_srav_epi32(_mm512_sub_epi32(added, spacing.first), spacing.step);
+            // ~(base | (word & below_unit)) is what is added to round, less the first code: base is a multiple of unit.
+            const __m512i shift = _mm512_ternarylogic_epi32(words[i ^ 1], below_unit, base, 0x15);
+            roots[i] = _mm512_srav_epi32(_mm512_add_epi32(root, shift), step);
             if (!kReaches) roots[i] = _mm512_maskz_max_epi32(_mm512_test_epi32_mask(root, root), roots[i], all(1));
         }
         const __m512i flipped = _mm512_xor_si512(packed_bytes(shares), _mm512_set1_epi8(static_cast<char>(0x80)));

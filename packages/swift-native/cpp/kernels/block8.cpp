@@ -97,6 +97,9 @@ SWIFT_NATIVE_INLINE void decode_roots_block(const uint8_t* SWIFT_NATIVE_RESTRICT
     }
 }
 
+// Uniform in the lower `step` bits: those of the word turned by 16, the other way round.
+SWIFT_NATIVE_INLINE uint32_t for_root(uint32_t word, uint32_t step) { return ~turned(word, 16) & ((1U << step) - 1U); }
+
 // `added`, below 2^step, rounds.
 SWIFT_NATIVE_INLINE uint32_t root_code(float root, uint32_t added, const RootCodes& roots) {
     const uint32_t bits = bits_of(root);
@@ -145,9 +148,10 @@ SWIFT_NATIVE_INLINE void encode_pair_block(const float* first, const float* seco
     uint32_t wide_roots[kBlock8];
     uint32_t wide_shares[kBlock8];
     for (int64_t i = 0; i < size; ++i) {
-        const uint32_t word = kStochastic ? words[i] : 0x80008000U;
-        wide_roots[i] = root_code(roots[i], word >> (32 - codes.step), codes);
-        wide_shares[i] = share_code(shares[i], per_one, float_of(0x43000000U | (word & 0xffffU)));
+        const uint32_t added = kStochastic ? for_root(words[i], codes.step) : 1U << (codes.step - 1);
+        const uint32_t offset = kStochastic ? words[i] & 0xffffU : 0x8000U;
+        wide_roots[i] = root_code(roots[i], added, codes);
+        wide_shares[i] = share_code(shares[i], per_one, float_of(0x43000000U | offset));
     }
     pack(wide_roots, pair.roots + begin, size);
     pack(wide_shares, pair.shares + begin, size);

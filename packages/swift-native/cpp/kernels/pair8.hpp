@@ -18,6 +18,7 @@ constexpr uint32_t kMostShares = 254;
 constexpr float kLargestShare = 127.0F;
 
 // How the codes of a block of roots are spaced: code c stands for the bits first + (c << step).
+// `first` is a multiple of 1 << step.
 struct RootCodes {
     uint32_t first;
     uint32_t step;

@@ -25,9 +25,9 @@ SWIFT_NATIVE_INLINE uint32_t for_first_state(uint32_t word) { return word & 0xff
 SWIFT_NATIVE_INLINE uint32_t for_second_state(uint32_t word) { return word >> 16; }
 SWIFT_NATIVE_INLINE uint32_t for_weight(uint32_t word) { return word >> 8 & 0xffffU; }
 
-// Four elements that round their codes share a word, each with its bytes turned: of a run of kTurned elements i and
-// i + 16 have words turned by 16 bits, i + 32 and i + 48 by 8 and by 24. What rounds one state of each is independent to
-// 2^-8.
+// Four elements that round their codes share a word, and so do four that round the weights beside codes, each with its
+// bytes turned: of a run of kTurned elements i and i + 16 have words turned by 16 bits, i + 32 and i + 48 by 8 and by 24.
+// What rounds one state of each is independent to 2^-8.
 constexpr int64_t kTurned = 64;
 constexpr int64_t kTurnedAlike = 16;
 

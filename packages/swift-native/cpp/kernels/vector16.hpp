@@ -31,9 +31,14 @@ SWIFT_NATIVE_INLINE __m512 load_vector(const uint16_t* values) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(upper), 16));
 }
 
-SWIFT_NATIVE_INLINE void store_upper(uint16_t* target, __m512i bits) {
-    const __m256i upper = _mm512_cvtepi32_epi16(_mm512_srli_epi32(bits, 16));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(target), upper);
+// Writes the upper halves of four vectors.
+SWIFT_NATIVE_INLINE void store_upper(uint16_t* target, const __m512i (&bits)[4]) {
+    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i odd = _mm512_add_epi32(_mm512_mullo_epi32(lanes, all(0x00040004U)), all(0x00030001U));
+#pragma GCC unroll 2
+    for (int i = 0; i < 4; i += 2) {
+        _mm512_storeu_si512(target + i * kLanes, _mm512_permutex2var_epi16(bits[i], odd, bits[i + 1]));
+    }
 }
 
 SWIFT_NATIVE_INLINE void point_at_grad(const float*& grad, const Span& span) { grad = span.grad; }
@@ -82,10 +87,9 @@ SWIFT_NATIVE_INLINE void fast_roots(const __m512 (&x)[4], __m512 (&roots)[4]) {
     }
 }
 
-// Fast::root_and_inverse of kernels/precision.hpp, of four vectors side by side: one alone would wait for itself. Says
-// also which are not 0.
-SWIFT_NATIVE_INLINE void roots_and_inverses(const __m512 (&x)[4], __m512 (&roots)[4], __m512 (&inverses)[4],
-                                            __mmask16 (&are_not_zero)[4]) {
+// Fast::root_and_inverse of kernels/precision.hpp, of four vectors side by side: one alone would wait for itself. The
+// inverse of 0 is not 0 here but some large number.
+SWIFT_NATIVE_INLINE void roots_and_inverses(const __m512 (&x)[4], __m512 (&roots)[4], __m512 (&inverses)[4]) {
     __m512 h[4], factor[4];
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
@@ -104,9 +108,8 @@ SWIFT_NATIVE_INLINE void roots_and_inverses(const __m512 (&x)[4], __m512 (&roots
     }
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
-        are_not_zero[i] = _mm512_cmp_ps_mask(x[i], _mm512_setzero_ps(), _CMP_NEQ_UQ);
         roots[i] = _mm512_mul_ps(roots[i], factor[i]);
-        inverses[i] = _mm512_maskz_mul_ps(are_not_zero[i], inverses[i], factor[i]);
+        inverses[i] = _mm512_mul_ps(inverses[i], factor[i]);
     }
 }
 
@@ -133,13 +136,6 @@ SWIFT_NATIVE_INLINE __m512i nearest_bits(__m512 values) {
     return _mm512_mask_mov_epi32(_mm512_and_si512(rounded, all(0xffff0000U)), is_nan, all(0x7fc00000U));
 }
 
-// Returns the bits that were written, as float.
-SWIFT_NATIVE_INLINE __m512 store_nearest(uint16_t* target, __m512 values) {
-    const __m512i bits = nearest_bits(values);
-    store_upper(target, bits);
-    return _mm512_castsi512_ps(bits);
-}
-
 // `compensation` is null where the format has none.
 template <typename Weights>
 SWIFT_NATIVE_INLINE __m512 load_weights(const typename Weights::Element* param, const uint16_t* compensation) {
@@ -147,25 +143,50 @@ SWIFT_NATIVE_INLINE __m512 load_weights(const typename Weights::Element* param, 
     return Weights::kCompensated ? _mm512_add_ps(values, load_vector(compensation)) : values;
 }
 
-SWIFT_NATIVE_INLINE void store_floats(float* param, __m512 values) { _mm512_storeu_ps(param, values); }
-SWIFT_NATIVE_INLINE void store_floats(BFloat16*, __m512) {}
+SWIFT_NATIVE_INLINE void store_floats(float* param, const __m512 (&values)[4]) {
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) _mm512_storeu_ps(param + i * kLanes, values[i]);
+}
+
+SWIFT_NATIVE_INLINE void store_floats(BFloat16*, const __m512 (&)[4]) {}
 SWIFT_NATIVE_INLINE uint16_t* narrow_at(BFloat16* param) { return reinterpret_cast<uint16_t*>(param); }
 SWIFT_NATIVE_INLINE uint16_t* narrow_at(float*) { return nullptr; }
 
-// `counters` are those of weight_counters.
+SWIFT_NATIVE_INLINE void store_stochastic(uint16_t* param, const __m512 (&values)[4], __m512i& counters) {
+    __m512i words[4];
+    turned_words(counters, words);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+        const __mmask16 is_number = _mm512_cmp_ps_mask(values[i], values[i], _CMP_ORD_Q);
+        const __m512i random = _mm512_and_si512(_mm512_srli_epi32(words[i], 8), all(0xffffU));
+        const __m512i bits = _mm512_castps_si512(values[i]);
+        words[i] = _mm512_mask_add_epi32(bits, is_number, bits, random);
+    }
+    store_upper(param, words);
+}
+
+// `compensation` is null where the format has none.
+SWIFT_NATIVE_INLINE void store_nearest(uint16_t* param, uint16_t* compensation, const __m512 (&values)[4]) {
+    __m512i bits[4], rests[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+        bits[i] = nearest_bits(values[i]);
+        rests[i] = nearest_bits(_mm512_sub_ps(values[i], _mm512_castsi512_ps(bits[i])));
+    }
+    store_upper(param, bits);
+    if (compensation != nullptr) store_upper(compensation, rests);
+}
+
+// Writes kTurned weights; `counters` are those of weight_counters, and go on to the next run.
 template <typename Weights>
-SWIFT_NATIVE_INLINE void store_weights(typename Weights::Element* param, uint16_t* compensation, __m512 values,
-                                       __m512i& counters) {
+SWIFT_NATIVE_INLINE void store_weights(typename Weights::Element* param, uint16_t* compensation,
+                                       const __m512 (&values)[4], __m512i& counters) {
     if (sizeof(typename Weights::Element) == sizeof(float)) {
         store_floats(param, values);
     } else if (Weights::kRandom) {
-        const __mmask16 is_number = _mm512_cmp_ps_mask(values, values, _CMP_ORD_Q);
-        const __m512i word = _mm512_and_si512(_mm512_srli_epi32(next_words(counters), 8), all(0xffffU));
-        const __m512i bits = _mm512_castps_si512(values);
-        store_upper(narrow_at(param), _mm512_mask_add_epi32(bits, is_number, bits, word));
+        store_stochastic(narrow_at(param), values, counters);
     } else {
-        const __m512 kept = store_nearest(narrow_at(param), values);
-        if (Weights::kCompensated) store_nearest(compensation, _mm512_sub_ps(values, kept));
+        store_nearest(narrow_at(param), compensation, values);
     }
 }
 
