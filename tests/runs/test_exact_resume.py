@@ -29,7 +29,6 @@ train:
   {train}
 output_dir: out
 """
-DRAWS = "reward: {orms: [math]}\nrollout: {num_generations: 2}\n"
 TEACHER = ', teacher_model_id: "demo:tiny"'
 CASES = {
     "sft, packed, with workers": {"stage": "sft", "data": "chat", "train": "packing: true", "workers": 1},
@@ -56,7 +55,12 @@ CASES = {
     "rm": {"stage": "rm", "data": "preference"},
     "prm": {"stage": "prm", "data": "steps"},
     "seq_cls": {"stage": "seq_cls", "data": "classes"},
-    "ppo": {"stage": "ppo", "data": "prompts", "more": DRAWS},
+    "ppo, in the middle of what was drawn": {
+        "stage": "ppo",
+        "data": "prompts",
+        "more": "reward: {orms: [{name: length, kwargs: {max_length: 2, slack: 6}}]}\n"
+        "rollout: {num_generations: 2, num_iterations: 2, temperature: 1.5}\n",
+    },
     "gkd": {"stage": "gkd", "data": "chat", "model": TEACHER},
     "gkd, on its own answers": {
         "stage": "gkd",
