@@ -157,8 +157,11 @@ def test_ten_steps_agree_with_two_groups_and_a_schedule(name, module, cls, commo
     decays = (0.1, 0.0)
 
     def groups(params):
+        lr = common.get("lr", 1.0)
+        rates = (lr, lr if name == "prodigy" else lr / 3)  # which takes one rate for all groups
         return [
-            {"params": [params[n] for n in half], "weight_decay": d} for half, d in zip(halves, decays, strict=True)
+            {"params": [params[n] for n in half], "weight_decay": d, "lr": rate}
+            for half, d, rate in zip(halves, decays, rates, strict=True)
         ]
 
     reference = peer_of(module, cls)(groups(theirs), **(common | other | variants[0]))

@@ -1,7 +1,7 @@
 """Ten steps in float64 beside what other libraries have by default, by options that the pages name for it.
 
-Where libraries differ about a rule each of them is one set of our options. Two groups with different decay and a
-schedule come with every case, shapes of all dimensions where the library takes them.
+Where libraries differ about a rule each of them is one set of our options. Two groups with different rates and decay,
+and a schedule, come with every case, shapes of all dimensions where the library takes them.
 """
 
 from __future__ import annotations
@@ -187,13 +187,14 @@ def find(target):
     return getattr(package(module), attribute)
 
 
-def grouped(params, decays):
+def grouped(params, decays, options):
+    """Return every other parameter in a group, the second one at a third of the rate where there is a rate."""
     names = list(params)
-    halves = names[::2], names[1::2]
-    return [
+    first, second = (
         {"params": [params[name] for name in half], "weight_decay": decay}
-        for half, decay in zip(halves, decays, strict=True)
-    ]
+        for half, decay in zip((names[::2], names[1::2]), decays, strict=True)
+    )
+    return [first, second | ({"lr": options["lr"] / 3} if "lr" in options else {})]
 
 
 @pytest.mark.parametrize(
@@ -205,9 +206,9 @@ def grouped(params, decays):
 def test_our_options_give_the_numbers_of_the_library(case, decays, rates):
     target, common, other, name, own = CASES[case]
     mine, theirs = parameters(SHAPES), parameters(SHAPES)
-    reference = find(target)(grouped(theirs, decays), **common, **other)
+    reference = find(target)(grouped(theirs, decays, common), **common, **other)
     shared = {key: value for key, value in other.items() if name == "sgd" and key in {"momentum", "dampening"}}
-    optimizer = type(ours(name, mine))(grouped(mine, decays), **common, **shared, **own)
+    optimizer = type(ours(name, mine))(grouped(mine, decays, common), **common, **shared, **own)
     for each in (reference, optimizer):
         if hasattr(each, "train"):
             each.train()
