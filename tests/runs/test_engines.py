@@ -526,6 +526,31 @@ def test_sigterm_ends_all_ranks_at_one_step_with_a_checkpoint(ranks, folder):
 
 
 @pytest.mark.slow
+def test_processes_end_with_their_launcher_and_leave_the_run_to_the_next_start(folder, swift):
+    """A launcher that is killed has no last word; its processes must not go on writing into the run directory."""
+    place, whole = folder("left"), folder("whole")
+    arguments = ("train.max_steps=30", "train.save_strategy=steps", "train.save_steps=5", "train.logging_steps=1")
+    swift("train", whole / "run.yaml", *arguments, f"output_dir={whole / 'out'}", "--nproc", "2")
+    command = ("train", place / "run.yaml", *arguments, f"output_dir={place / 'out'}", "--nproc", "2")
+    launcher = swift.start(*command)
+    end = time.monotonic() + 150
+    while not (place / "out" / "checkpoint-5").exists():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+    children = psutil.Process(launcher.pid).children(recursive=True)
+    launcher.kill()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    launcher.communicate(timeout=10)
+
+    assert len(children) >= 2
+    assert alive == []
+    assert not (place / "out" / "result.json").exists()
+    swift(*command, "--resume", "auto")
+    assert largest_difference(weights(place / "out"), weights(whole / "out")) == 0
+
+
+@pytest.mark.slow
 def test_a_worker_that_is_killed_comes_back_by_itself(folder, swift):
     """torchrun starts all processes again, and they go on from the last checkpoint as if nothing had happened."""
     place, whole = folder("killed"), folder("whole")

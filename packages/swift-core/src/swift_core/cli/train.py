@@ -61,8 +61,10 @@ def command(
     share_out: bool,
 ) -> int:
     """Train what RUN_FILE describes; KEY=VALUE changes it, as in train.learning_rate=1e-4."""
+    from swift_core.cli.launched import end_with_launcher
     from swift_core.plugins.remote_code import FLAG, parse_pins
 
+    end_with_launcher()
     pins = parse_pins(remote_code)
     if nproc:
         flags = [*(["--resume-changed"] if resume_changed else []), *(["--allow-code"] if allow_code else [])]
