@@ -144,13 +144,10 @@ bool Plan::lies_as(const TensorView& view, const Watched& watched) const {
 bool Plan::is_unchanged(const Watched& watched) const {
     PyObject* tensor = watched.tensor.ptr();
     if (reinterpret_cast<PyObject*>(Py_TYPE(tensor)) != watched.type.ptr()) return false;
+    // A part lives as long as it is looked at: torch may make it anew each time.
+    const py::object part = watched.is_dtensor ? part_of(tensor) : watched.tensor;
     TensorView now{};
-    if (watched.is_dtensor) {
-        const py::object part = part_of(tensor);
-        if (!part || !look_at(part.ptr(), now)) return false;
-    } else if (!look_at(tensor, now)) {
-        return false;
-    }
+    if (!part || !look_at(part.ptr(), now)) return false;
     return now.data == watched.data && now.dtype == watched.dtype && lies_as(now, watched);
 }
 
