@@ -31,6 +31,9 @@ _SHIFT = 0.3
 _NEAR_DEPENDENT = 30.0
 """A vector is too near the span of others for Cholesky's factor when its sine is below so many roots of epsilon."""
 
+_NEAR = 0.75
+"""Mean square of the cosines between two bases from which their spaces lie near each other."""
+
 _NUM_POLAR_STEPS = 14
 """Steps in which a polar factor is found if no cosine between two subspaces is below 0.02."""
 
@@ -130,8 +133,18 @@ def aligned(basis: Tensor, old: Tensor) -> Tensor:
 def _orthogonal(cosines: Tensor) -> Tensor:
     """Return the orthogonal polar factor of `cosines`, whose singular values are at most 1.
 
-    By an SVD where two spaces lie apart.
+    By an SVD where two spaces lie apart: then the iteration takes more steps than that costs.
     """
+    lie_near = float(cosines.square().sum()) > _NEAR * len(cosines)
+    factor = _polar(cosines) if lie_near else None
+    if factor is None:
+        left, _, right = torch.linalg.svd(cosines)
+        factor = left @ right
+    return factor
+
+
+def _polar(cosines: Tensor) -> Tensor | None:
+    """Return the orthogonal polar factor of `cosines` by Newton and Schulz's iteration, None where it is not found."""
     factor, identity = cosines, torch.eye(len(cosines), dtype=cosines.dtype, device=cosines.device)
     near_enough = torch.finfo(cosines.dtype).eps ** 0.5  # each step squares the distance
     for _ in range(_NUM_POLAR_STEPS):
@@ -140,9 +153,7 @@ def _orthogonal(cosines: Tensor) -> Tensor:
         factor = torch.addmm(factor, factor, gram, beta=1.5, alpha=-0.5)
         if is_near:
             return factor
-    left, _, right = torch.linalg.svd(cosines)
-    exact: Tensor = left @ right
-    return exact
+    return None
 
 
 def leading_direction(low_rank: Tensor, basis: Tensor) -> Tensor:
