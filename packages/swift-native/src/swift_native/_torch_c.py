@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -27,4 +28,4 @@ def _library() -> ctypes.CDLL:
     """Return what to search: but on Windows that is torch's module, with all that it was linked to."""
     if sys.platform == "win32":
         return ctypes.CDLL(str(Path(torch.__file__).parent / "lib" / "torch_cpu.dll"))
-    return ctypes.CDLL(torch._C.__file__)
+    return ctypes.CDLL(import_module("torch._C").__file__)
