@@ -80,6 +80,16 @@ def test_an_added_file_is_noticed(saved, name):
     assert name in standing(saved).problem
 
 
+def test_of_very_many_added_files_no_more_are_looked_at_than_tell(saved, monkeypatch):
+    for number in range(300):
+        (saved / f"{number}.txt").write_bytes(b"")
+    looked = []
+    names = checkpoint_manifest._names
+    monkeypatch.setattr(checkpoint_manifest, "_names", lambda folder: (looked.append(n) or n for n in names(folder)))
+    assert ".txt, which its manifest does not list" in standing(saved).problem
+    assert len(looked) <= len(FILES) + 2
+
+
 @pytest.mark.parametrize(
     "name", ["../secret.json", "/etc/passwd", "a/../../b.json", "a//b.json", "C:x.json", "a\\b.json"]
 )

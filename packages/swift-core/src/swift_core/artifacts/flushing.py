@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_REST = 0.01
+_REST = 0.02
 """Seconds between two looks at the folder."""
 
 _flush = getattr(os, "fdatasync", os.fsync)
