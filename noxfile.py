@@ -30,6 +30,7 @@ OPTIMIZER_PEERS = (
     "came-pytorch==0.1.3",
     "fira==1.0.2",
     "galore-torch==1.0",
+    "grokadamw==0.1.2",
     "lion-pytorch==0.2.5",
     "lomo-optim==0.1.1",
     "muon-optimizer==0.1.0",

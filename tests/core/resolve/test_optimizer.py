@@ -7,7 +7,7 @@ from transformers.training_args import OptimizerNames
 
 from swift_core.cli.plan_facts import _dtype, _memory
 from swift_core.resolve.model_facts import read_model
-from swift_core.resolve.optimizer_names import OPTIMIZER_ALIASES, REFUSED
+from swift_core.resolve.optimizer_names import OPTIMIZER_ALIASES, OPTIONS
 
 RUN = """
 model: {model_id: demo:tiny}
@@ -22,15 +22,18 @@ def run_file(name, *lines):
 
 
 @pytest.mark.parametrize("name", [name.value for name in OptimizerNames])
-def test_every_name_of_transformers_is_an_optimizer_here_or_refused_with_a_reason(name, plan_of, problems_of):
-    if name in REFUSED:
-        (problem,) = problems_of(run_file(name))
-        assert problem.message == f"{name!r} is not here: {REFUSED[name][0]}"
-        assert problem.next_step.startswith("take ")
-        return
+def test_every_name_of_transformers_is_an_optimizer_here(name, plan_of):
     plan = plan_of(run_file(name, "max_grad_norm: 0"))
     assert plan.optimizer.plugin.name == OPTIMIZER_ALIASES.get(name, name)
     assert any(f"{name} means" in note for note in plan.notes) == (name in OPTIMIZER_ALIASES)
+
+
+@pytest.mark.parametrize("name", sorted(OPTIONS))
+def test_a_name_that_means_options_gives_them_unless_the_run_file_does(name, plan_of):
+    plan = plan_of(run_file(name, "max_grad_norm: 0"))
+    assert {key: plan.optimizer.options[key] for key in OPTIONS[name]} == OPTIONS[name]
+    own = plan_of(run_file(name, "max_grad_norm: 0", "optimizer_kwargs: {moments: fp32}"))
+    assert own.optimizer.options["moments"] == "fp32"
 
 
 def test_an_alias_says_what_is_different(plan_of):

@@ -23,6 +23,7 @@ OURS = {
     "apollo": "apollo:Apollo",
     "came": "came:Came",
     "galore": "galore_adamw:GaLoreAdamW",
+    "grokadamw": "grokadamw:GrokAdamW",
     "lion": "lion:Lion",
     "prodigy": "prodigy:Prodigy",
     "schedule_free": "schedule_free_adamw:ScheduleFreeAdamW",
@@ -121,6 +122,7 @@ CASES = [
     ("schedule_free", "schedulefree", "AdamWScheduleFree", DECAYED, {}, {"foreach": False}),
     ("adopt", "pytorch_optimizer", "ADOPT", {"lr": 1e-2, "eps": 1e-6}, {"clip": False}, {"clip_lambda": None}),
     ("ademamix", "pytorch_optimizer", "AdEMAMix", DECAYED, {}, {"weight_decouple": True}),
+    ("grokadamw", "grokadamw", "GrokAdamW", DECAYED, {}, {}),
     ("stable_adamw", "pytorch_optimizer", "StableAdamW", DECAYED, {}, {"kahan_sum": False}),
     ("soap", "pytorch_optimizer", "SOAP", DECAYED | {"betas": (0.95, 0.95)}, {}, {}),
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from swift_core.contracts.handover import RunConfig, ValueOrigin
 from swift_core.plugins.options import check_options
-from swift_core.resolve.optimizer_names import optimizer_meant
+from swift_core.resolve.optimizer_names import add_meant_options, optimizer_meant
 
 if TYPE_CHECKING:
     from swift_core.contracts.settings import TrainSettings
@@ -36,6 +36,7 @@ SHARED = (
 
 def fill(findings: Findings, chosen: OptionSet) -> RunConfig:
     """Fill the optimizer's options from `train`, in place; return the config with `train` saying what is used."""
+    add_meant_options(findings, chosen)
     config = findings.config
     for shared in SHARED:
         if shared.option in chosen.options:
@@ -111,7 +112,7 @@ def find_optimizer(finder: PartFinder) -> Looked | None:
     """Return the optimizer that `train.optimizer_type` means, or None after keeping what is wrong with it."""
     key = "train.optimizer_type"
     name = optimizer_meant(finder, key, finder.config.settings.train.optimizer_type)
-    return finder.look("optimizer", key, name) if name else None
+    return finder.look("optimizer", key, name)
 
 
 def check_groups(findings: Findings, optimizer: Looked) -> None:
