@@ -17,6 +17,7 @@ from tests.peers.optimizers.test_ten_steps import OURS, ours, package
 
 OURS |= {
     "adafactor": "adafactor:Adafactor",
+    "adagrad": "adagrad:Adagrad",
     "adam_mini": "adam_mini:AdamMini",
     "apollo_mini": "apollo_mini:ApolloMini",
     "galore_adafactor": "galore_adafactor:GaLoreAdafactor",
@@ -111,6 +112,15 @@ CASES = [
     ("soap", "pytorch_optimizer", "SOAP", LR | BETAS, {}, {}, (*ADAM[:2], DECAY | {"precondition_frequency": 3})),
     ("lars", "pytorch_optimizer", "LARS", LR, {}, {}, (NO_DECAY,)),
     ("sgd", "torch", "SGD", LR, {}, {}, (DECAY, {"momentum": 0.9}, DECAY | {"momentum": 0.9, "nesterov": True})),
+    (
+        "adagrad",
+        "torch",
+        "Adagrad",
+        LR,
+        {},
+        {},
+        (DECAY, EPS, {"lr_decay": 0.1}, {"initial_accumulator_value": 0.5}),
+    ),
     (
         "adafactor",
         "torch",
