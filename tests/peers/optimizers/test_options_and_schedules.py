@@ -23,6 +23,7 @@ OURS |= {
     "galore_adafactor": "galore_adafactor:GaLoreAdafactor",
     "lars": "lars:Lars",
     "muon": "muon:Muon",
+    "rmsprop": "rmsprop:RMSprop",
     "sgd": "sgd:SGD",
 }
 MATRICES = {"up.weight": (12, 8), "down.weight": (6, 10)}
@@ -120,6 +121,15 @@ CASES = [
         {},
         {},
         (DECAY, EPS, {"lr_decay": 0.1}, {"initial_accumulator_value": 0.5}),
+    ),
+    (
+        "rmsprop",
+        "torch",
+        "RMSprop",
+        LR,
+        {},
+        {},
+        (DECAY, EPS, {"alpha": 0.8}, {"momentum": 0.9}, {"momentum": 0.9, "centered": True}),
     ),
     (
         "adafactor",
