@@ -19,7 +19,17 @@ LOW_RANK = {"galore_adamw", "galore_adamw8bit", "galore_adafactor", "q_galore", 
 COUNTS = {"seed", "refresh_at", "gap", "basis_right_codes", "basis_right_shape"}
 DTYPES = (torch.float32, torch.bfloat16)
 
-MOVES_EACH_WEIGHT_ALONE = {"adagrad", "ademamix", "adopt", "lion", "rmsprop", "schedule_free_adamw", "sgd", "sophia"}
+MOVES_EACH_WEIGHT_ALONE = {
+    "adagrad",
+    "ademamix",
+    "adopt",
+    "lion",
+    "rmsprop",
+    "schedule_free_adamw",
+    "schedule_free_sgd",
+    "sgd",
+    "sophia",
+}
 
 every_optimizer = pytest.mark.parametrize("name", sorted(TARGETS))
 
