@@ -13,6 +13,9 @@ KIND = "optimizer"
 FILLED = {"lr": 1e-2, "weight_decay": 0.1, "betas": [0.9, 0.99], "eps": 1e-8}
 """What core fills in where an optimizer has such an option."""
 
+NUM_MEASURING = {"schedule_free_radam": 4}
+"""Steps at the start that an optimizer may take for measuring, where it is not one."""
+
 RATES = (1e-2, 1e-1, 1.0, 10.0)
 """Learning rates to choose from: the steps of some optimizers are relative to the weights, or find their own size."""
 
@@ -67,10 +70,10 @@ def test_it_is_a_torch_optimizer_with_the_groups_it_was_given(spec, make):
     assert [group["lr"] for group in optimizer.param_groups] == [1e-2, 1e-2]
 
 
-def test_two_steps_move_every_parameter_and_keep_it_finite(spec, make):
+def test_some_steps_move_every_parameter_and_keep_it_finite(spec, make):
     model = make_model()
     optimizer, before = make(model, lr=1.0), weights(model)
-    for step in range(2):  # the first one may be for measuring
+    for step in range(NUM_MEASURING.get(spec.name, 1) + 1):
         set_gradients(model, step)
         optimizer.step()
     for old, new in zip(before, weights(model), strict=True):

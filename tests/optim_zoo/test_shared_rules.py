@@ -26,6 +26,7 @@ MOVES_EACH_WEIGHT_ALONE = {
     "lion",
     "rmsprop",
     "schedule_free_adamw",
+    "schedule_free_radam",
     "schedule_free_sgd",
     "sgd",
     "sophia",
@@ -39,6 +40,8 @@ def make(name, params, **options):
     options = {"lr": 1e-1, "weight_decay": 0.1} | options
     if name in LOW_RANK:
         options |= {"rank": 2, "update_proj_gap": 3}
+    if name == "schedule_free_radam":
+        options |= {"silent_sgd_phase": False}  # which moves nothing in the few steps taken here
     return getattr(importlib.import_module(module), attribute)(params, **options)
 
 

@@ -12,6 +12,7 @@ from tests.peers.optimizers.test_options_and_schedules import RATES, SHAPES, ass
 from tests.peers.optimizers.test_ten_steps import OURS, ours, package
 
 OURS |= {
+    "schedule_free_radam": "schedule_free_radam:ScheduleFreeRAdam",
     "schedule_free_sgd": "schedule_free_sgd:ScheduleFreeSGD",
 }
 COMMON = ({}, {"r": 1.0}, {"weight_lr_power": 0.0}, {"weight_lr_power": 1.0, "r": 0.5})
@@ -19,6 +20,7 @@ WARM_UP = ({"warmup_steps": 4},)
 ADAM = ({"betas": (0.8, 0.95)}, {"eps": 1e-3})
 CASES = {
     "schedule_free": ("AdamWScheduleFree", 1e-2, COMMON + WARM_UP + ADAM),
+    "schedule_free_radam": ("RAdamScheduleFree", 1e-2, (*COMMON, *ADAM, {"silent_sgd_phase": False})),
     "schedule_free_sgd": ("SGDScheduleFree", 0.1, (*COMMON, *WARM_UP, {"momentum": 0.5})),
 }
 EVALUATED = (0, 3, 4, 8)

@@ -88,6 +88,7 @@ WHEEL_OF: dict[tuple[str, str], str] = {
     ("optimizer", "q_galore"): "swift-optim-zoo",
     ("optimizer", "rmsprop"): "swift-optim-zoo",
     ("optimizer", "schedule_free_adamw"): "swift-optim-zoo",
+    ("optimizer", "schedule_free_radam"): "swift-optim-zoo",
     ("optimizer", "schedule_free_sgd"): "swift-optim-zoo",
     ("optimizer", "sgd"): "swift-optim-zoo",
     ("optimizer", "soap"): "swift-optim-zoo",
