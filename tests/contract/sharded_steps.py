@@ -20,7 +20,7 @@ from torch.distributed.tensor import distribute_tensor
 from swift_core.plugins.options import prepared, read_source
 from swift_core.plugins.registry import installed
 
-RANKS, STEPS = 2, 3
+RANKS, STEPS = 2, 6
 LAST_PLACE = 2**-23
 """Of a float32, as a share of it."""
 
