@@ -3,7 +3,7 @@
     python benchmarks/checkpoint.py [--hidden N] [--layers N] [--rounds N]
 
 Each round writes the same checkpoint twice, in turn: as Trainer does it, and with the commit round it (a finite look at
-the weights, a hash of every file, fsync, rename). `fsync` is the plain write followed by one fsync for each file: what
+the weights, a hash of every file, flush, rename). `fsync` is the plain write followed by one fsync for each file: what
 any checkpoint costs that survives a power cut. The ratios are medians of those within a round.
 """
 
