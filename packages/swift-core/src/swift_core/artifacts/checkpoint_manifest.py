@@ -183,7 +183,7 @@ def _require_inside(name: str) -> None:
 def _entry(path: Path) -> dict[str, Any]:
     """Return size and hash of a file; opened without following a link that was put in its place meanwhile."""
     total, size, block = xxhash.xxh3_128(), 0, memoryview(bytearray(_CHUNK))
-    with open(_opened(path), "rb", buffering=0) as file:
+    with open(opened(path), "rb", buffering=0) as file:
         while length := file.readinto(block):
             total.update(block[:length])
             size += length
@@ -201,11 +201,12 @@ def _require_unpacked(path: Path) -> None:
 
 def _flush(path: Path) -> None:
     """Bring a file to the disk."""
-    with open(_opened(path), "rb", buffering=0) as file:
+    with open(opened(path), "rb", buffering=0) as file:
         os.fsync(file.fileno())
 
 
-def _opened(path: Path) -> int:
+def opened(path: Path) -> int:
+    """Open a file for reading, whose last name is no link; return its handle."""
     return os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
 
 

@@ -7,6 +7,8 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from swift_core.artifacts.checkpoint_manifest import opened
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -42,7 +44,7 @@ def flushing(folder: Path) -> Iterator[None]:
 
 def _flush_until(folder: Path, done: threading.Event, failures: list[OSError]) -> None:
     """Flush files that have grown, again and again, until `done` is set or the disk refuses."""
-    flushed: dict[str, int] = {}
+    flushed: dict[Path, int] = {}
     try:
         while not done.wait(_REST):
             with suppress(FileNotFoundError):  # renamed or deleted by who writes; the next look sees what is there then
@@ -51,7 +53,7 @@ def _flush_until(folder: Path, done: threading.Event, failures: list[OSError]) -
         failures.append(error)
 
 
-def _flush_grown(folder: Path, flushed: dict[str, int]) -> None:
+def _flush_grown(folder: Path, flushed: dict[Path, int]) -> None:
     """Flush the files whose size is not the one they were last flushed with."""
     for path, size in _sizes(folder):
         if flushed.get(path) != size:
@@ -59,19 +61,16 @@ def _flush_grown(folder: Path, flushed: dict[str, int]) -> None:
             flushed[path] = size
 
 
-def _sizes(folder: Path | str) -> Iterator[tuple[str, int]]:
+def _sizes(folder: Path) -> Iterator[tuple[Path, int]]:
     """Yield path and size of the plain files under `folder`."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
-                yield from _sizes(entry.path)
+                yield from _sizes(folder / entry.name)
             elif entry.is_file(follow_symlinks=False):
-                yield entry.path, entry.stat(follow_symlinks=False).st_size
+                yield folder / entry.name, entry.stat(follow_symlinks=False).st_size
 
 
-def _flush_file(path: str) -> None:
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0))
-    try:
-        _flush(handle)
-    finally:
-        os.close(handle)
+def _flush_file(path: Path) -> None:
+    with open(opened(path), "rb", buffering=0) as file:
+        _flush(file.fileno())
